@@ -1,0 +1,44 @@
+"""Errors: one class for each decision that a caller may take.
+
+Every message is one line that names the file or key, says what is wrong, and what to do. The command line
+prints it as it is and leaves with ``exit_status``; a traceback is for our own mistakes only.
+"""
+
+from __future__ import annotations
+
+
+class BackalaikaError(Exception):
+    """Root of all errors that a user can do something about.
+
+    ``exit_status`` is the process's exit status: 2 wrong usage or configuration, 3 the run failed.
+    """
+
+    exit_status = 3
+
+
+class UsageError(BackalaikaError):
+    """The command line asks for something that cannot be, or leaves a question open."""
+
+    exit_status = 2
+
+
+class ConfigurationError(BackalaikaError):
+    """A job file or ``~/.backalaika`` cannot be used: missing, unsafe, or with a wrong key, value or option."""
+
+    exit_status = 2
+
+
+class SourceError(BackalaikaError):
+    """A source is missing, empty or has shrunk, or the destination lies inside it; nothing was started."""
+
+    exit_status = 2
+
+
+class CatalogueError(BackalaikaError):
+    """The catalogue cannot be opened, read or written; the message never holds a password."""
+
+    exit_status = 2
+
+
+class RunError(BackalaikaError):
+    """The run cannot go on: the disk is full, a process died."""
