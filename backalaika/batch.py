@@ -1,0 +1,170 @@
+"""Batch: cut the selected entries of one archive into tasks.
+
+Many small files make one `Batch`, which becomes one frame; a file larger than a frame is a `Large`, which becomes
+many. Where the cuts lie depends on names and sizes alone, never on workers or on what is compressed already, so the
+same tree gives the same frames.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import NamedTuple
+
+from .formats import BLOCK, ArchiveFormat
+from .formats import tar as tar_format
+from .formats import zip as zip_format
+from .walk import FILE, HARD_LINK, Directory, Entry, Problem
+
+# Keeps the message to a worker small, however small the files are.
+MAX_ENTRIES = 1000
+# What a member's headers add in a zip besides its name, in front of it and in the central directory.
+_ZIP_HEADERS = 120
+
+NAME_TOO_LONG = "its path is over 65,535 bytes, more than a zip can hold; give this source a tar option such as 'bz2'"
+
+Key = tuple[int, int]
+
+
+class Slice(NamedTuple):
+    """Some entries of one directory: its path on disk, its path in the archive (no slash at the end)."""
+
+    directory: str
+    member_prefix: str
+    entries: list[Entry]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Entries that become one frame; ``size`` estimates its bytes before compression, headers included."""
+
+    slices: list[Slice] = field(default_factory=list)
+    count: int = 0
+    size: int = 0
+
+    def add(self, directory: str, member_prefix: str, entry: Entry, size: int) -> None:
+        """Put in an entry of a directory; entries of the same directory come one after another."""
+        if not self.slices or self.slices[-1].directory != directory:
+            self.slices.append(Slice(directory, member_prefix, []))
+        self.slices[-1].entries.append(entry)
+        self.count += 1
+        self.size += size
+
+
+@dataclass(frozen=True, slots=True)
+class Large:
+    """One file that becomes several frames."""
+
+    directory: str
+    member_prefix: str
+    entry: Entry
+
+
+def member_path(member_prefix: str, name: str) -> str:
+    """The path of an entry in the archive; ``name`` is empty for the directory itself, which gets its slash."""
+    return f"{member_prefix}/{name}"
+
+
+def make_batches(
+    directories: Iterable[Directory], source: str, label: str, archive_format: ArchiveFormat
+) -> Iterator[Batch | Large | Problem]:
+    """Cut the entries of one archive into batches and large files; a name that a zip cannot hold is a problem.
+
+    Args:
+        directories: as the survey tells them.
+        source: absolute path that their paths are relative to.
+        label: the top folder in the archive.
+        archive_format: for sizes of frames; a tar holds hard links, a zip holds their content again.
+    """
+    links: dict[Key, str] | None = None if archive_format.is_zip else {}
+    batch = Batch()
+    for path, entries in directories:
+        directory = os.path.join(source, path) if path else source
+        prefix = f"{label}/{path}".replace(os.sep, "/") if path else label
+        for found in entries:
+            entry = found if links is None or found.key is None else _link(found, prefix, links)
+            if links is None and len(os.fsencode(member_path(prefix, entry.name))) > zip_format.MAX_NAME:
+                yield Problem(os.path.join(directory, entry.name), NAME_TOO_LONG)
+                continue
+            size = framed_size(entry, prefix, archive_format)
+            if entry.kind == FILE and size > archive_format.large_size:
+                if batch.count:
+                    yield batch
+                    batch = Batch()
+                yield Large(directory, prefix, entry)
+                continue
+            if batch.count and (batch.size + size > archive_format.frame_size or batch.count >= MAX_ENTRIES):
+                yield batch
+                batch = Batch()
+            batch.add(directory, prefix, entry, size)
+    if batch.count:
+        yield batch
+
+
+def framed_size(entry: Entry, prefix: str, archive_format: ArchiveFormat) -> int:
+    """Bytes that an entry takes in a frame before compression, at most."""
+    name = os.fsencode(prefix) + os.fsencode(entry.name)
+    if archive_format.is_zip:
+        return _ZIP_HEADERS + 2 * len(name) + entry.size
+    size = -(-entry.size // BLOCK) * BLOCK if entry.kind == FILE else 0
+    return size + tar_format.header_size_bound(name + b"/", os.fsencode(entry.target))
+
+
+def _link(entry: Entry, prefix: str, links: dict[Key, str]) -> Entry:
+    """The entry, as a hard link if the same file has come before it in this archive."""
+    assert entry.key is not None
+    first = links.setdefault(entry.key, member_path(prefix, entry.name))
+    if first == member_path(prefix, entry.name):
+        return entry
+    return entry._replace(kind=HARD_LINK, target=first)
+
+
+def relink(batch: Batch, placed: dict[Key, str]) -> Batch | None:
+    """The batch with its hard links bent to what the archive it now goes to really holds; None if they are right.
+
+    A batch is cut before anyone knows on which volume it lands. A link whose file went to an earlier volume becomes
+    that file again, for each volume must be of use alone.
+
+    Args:
+        batch: as it was cut.
+        placed: path in the archive of each file with several links that stands there already.
+    """
+    known = dict(placed)
+    changed = False
+    slices = []
+    for piece in batch.slices:
+        entries = []
+        for entry in piece.entries:
+            new = entry
+            if entry.key is not None and entry.kind in (FILE, HARD_LINK):
+                path = member_path(piece.member_prefix, entry.name)
+                first = known.setdefault(entry.key, path)
+                if entry.kind == HARD_LINK and first == path:
+                    new = entry._replace(kind=FILE, target="")
+                elif entry.kind == HARD_LINK and first != entry.target:
+                    new = entry._replace(target=first)
+            changed = changed or new is not entry
+            entries.append(new)
+        slices.append(piece._replace(entries=entries))
+    return replace(batch, slices=slices) if changed else None
+
+
+def rebatch(batch: Batch, archive_format: ArchiveFormat) -> Iterator[Batch | Large]:
+    """Cut a batch again after `relink`: files that were links may need frames of their own."""
+    again = Batch()
+    for directory, prefix, entries in batch.slices:
+        for entry in entries:
+            size = framed_size(entry, prefix, archive_format)
+            if entry.kind == FILE and size > archive_format.large_size:
+                if again.count:
+                    yield again
+                    again = Batch()
+                yield Large(directory, prefix, entry)
+                continue
+            if again.count and again.size + size > archive_format.frame_size:
+                yield again
+                again = Batch()
+            again.add(directory, prefix, entry, size)
+    if again.count:
+        yield again

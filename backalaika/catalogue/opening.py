@@ -1,0 +1,181 @@
+"""Opening: from a ``db_uri`` to a catalogue with the present schema.
+
+A new database gets its tables from the schema itself, and the number of its revision with them; an older one is
+migrated by alembic, which is imported only then. A new SQLite database is a file for its owner only, in WAL mode, so
+that others read while one writes.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, make_url, select
+from sqlalchemy.engine import URL
+from sqlalchemy.exc import ArgumentError
+
+from ..errors import CatalogueError
+from .database import WRITES, readable_errors, shown
+from .removal import Removal
+from .schema import REVISION, alembic_version, metadata
+
+# Writers wait for each other; the longest transaction is the removal of a large volume.
+_TIMEOUT_S = 60
+_EXAMPLES = "write sqlite:///~/backups/backalaika.sqlite or postgresql://user:password@host/database"
+_DRIVERS = {"sqlite": "pysqlite", "postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
+_EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
+# A 64 MiB cache keeps the inner pages of the indexes at ten million files. The WAL is copied back every 64 MiB and not
+# every 4: a page of the index by content is then written once for many rows.
+_PRAGMAS = (
+    "journal_mode = WAL",
+    "synchronous = NORMAL",
+    "foreign_keys = ON",
+    "cache_size = -65536",
+    "wal_autocheckpoint = 16384",
+)
+
+
+class Catalogue(Removal):
+    """An open catalogue; a context manager. Any thread may call it; each call that writes is one transaction.
+
+    Every method may raise `CatalogueError`, one line without the password.
+    """
+
+    def __enter__(self) -> Catalogue:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+
+def open_catalogue(db_uri: str) -> Catalogue:
+    """Open a catalogue; make it if it is new, migrate it if it is older.
+
+    Args:
+        db_uri: as SQLAlchemy takes it; in one of SQLite, ``~`` is the home directory.
+
+    Raises:
+        CatalogueError: it cannot be opened or made, or belongs to a newer version.
+    """
+    url = _parse(db_uri)
+    if url.get_backend_name() == "sqlite":
+        url = _prepare_file(url)
+    engine = _make_engine(url)
+    try:
+        with readable_errors(url):
+            _bring_up_to_date(engine)
+    except BaseException:
+        engine.dispose()
+        raise
+    return Catalogue(engine)
+
+
+def _parse(db_uri: str) -> URL:
+    try:
+        url = make_url(db_uri)
+    except (ArgumentError, ValueError):
+        raise CatalogueError(_not_a_uri(db_uri)) from None
+    backend, _, driver = url.drivername.partition("+")
+    if backend not in _DRIVERS:
+        raise CatalogueError(f"db_uri: there is no database {backend!r}; use sqlite, postgresql or mysql")
+    if driver and driver != _DRIVERS[backend]:
+        raise CatalogueError(f"db_uri: {url.drivername} is not supported; write {backend}:// without the driver")
+    if backend == "sqlite":
+        if url.host or url.username or url.password or url.port:
+            raise CatalogueError("db_uri: a SQLite URI has three slashes; write sqlite:///~/backups/backalaika.sqlite")
+        if not url.database or url.database == ":memory:" or url.database.startswith("file:"):
+            raise CatalogueError("db_uri: names no file; write sqlite:///~/backups/backalaika.sqlite")
+    elif "@" in f"{url.host}{url.database}":
+        # Part of a password that holds an @; shown as the host's name, it would be told.
+        raise CatalogueError(_not_a_uri(db_uri))
+    return url.set(drivername=f"{backend}+{_DRIVERS[backend]}")
+
+
+def _not_a_uri(db_uri: str) -> str:
+    scheme = re.match(r"[A-Za-z0-9+]*://", db_uri)
+    begins = f" (it begins with {scheme[0]})" if scheme else ""
+    return f"db_uri: not the URI of a database{begins}; {_EXAMPLES}; in a password, write @ as %40, : as %3A, / as %2F"
+
+
+def _prepare_file(url: URL) -> URL:
+    """Make the database's file and folder, for their owner only, unless they are there."""
+    path = os.path.expanduser(str(url.database))
+    url = url.set(database=path)
+    try:
+        os.makedirs(os.path.dirname(os.path.abspath(path)), mode=0o700, exist_ok=True)
+        if os.path.isdir(path):
+            raise CatalogueError(f"catalogue {shown(url)}: is a directory; name a file in db_uri")
+        os.close(os.open(path, os.O_RDONLY | os.O_CREAT, 0o600))
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise CatalogueError(f"catalogue {shown(url)}: cannot be made: {reason}; name another in db_uri") from None
+    return url
+
+
+def _make_engine(url: URL) -> Engine:
+    backend = url.get_backend_name()
+    arguments: dict[str, Any] = {}
+    if backend == "sqlite" and "timeout" not in url.query:
+        arguments["timeout"] = _TIMEOUT_S
+    try:
+        with readable_errors(url):
+            engine = create_engine(url, connect_args=arguments)
+    except ImportError as error:
+        extra = _EXTRAS.get(backend)
+        advice = f"install backalaika[{extra}]" if extra else "this Python was built without it"
+        raise CatalogueError(f"catalogue {shown(url)}: {error.name} is missing; {advice}") from None
+    except (TypeError, ValueError) as error:
+        raise CatalogueError(f"db_uri: {shown(url)} has a setting that cannot be used: {error}") from None
+    if backend == "sqlite":
+        event.listen(engine, "connect", _set_up_sqlite)
+        event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def _set_up_sqlite(connection: Any, _record: object) -> None:
+    # Transactions begin in _begin_sqlite, not where Python's module thinks that they should.
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: Connection) -> None:
+    writes = connection.get_execution_options().get(WRITES)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+
+def _bring_up_to_date(engine: Engine) -> None:
+    with engine.connect() as connection:
+        if _revision(connection) == REVISION:
+            return
+    with engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
+        # Asked again, for another process may have made it in between.
+        revision = _revision(connection)
+        if revision is None:
+            _create(connection)
+        elif revision != REVISION:
+            from .migrating import migrate
+
+            migrate(connection)
+
+
+def _revision(connection: Connection) -> str | None:
+    """The revision of the database's schema, '' before the first; None if the database is new."""
+    if not inspect(connection).has_table(alembic_version.name):
+        return None
+    return connection.execute(select(alembic_version.c.version_num)).scalar() or ""
+
+
+def _create(connection: Connection) -> None:
+    there = set(inspect(connection).get_table_names()) & set(metadata.tables)
+    if there:
+        raise CatalogueError(
+            f"catalogue {shown(connection.engine.url)}: another program has tables there "
+            f"({', '.join(sorted(there))}); name another database in db_uri"
+        )
+    metadata.create_all(connection)
+    alembic_version.create(connection)
+    connection.execute(insert(alembic_version).values(version_num=REVISION))

@@ -1,0 +1,215 @@
+"""Queries: lists for people, and what a run must know of what was saved before.
+
+A run asks for thousands of files at once. Whether a content is known is asked of a temporary table of the wanted
+sizes and digests, row by row, so that each answer ends at the first file found: a content may be there a million times
+(the empty file), and joining would tell it a million times. A file counts as known only on a complete volume.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    MetaData,
+    Table,
+    exists,
+    func,
+    select,
+)
+
+from ..errors import CatalogueError
+from .database import Database, bulk_insert, chunks, storable_text
+from .recording import path_key
+from .rows import COMPLETE, FILE, KINDS, FileEntry, Looks, VolumeRow
+from .schema import archives, files, folders, known, runs, short_bytes, sources, volumes
+
+# Rows fetched at a time, whatever the number of files.
+_FETCHED = 5000
+
+_wanted = Table(
+    "wanted",
+    MetaData(),
+    Column("size", BigInteger, nullable=False),
+    Column("digest", short_bytes(64)),
+    prefixes=["TEMPORARY"],
+)
+
+
+class Queries(Database):
+    """The part of a catalogue that is asked."""
+
+    def volumes(self) -> Iterator[VolumeRow]:
+        """All volumes, oldest first."""
+        count = select(func.count()).where(archives.c.volume_id == volumes.c.id).scalar_subquery()
+        asked = (
+            select(
+                volumes.c.title,
+                volumes.c.state,
+                runs.c.state,
+                volumes.c.added_at_ns,
+                count,
+                volumes.c.files,
+                volumes.c.bytes,
+                volumes.c.description,
+            )
+            .join_from(volumes, runs, isouter=True)
+            .order_by(volumes.c.added_at_ns, volumes.c.id)
+        )
+        with self._reading() as connection:
+            for row in connection.execute(asked):
+                yield VolumeRow._make(row)
+
+    def files(self, title: str) -> Iterator[FileEntry]:
+        """The files of a volume in the order they were saved, of all volumes if ``title`` is empty; streamed.
+
+        Raises:
+            CatalogueError: no volume has this title; the message names the nearest.
+        """
+        if not title:
+            return self._stream_files(None)
+        with self._reading() as connection:
+            volume_id = find_volume(connection, title).id
+        return self._stream_files(volume_id)
+
+    def _stream_files(self, volume_id: int | None) -> Iterator[FileEntry]:
+        asked = (
+            select(
+                volumes.c.title,
+                archives.c.name,
+                folders.c.path,
+                files.c.name,
+                files.c.kind,
+                files.c.size,
+                files.c.mtime_ns,
+                files.c.digest,
+            )
+            .join_from(files, volumes)
+            .join(folders)
+            .join(archives, archives.c.id == files.c.archive_id, isouter=True)
+            .order_by(files.c.id)
+        )
+        if volume_id is not None:
+            asked = asked.where(files.c.volume_id == volume_id)
+        with self._reading() as connection:
+            found = connection.execution_options(yield_per=_FETCHED).execute(asked)
+            for title, archive, folder, name, kind, size, mtime_ns, digest in found:
+                yield FileEntry(
+                    title,
+                    None if archive is None else os.fsdecode(archive),
+                    os.fsdecode(_joined(folder, name)),
+                    KINDS[kind],
+                    size,
+                    mtime_ns,
+                    digest,
+                )
+
+    def last_complete_run(self, job: str) -> dict[str, int]:
+        """Files found at each source by the last complete run of a job; empty if there was none."""
+        last = (
+            select(runs.c.id)
+            .where(runs.c.job == storable_text(job), runs.c.state == COMPLETE)
+            .order_by(runs.c.started_at_ns.desc(), runs.c.id.desc())
+            .limit(1)
+        )
+        with self._reading() as connection:
+            run_id = connection.execute(last).scalar()
+            found = connection.execute(select(sources.c.path, sources.c.found_files).where(sources.c.run_id == run_id))
+            return {os.fsdecode(path): number for path, number in found}
+
+    def known_by_looks(self, folder_paths: Sequence[bytes]) -> dict[bytes, dict[bytes, Looks]]:
+        """How the known files of each folder looked when they were saved last.
+
+        Args:
+            folder_paths: absolute paths; best some hundreds at a time.
+
+        Returns:
+            For each folder and name of a file (no link) that is on a complete volume: size, mtime_ns, ctime_ns, inode.
+        """
+        looks: dict[bytes, dict[bytes, Looks]] = {path: {} for path in folder_paths}
+        keys = {path_key(path): path for path in looks}
+        with self._reading() as connection:
+            for chunk in chunks(list(keys)):
+                asked = (
+                    select(
+                        folders.c.path_key,
+                        files.c.name,
+                        files.c.size,
+                        files.c.mtime_ns,
+                        files.c.ctime_ns,
+                        files.c.inode,
+                    )
+                    .join_from(folders, files)
+                    .join(volumes)
+                    .where(
+                        folders.c.path_key.in_(chunk),
+                        files.c.kind == KINDS.index(FILE),
+                        files.c.inode.is_not(None),
+                        volumes.c.state == COMPLETE,
+                    )
+                    .order_by(files.c.id)
+                )
+                for key, name, size, mtime_ns, ctime_ns, inode in connection.execute(asked):
+                    looks[keys[key]][name] = (size, mtime_ns, ctime_ns, inode % 2**64)
+        return looks
+
+    def known_sizes(self, sizes: Collection[int]) -> set[int]:
+        """Which of these sizes a known file has; a file of another size need not be hashed before it is saved."""
+        with self._reading() as connection, _wanting(connection, [(size, None) for size in set(sizes)]):
+            is_known = exists().where(known.c.size == _wanted.c.size)
+            return set(connection.execute(select(_wanted.c.size).where(is_known)).scalars())
+
+    def known_digests(self, pairs: Collection[tuple[int, bytes]]) -> set[tuple[int, bytes]]:
+        """Which of these sizes and digests are of known files."""
+        with self._reading() as connection, _wanting(connection, list(set(pairs))):
+            is_known = exists().where(known.c.size == _wanted.c.size, known.c.digest == _wanted.c.digest)
+            found = connection.execute(select(_wanted.c.size, _wanted.c.digest).where(is_known))
+            return {(size, digest) for size, digest in found}
+
+
+class FoundVolume(NamedTuple):
+    """A volume, and the run it belongs to, if any."""
+
+    id: int
+    run_id: int | None
+    run_state: str | None
+
+
+def find_volume(connection: Connection, title: str) -> FoundVolume:
+    """The volume of this title.
+
+    Raises:
+        CatalogueError: there is none; the message names those of nearest title.
+    """
+    asked = select(volumes.c.id, volumes.c.run_id, runs.c.state).join_from(volumes, runs, isouter=True)
+    found = connection.execute(asked.where(volumes.c.title == storable_text(title))).first()
+    if found is not None:
+        return FoundVolume._make(found)
+    titles = list(connection.execute(select(volumes.c.title)).scalars())
+    nearest = difflib.get_close_matches(title, titles, cutoff=0.4)
+    if nearest:
+        advice = "the nearest titles are " + ", ".join(map(repr, nearest))
+    else:
+        advice = "list the volumes to see their titles" if titles else "the catalogue has no volumes yet"
+    raise CatalogueError(f"{title!r}: no volume of this title; {advice}")
+
+
+def _joined(folder: bytes, name: bytes) -> bytes:
+    if not name:
+        return folder
+    return folder + name if folder.endswith(b"/") else folder + b"/" + name
+
+
+@contextmanager
+def _wanting(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Iterator[None]:
+    """Keep the rows in the temporary table for a while."""
+    _wanted.create(connection, checkfirst=False)
+    bulk_insert(connection, _wanted, rows)
+    yield
+    _wanted.drop(connection, checkfirst=False)

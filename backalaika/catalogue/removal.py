@@ -1,0 +1,92 @@
+"""Removal: take volumes and archives out of the catalogue, and leave no row behind that belongs to nothing.
+
+One transaction each. The folders of what goes are noted first, and those to which nothing refers any more go last.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, select, tuple_, update
+
+from ..errors import CatalogueError
+from .database import chunks
+from .queries import FoundVolume, Queries, find_volume
+from .recording import Recording
+from .rows import DIRECTORY, KINDS, RUNNING, Removed
+from .schema import archives, errors, files, folders, frames, known, runs, sources, volumes
+
+
+class Removal(Recording, Queries):
+    """The part of a catalogue that removes."""
+
+    def remove(self, title: str) -> Removed:
+        """Remove a volume, and its run with the last one; the media themselves are not touched.
+
+        Raises:
+            CatalogueError: no volume has this title, or its run is still writing.
+        """
+        with self._reading() as connection:
+            writing = find_volume(connection, title).run_state == RUNNING
+        if writing:
+            self.mark_abandoned_runs()
+        with self._writing() as connection:
+            volume = find_volume(connection, title)
+            if volume.run_state == RUNNING:
+                raise CatalogueError(f"{title!r}: its run is still writing; remove it when that has ended")
+            return _remove_volume(connection, volume)
+
+    def drop_volume(self, volume_id: int) -> None:
+        """Remove a volume that a run gives up, with all that was recorded on it; the run stays."""
+        with self._writing() as connection:
+            _delete_volume(connection, volume_id)
+
+    def drop_archive(self, archive_id: int) -> None:
+        """Remove an archive that a run gives up, with all that was recorded in it; its volume stays."""
+        with self._writing() as connection:
+            volume_id = connection.execute(select(archives.c.volume_id).where(archives.c.id == archive_id)).scalar_one()
+            # The volume too, for there is no index on the archive alone.
+            _delete_files(connection, and_(files.c.volume_id == volume_id, files.c.archive_id == archive_id))
+            connection.execute(delete(frames).where(frames.c.archive_id == archive_id))
+            connection.execute(delete(archives).where(archives.c.id == archive_id))
+            _recount(connection, volume_id)
+
+
+def _remove_volume(connection: Connection, volume: FoundVolume) -> Removed:
+    removed = _delete_volume(connection, volume.id)
+    run_id = volume.run_id
+    if run_id is None or connection.execute(select(volumes.c.id).where(volumes.c.run_id == run_id)).first():
+        return removed
+    connection.execute(delete(errors).where(errors.c.run_id == run_id))
+    connection.execute(delete(sources).where(sources.c.run_id == run_id))
+    connection.execute(delete(runs).where(runs.c.id == run_id))
+    return removed._replace(runs=1)
+
+
+def _delete_volume(connection: Connection, volume_id: int) -> Removed:
+    deleted_files, deleted_folders = _delete_files(connection, files.c.volume_id == volume_id)
+    of_volume = select(archives.c.id).where(archives.c.volume_id == volume_id)
+    connection.execute(delete(frames).where(frames.c.archive_id.in_(of_volume)))
+    deleted_archives = connection.execute(delete(archives).where(archives.c.volume_id == volume_id)).rowcount
+    connection.execute(delete(volumes).where(volumes.c.id == volume_id))
+    return Removed(deleted_files, deleted_archives, deleted_folders, 0)
+
+
+def _delete_files(connection: Connection, which: ColumnElement[bool]) -> tuple[int, int]:
+    """Delete files, and the folders that none is left in; returns how many of each."""
+    folder_ids = list(connection.execute(select(files.c.folder_id).where(which).distinct()).scalars())
+    content = select(files.c.size, files.c.digest, files.c.id).where(which)
+    connection.execute(delete(known).where(tuple_(known.c.size, known.c.digest, known.c.file_id).in_(content)))
+    deleted = connection.execute(delete(files).where(which)).rowcount
+    unused = ~exists().where(files.c.folder_id == folders.c.id)
+    deleted_folders = 0
+    for chunk in chunks(folder_ids):
+        deleted_folders += connection.execute(delete(folders).where(folders.c.id.in_(chunk), unused)).rowcount
+    return deleted, deleted_folders
+
+
+def _recount(connection: Connection, volume_id: int) -> None:
+    number, size = connection.execute(
+        select(func.count(), func.coalesce(func.sum(files.c.size), 0)).where(
+            files.c.volume_id == volume_id, files.c.kind != KINDS.index(DIRECTORY)
+        )
+    ).one()
+    connection.execute(update(volumes).where(volumes.c.id == volume_id).values(files=number, bytes=size))

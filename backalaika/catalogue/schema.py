@@ -1,0 +1,189 @@
+"""Schema: the tables, for tens of millions of files in SQLite, PostgreSQL or MySQL.
+
+Names and paths are bytes: no database's collation then takes two of them for one, and undecodable ones survive. MySQL
+cannot index long bytes, so a folder is found by the hash of its path. A folder's path is stored once, not with each of
+its files.
+
+The table of files is indexed by folder and by volume only, where new rows come at the end. An index by content, where
+they come anywhere, took as long as all the rest: each batch wrote all of its pages anew. ``known`` stands in for it; it
+takes a volume's files at once, sorted, when the volume is complete, which is when they begin to count as known.
+``files.archive_id`` and ``known.file_id`` are no foreign keys: having no index on the one, SQLite would read all files
+to delete an archive; on the other, all of ``known`` to delete a file.
+
+A change here needs a migration beside it, and its number in `REVISION`; a test compares the two.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    VARBINARY,
+    BigInteger,
+    Column,
+    Double,
+    ForeignKey,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.types import TypeEngine
+
+REVISION = "0001"
+
+metadata = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_name)s",
+    }
+)
+
+_MYSQL = ("mysql", "mariadb")
+# SQLite gives out row numbers only to a column that is INTEGER to the letter; it holds 64 bits all the same.
+_ID: TypeEngine[int] = BigInteger().with_variant(Integer, "sqlite")
+# MySQL's usual collations take A for a, and é for e.
+_TEXT: TypeEngine[str] = Text().with_variant(Text(collation="utf8mb4_bin"), *_MYSQL)
+_TITLE: TypeEngine[str] = String(512).with_variant(String(512, collation="utf8mb4_bin"), *_MYSQL)
+
+
+def short_bytes(length: int) -> TypeEngine[bytes]:
+    """Bytes of at most this length, which MySQL can index too."""
+    return LargeBinary().with_variant(VARBINARY(length), *_MYSQL)
+
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("job", _TEXT, nullable=False, comment="name of the job"),
+    Column("comment", _TEXT, nullable=False, comment="the user's, or empty"),
+    Column("folder", LargeBinary, nullable=False, comment="absolute path of the run's folder"),
+    Column("started_at_ns", BigInteger, nullable=False, comment="nanoseconds since 1970, UTC"),
+    Column("finished_at_ns", BigInteger, comment="null until the run ends by itself"),
+    Column("state", String(16), nullable=False, comment="running, complete, incomplete, interrupted or failed"),
+    Column("files", BigInteger, nullable=False, comment="files and links saved"),
+    Column("bytes", BigInteger, nullable=False, comment="content saved, before compression"),
+    Column("known_files", BigInteger, nullable=False, comment="files not saved, being known"),
+    Column("error_count", BigInteger, nullable=False, comment="files and folders not saved, or not as they should be"),
+    Column("host", _TEXT, nullable=False, comment="where it ran"),
+    Column("pid", BigInteger, nullable=False, comment="its process there"),
+    Column("pid_started", Double, nullable=False, comment="start of that process, seconds since 1970"),
+)
+
+sources = Table(
+    "sources",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), nullable=False),
+    Column("path", LargeBinary, nullable=False, comment="absolute path of the source"),
+    Column("options", _TEXT, nullable=False, comment="as the job file has them"),
+    Column("found_files", BigInteger, nullable=False, comment="files and links there, before known ones were left out"),
+    Column("found_bytes", BigInteger, nullable=False, comment="content of those files"),
+    Column(
+        "label", LargeBinary, nullable=False, comment="top folder in archives: member = label/path below the source"
+    ),
+)
+
+volumes = Table(
+    "volumes",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("title", _TITLE, nullable=False, comment="of a run's volume: <run folder>/vol001"),
+    Column("run_id", ForeignKey("runs.id"), comment="null for a medium added by hand"),
+    Column("number", Integer, comment="in the run, from 1"),
+    Column("description", _TEXT, nullable=False, comment="the user's, or empty"),
+    Column("path", LargeBinary, comment="absolute path where it was written or read"),
+    Column("capacity", BigInteger, comment="bytes that the medium takes"),
+    Column("size", BigInteger, nullable=False, comment="bytes on the medium when complete, else 0"),
+    Column(
+        "state", String(16), nullable=False, comment="incomplete, or complete: all its bytes are on disk and synced"
+    ),
+    Column("added_at_ns", BigInteger, nullable=False, comment="nanoseconds since 1970, UTC"),
+    Column("digest", String(16), nullable=False, comment="which digest its files have: xxh3-128, blake3 or sha256"),
+    Column("files", BigInteger, nullable=False, comment="files and links recorded so far"),
+    Column("bytes", BigInteger, nullable=False, comment="their content"),
+    UniqueConstraint("title"),
+)
+
+archives = Table(
+    "archives",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("volume_id", ForeignKey("volumes.id"), nullable=False, index=True),
+    Column("source_id", ForeignKey("sources.id"), comment="null for an archive on a medium added by hand"),
+    Column("name", LargeBinary, nullable=False, comment="path on the volume"),
+    Column("format", String(16), nullable=False, comment="zip, tar.gz, tar.bz2, tar.zst or tar.xz"),
+    Column("size", BigInteger, nullable=False, comment="bytes of the archive when complete, else 0"),
+    Column("digest", short_bytes(64), comment="XXH3-128 of the whole archive"),
+    Column("state", String(16), nullable=False, comment="incomplete or complete"),
+)
+
+frames = Table(
+    "frames",
+    metadata,
+    Column("archive_id", ForeignKey("archives.id"), primary_key=True),
+    Column("number", BigInteger, primary_key=True, autoincrement=False, comment="in the archive, from 0"),
+    Column("offset", BigInteger, nullable=False, comment="in the archive"),
+    Column("size", BigInteger, nullable=False, comment="bytes in the archive"),
+    Column("raw_size", BigInteger, nullable=False, comment="bytes when decoded"),
+    sqlite_with_rowid=False,
+)
+
+folders = Table(
+    "folders",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("path_key", short_bytes(16), nullable=False, comment="BLAKE2b, 16 bytes, of the path"),
+    Column("path", LargeBinary, nullable=False, comment="absolute path of the folder, where it was saved"),
+    UniqueConstraint("path_key"),
+)
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("volume_id", ForeignKey("volumes.id"), nullable=False, index=True),
+    Column("archive_id", BigInteger, comment="null for a loose file of a medium; no foreign key"),
+    Column("folder_id", ForeignKey("folders.id"), nullable=False, index=True),
+    Column("name", LargeBinary, nullable=False, comment="empty for the folder itself"),
+    Column("kind", SmallInteger, nullable=False, comment="0 file, 1 directory, 2 symbolic link, 3 hard link"),
+    Column("size", BigInteger, nullable=False, comment="bytes of content"),
+    Column("mtime_ns", BigInteger, nullable=False, comment="nanoseconds since 1970, UTC"),
+    Column("ctime_ns", BigInteger, comment="nanoseconds since 1970, UTC"),
+    Column("inode", BigInteger, comment="the lower 64 bits, signed"),
+    Column("digest", short_bytes(64), comment="of the content; volumes.digest tells which"),
+    Column("frame", BigInteger, comment="number of the frame in the archive where the member starts"),
+    Column("offset", BigInteger, comment="of the member in the decoded frame"),
+    Column("target", LargeBinary, comment="of a link"),
+)
+
+known = Table(
+    "known",
+    metadata,
+    Column("size", BigInteger, primary_key=True, autoincrement=False, comment="of a file on a complete volume"),
+    Column("digest", short_bytes(64), primary_key=True, comment="of its content"),
+    Column("file_id", BigInteger, primary_key=True, autoincrement=False, comment="no foreign key"),
+    sqlite_with_rowid=False,
+)
+
+errors = Table(
+    "errors",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("run_id", ForeignKey("runs.id"), nullable=False),
+    Column("path", LargeBinary, comment="null if no file is to blame"),
+    Column("message", _TEXT, nullable=False),
+    Column("at_ns", BigInteger, nullable=False, comment="nanoseconds since 1970, UTC"),
+)
+
+# What alembic keeps; made here too, because importing alembic takes half a second.
+alembic_version = Table(
+    "alembic_version",
+    MetaData(naming_convention={"pk": "%(table_name)s_pkc"}),
+    Column("version_num", String(32), primary_key=True),
+)

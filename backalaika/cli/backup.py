@@ -1,0 +1,165 @@
+"""``backalaika backup``: the questions, what will be done, the run, and what was done."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from ..errors import SourceError, UsageError
+from . import display
+from .questions import Given, ask_answers, default_answers, unanswered
+
+if TYPE_CHECKING:
+    from ..job.loading import Job
+    from ..run.answers import Answers
+    from ..run.report import Report
+    from ..run.session import Session
+
+EPILOG = """\b
+Examples:
+  backalaika backup jobs/example.py
+  backalaika backup jobs/office.py --yes --comment 'before the move'
+  backalaika backup jobs/office.py --skip-known --since 2026-01-31 --yes
+
+Without a terminal, give --yes or all of --skip-known/--no-skip-known, --since and --comment.
+"""
+
+
+@click.command(epilog=EPILOG)
+@click.argument("job_file", metavar="FILE", type=click.Path())
+@click.option("--skip-known/--no-skip-known", default=None, help="Leave out files that a complete volume has already.")
+@click.option(
+    "--since", metavar="DATE", help="Only files modified since DATE (2008-12-25, 2008-12-25 14:30), or 'all'."
+)
+@click.option("--comment", metavar="TEXT", help="A brief comment; it becomes part of the folder's name.")
+@click.option(
+    "-y", "--yes", is_flag=True, help="Ask nothing: no, all and none where nothing else is given; do not wait."
+)
+@click.option("--allow-shrunk", is_flag=True, help="Go on though a source is empty or has lost over half of its files.")
+@click.option(
+    "--workers", type=click.IntRange(min=0), metavar="N", help="Processes that compress; by default one a CPU."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print one report object on standard output at the end.")
+def backup(
+    job_file: str,
+    skip_known: bool | None,
+    since: str | None,
+    comment: str | None,
+    yes: bool,
+    allow_shrunk: bool,
+    workers: int | None,
+    as_json: bool,
+) -> NoReturn:
+    """Run the backup job in FILE."""
+    from ..job.loading import load_job
+    from ..run.session import Session
+    from .progress import watch
+
+    terminal = sys.stdin.isatty() and not yes
+    job = load_job(job_file)
+    answers = _answers(Given(skip_known, since, comment), yes, terminal)
+    with Session(job, answers, workers) as session:
+        _check_shrunk(session, allow_shrunk, terminal)
+        _show_plan(job, session, answers)
+        if terminal:
+            click.prompt("Press Enter to start, CTRL-C to leave", default="", show_default=False, err=True)
+        with watch(session.survey.files, session.survey.bytes) as observer:
+            report = session.run(observer)
+    _show_report(report, as_json)
+    sys.exit(report.exit_status)
+
+
+def _answers(given: Given, yes: bool, terminal: bool) -> Answers:
+    missing = unanswered(given)
+    if yes or not missing:
+        return default_answers(given)
+    if not terminal:
+        raise UsageError(f"no terminal to ask at: give {', '.join(missing)}, or --yes for the defaults (no, all, none)")
+    return ask_answers(
+        given,
+        lambda question: str(click.prompt(question, default="", show_default=False, prompt_suffix="", err=True)),
+        lambda line: click.echo(line, err=True),
+    )
+
+
+def _check_shrunk(session: Session, allowed: bool, terminal: bool) -> None:
+    lines = session.shrunk_sources()
+    if not lines or allowed:
+        return
+    if not terminal:
+        raise SourceError("; ".join(lines) + "; nothing was started. To insist, give --allow-shrunk")
+    for line in lines:
+        click.echo(line, err=True)
+    if not click.confirm("Back up all the same?", default=False, err=True):
+        raise SourceError("nothing was started")
+
+
+def _show_plan(job: Job, session: Session, answers: Answers) -> None:
+    config, survey = job.config, session.survey
+    click.echo(f"Job        {job.name}  ({display.printable(job.path)})", err=True)
+    width = max(len(display.printable(found.source.path)) for found in survey.sources)
+    for found in survey.sources:
+        what = f"{found.source.format}{', separate_dirs' if found.source.separate_dirs else ''}"
+        path = display.printable(found.source.path)
+        click.echo(
+            f"Source     {path:{width}}  {what}  {display.files(found.files)}, {display.size(found.bytes)}", err=True
+        )
+    chosen = ["known files are left out"] if answers.skip_known else []
+    if answers.since_ns is not None:
+        chosen.append(f"only those modified since {display.moment(answers.since_ns)}")
+    click.echo(
+        f"To save    {display.files(survey.files)}, {display.size(survey.bytes)}"
+        + (f" ({'; '.join(chosen)})" if chosen else ""),
+        err=True,
+    )
+    first = ", ".join(display.size(capacity) for capacity in config.volume_sizes)
+    each = f"volumes of {display.size(config.max_size)}"
+    click.echo(
+        f"Where to   {display.printable(config.dir_backups)}, {f'{first}, then ' if first else ''}{each}", err=True
+    )
+    free = free_space(config.dir_backups)
+    warning = "" if survey.bytes < free else "  LESS than there is to save: it fits only if it compresses well"
+    click.echo(f"Free       {display.size(free)}{warning}", err=True)
+
+
+def free_space(folder: str) -> int:
+    """Bytes free where ``folder`` is, or will be made."""
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    return shutil.disk_usage(folder).free
+
+
+def _show_report(report: Report, as_json: bool) -> None:
+    from .progress import problem_line
+
+    if as_json:
+        click.echo(json.dumps(report.as_json()))
+    if report.problems:
+        click.echo(f"\n{len(report.problems):,} problems:", err=True)
+        for problem in report.problems:
+            click.echo("  " + problem_line(problem), err=True)
+    for capacity in report.passed_over:
+        click.echo(f"unused: a medium of {display.size(capacity)}, on which nothing that came fitted", err=True)
+    seconds = (report.finished_at_ns - report.started_at_ns) / 1e9
+    known = f"; {display.files(report.known_files)} known already" if report.known_files else ""
+    saved = f"{display.files(report.files)}, {display.size(report.bytes)}"
+    if report.state == "complete":
+        volumes = f"{len(report.volumes)} volume{'s' if len(report.volumes) != 1 else ''}"
+        where = f" in {display.printable(report.folder)}" if report.volumes else "; there was nothing to save"
+        click.echo(
+            f"Saved {saved} as {display.size(report.archive_bytes)} on {volumes}{where}, "
+            f"in {display.duration(seconds)}{known}",
+            err=True,
+        )
+        return
+    why = f": {report.failure}" if report.failure else ""
+    click.echo(f"\n{report.state.upper()} after {saved}{why}", err=True)
+    for volume in report.volumes:
+        click.echo(f"  complete:   {display.printable(volume.folder)}", err=True)
+    for path in report.unfinished:
+        click.echo(f"  unfinished: {display.printable(path)}", err=True)

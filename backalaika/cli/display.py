@@ -1,0 +1,44 @@
+"""Display: numbers, times and names as people read them."""
+
+from __future__ import annotations
+
+import time
+
+
+def printable(text: str) -> str:
+    """A name on one line that any terminal can show: control characters and undecodable bytes are escaped."""
+    if text.isprintable() and text.isascii():
+        return text
+    return "".join(
+        c if c.isprintable() and not "\ud800" <= c <= "\udfff" else c.encode("unicode_escape").decode() for c in text
+    )
+
+
+def size(count: int) -> str:
+    """Bytes in the unit that gives a short number; 1 MB is 1,000,000 bytes."""
+    if count < 1000:
+        return f"{count} bytes" if count != 1 else "1 byte"
+    number = float(count)
+    for unit in ("kB", "MB", "GB", "TB"):
+        number /= 1000
+        if number < 999.5 or unit == "TB":
+            break
+    return f"{number:.3g} {unit}" if number < 99.95 else f"{number:,.0f} {unit}"
+
+
+def files(count: int) -> str:
+    """A number of files."""
+    return f"{count:,} file" if count == 1 else f"{count:,} files"
+
+
+def duration(seconds: float) -> str:
+    """Seconds, minutes or hours."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+def moment(time_ns: int) -> str:
+    """A local date and time, to the second."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(time_ns // 1_000_000_000))

@@ -1,0 +1,94 @@
+"""The command line: names of commands, the switches of version 0.2, errors and exit statuses.
+
+It only translates: each command parses, calls the library, prints, and leaves with the library's exit status. Heavy
+libraries are imported by the commands that need them, so that ``--help`` is there at once.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import NoReturn
+
+import click
+
+from .. import __version__
+from ..errors import BackalaikaError, UsageError
+from .backup import backup
+from .listing import files, remove, volumes
+
+EPILOG = """\b
+Examples:
+  backalaika backup jobs/example.py              asks three questions, then backs up
+  backalaika backup jobs/office.py --yes         asks nothing: for cron
+  backalaika volumes                             which volumes there are
+  backalaika files 2026-11-22_0915-office/vol001 what is on one
+  backalaika files '' | grep budget              what is on all of them
+
+\b
+The switches of version 0.2 work as they did:
+  -j FILE   backup FILE        -v         volumes
+  -f TITLE  files TITLE        -r TITLE   remove TITLE
+
+\b
+Exit status: 0 all done; 1 done, but some files could not be saved (they are
+listed); 2 wrong usage or configuration; 3 the run failed or is incomplete;
+130 interrupted.
+"""
+
+# The switches of version 0.2 and the commands that they became.
+_SWITCHES = {"-j": "backup", "-v": "volumes", "-f": "files", "-r": "remove"}
+
+
+@click.group(
+    epilog=EPILOG,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="backalaika")
+def cli() -> None:
+    """Back up directories into plain zip and tar archives, sized to fit your discs, and know what is on each.
+
+    A backup job is a small file that says what to save; jobs/example.py is one to start from.
+    """
+
+
+for command in (backup, volumes, files, remove):
+    cli.add_command(command)
+
+
+def translate_switches(arguments: Sequence[str]) -> list[str]:
+    """Put a command's name where a switch of version 0.2 stands first.
+
+    Raises:
+        UsageError: a switch whose command is not there yet.
+    """
+    if not arguments or len(arguments[0]) < 2 or arguments[0].startswith("--"):
+        return list(arguments)
+    switch, attached = arguments[0][:2], arguments[0][2:]
+    if switch == "-a":
+        raise UsageError("-a: cataloguing a medium by hand is not in this version yet")
+    if switch not in _SWITCHES:
+        return list(arguments)
+    return [_SWITCHES[switch], *([attached] if attached else []), *arguments[1:]]
+
+
+def main() -> NoReturn:
+    """Run the command line and leave with its exit status."""
+    try:
+        status = cli.main(args=translate_switches(sys.argv[1:]), prog_name="backalaika", standalone_mode=False)
+        sys.stdout.flush()
+    except BackalaikaError as error:
+        click.echo(f"backalaika: {error}", err=True)
+        status = error.exit_status
+    except click.ClickException as error:
+        error.show()
+        status = 2
+    except (click.Abort, KeyboardInterrupt):
+        click.echo("\nbackalaika: interrupted; nothing more is done", err=True)
+        status = 130
+    except BrokenPipeError:
+        # Whoever read our output has seen enough; leave nothing for the interpreter to flush.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        status = 0
+    sys.exit(status if isinstance(status, int) else 0)

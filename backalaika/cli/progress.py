@@ -1,0 +1,143 @@
+"""Progress: what a run shows while it works, on standard error.
+
+On a terminal a bar with files, bytes, rate, time left and the current name; in a pipe or under cron plain lines, one
+for each problem and each volume, and one now and then. Problems are shown when they happen.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import TYPE_CHECKING, Protocol
+
+import click
+
+from ..run.report import Observer
+from ..walk import Problem
+from . import display
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from rich.progress import Progress, TaskID
+
+    from ..run.placing import VolumeDone
+
+_SECONDS_BETWEEN_LINES = 30
+
+
+class Watch(Observer, Protocol):
+    """An observer that is shown as long as its context lasts."""
+
+    def __enter__(self) -> Watch: ...
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def watch(files: int, size: int) -> Watch:
+    """The display that suits standard error.
+
+    Args:
+        files: how many files there are to save.
+        size: how many bytes of content.
+    """
+    return Bar(files, size) if sys.stderr.isatty() else Lines(files, size)
+
+
+class Lines:
+    """Plain lines."""
+
+    def __init__(self, files: int, size: int) -> None:
+        self._all_files, self._all_bytes = files, size
+        self._files = self._bytes = 0
+        self._next = time.monotonic() + _SECONDS_BETWEEN_LINES
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        return None
+
+    def advance(self, files: int, size: int, name: str) -> None:
+        """Count; now and then say how far it is."""
+        self._files += files
+        self._bytes += size
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _SECONDS_BETWEEN_LINES
+            done = f"{self._files:,} of {display.files(self._all_files)}"
+            click.echo(f"{done}, {display.size(self._bytes)} of {display.size(self._all_bytes)}", err=True)
+
+    def problem(self, problem: Problem) -> None:
+        """A line for a problem."""
+        click.echo(problem_line(problem), err=True)
+
+    def volume(self, volume: VolumeDone) -> None:
+        """A line for a complete volume."""
+        click.echo(volume_line(volume), err=True)
+
+
+class Bar:
+    """A bar at the bottom of the terminal; problems and volumes are printed above it."""
+
+    def __init__(self, files: int, size: int) -> None:
+        from rich.console import Console
+        from rich.progress import (
+            BarColumn,
+            DownloadColumn,
+            Progress,
+            TextColumn,
+            TimeRemainingColumn,
+            TransferSpeedColumn,
+        )
+        from rich.table import Column
+
+        self._files, self._all_files = 0, files
+        self._progress: Progress = Progress(
+            TextColumn("{task.fields[files]}"),
+            BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[name]}", markup=False, table_column=Column(ratio=1, no_wrap=True)),
+            console=Console(stderr=True),
+            transient=True,
+        )
+        self._task: TaskID = self._progress.add_task("", total=size or None, name="", files="")
+
+    def __enter__(self) -> Bar:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._progress.stop()
+
+    def advance(self, files: int, size: int, name: str) -> None:
+        """Move the bar."""
+        self._files += files
+        self._progress.update(
+            self._task,
+            advance=size,
+            name=display.printable(name),
+            files=f"{self._files:,}/{display.files(self._all_files)}",
+        )
+
+    def problem(self, problem: Problem) -> None:
+        """A line above the bar, for a problem."""
+        self._progress.console.print(problem_line(problem), style="red", markup=False, highlight=False, soft_wrap=True)
+
+    def volume(self, volume: VolumeDone) -> None:
+        """A line above the bar, for a complete volume."""
+        self._progress.console.print(volume_line(volume), markup=False, highlight=False, soft_wrap=True)
+
+
+def problem_line(problem: Problem) -> str:
+    """A problem on one line."""
+    return f"not saved as it should be: {display.printable(problem.path)}: {display.printable(problem.message)}"
+
+
+def volume_line(volume: VolumeDone) -> str:
+    """A complete volume on one line."""
+    fill = 100 * volume.size / volume.capacity
+    return f"complete: {display.printable(volume.folder)}  {display.size(volume.size)}, {fill:.1f} % full"

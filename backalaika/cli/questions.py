@@ -1,0 +1,148 @@
+"""Questions: the conversation before a backup, with no terminal in sight.
+
+Three things are asked: skip known files, since when, a comment. Each may be answered by a switch; what is not, is
+asked through a function that the caller brings, and what cannot be asked can at least be named.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+
+from ..errors import UsageError
+
+SKIP_KNOWN = "Skip files that are already in the catalogue? [y/N] "
+SINCE = "Only files modified since when? (2008-12-25, 2008-12-25 14:30; Enter: all) "
+COMMENT = "A brief comment? (Enter: none) "
+
+_DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?)?", re.ASCII)
+_DATE_FORMS = "write 2008-12-25, 2008-12-25 14:30, 2008-12-25 14:30:05 or all"
+# With date, time and the job's name it stays below the 255 bytes that a file system gives a name.
+_MAX_SLUG_BYTES = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the switches answered; None: not answered. ``since`` is as it was written."""
+
+    skip_known: bool | None = None
+    since: str | None = None
+    comment: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """All three answers; ``since_ns`` is in nanoseconds since 1970, None for all files."""
+
+    skip_known: bool
+    since_ns: int | None
+    comment: str
+
+
+def unanswered(given: Given) -> list[str]:
+    """The switches that would answer what is still open."""
+    switches = {
+        "--skip-known/--no-skip-known": given.skip_known,
+        "--since": given.since,
+        "--comment": given.comment,
+    }
+    return [switch for switch, answer in switches.items() if answer is None]
+
+
+def default_answers(given: Given) -> Answers:
+    """The answers where nothing is asked: no, all and none for what is open.
+
+    Raises:
+        UsageError: the date given is none, or in the future.
+    """
+    return Answers(
+        bool(given.skip_known), parse_date(given.since or "", time.time_ns()), _one_line(given.comment or "")
+    )
+
+
+def ask_answers(given: Given, ask: Callable[[str], str], tell: Callable[[str], None]) -> Answers:
+    """Ask what is open, in order, and again after an answer that cannot be understood.
+
+    Args:
+        given: what need not be asked.
+        ask: shows a question and returns the line that was typed.
+        tell: shows what was wrong with an answer.
+
+    Raises:
+        UsageError: the date given is none, or in the future; nothing was asked.
+    """
+    answers = default_answers(given)
+    skip_known, since_ns, comment = answers.skip_known, answers.since_ns, answers.comment
+    if given.skip_known is None:
+        skip_known = _ask_yes_or_no(SKIP_KNOWN, ask, tell)
+    if given.since is None:
+        since_ns = _ask_date(SINCE, ask, tell)
+    if given.comment is None:
+        comment = _one_line(ask(COMMENT))
+    return Answers(skip_known, since_ns, comment)
+
+
+def _ask_yes_or_no(question: str, ask: Callable[[str], str], tell: Callable[[str], None]) -> bool:
+    while True:
+        answer = ask(question).strip().lower()
+        if answer in ("y", "yes"):
+            return True
+        if answer in ("n", "no", ""):
+            return False
+        tell(f"{answer!r} is neither y nor n")
+
+
+def _ask_date(question: str, ask: Callable[[str], str], tell: Callable[[str], None]) -> int | None:
+    while True:
+        try:
+            return parse_date(ask(question), time.time_ns())
+        except UsageError as error:
+            tell(str(error))
+
+
+def parse_date(text: str, now_ns: int) -> int | None:
+    """A date with or without a time, in the local time zone, as nanoseconds since 1970.
+
+    Args:
+        text: such as ``2008-12-25``, ``2008-12-25 14:30`` or ``2008-12-25T14:30:05``; a date alone is its midnight.
+        now_ns: the time now, in nanoseconds since 1970.
+
+    Returns:
+        None for ``all`` and for nothing.
+
+    Raises:
+        UsageError: it is no date, or in the future: no file would be backed up.
+    """
+    text = text.strip()
+    if text.lower() in ("", "all"):
+        return None
+    if not _DATE.fullmatch(text):
+        raise UsageError(f"{text!r} is not a date; {_DATE_FORMS}")
+    try:
+        since_ns = int(datetime.fromisoformat(text).timestamp()) * 1_000_000_000
+    except (ValueError, OverflowError, OSError):  # 2008-02-30, or a year that the system's clock does not know
+        raise UsageError(f"{text!r} is not in the calendar; {_DATE_FORMS}") from None
+    if since_ns > now_ns:
+        raise UsageError(f"{text!r} is in the future, so that no file would be backed up; write an earlier date or all")
+    return since_ns
+
+
+def comment_slug(text: str) -> str:
+    """A comment as part of a directory's name: letters and digits of any script, and ``-`` for all between them.
+
+    At most 60 bytes of UTF-8; empty if the comment has neither letters nor digits.
+    """
+    composed = unicodedata.normalize("NFC", text)
+    # Marks (vowel signs of Indic scripts, accents that have no letter of their own) belong to the letter before them.
+    kept = "".join(c if c.isalnum() or unicodedata.category(c).startswith("M") else " " for c in composed)
+    slug = "-".join(kept.split())
+    return slug.encode()[:_MAX_SLUG_BYTES].decode(errors="ignore").rstrip("-")
+
+
+def _one_line(text: str) -> str:
+    """Without line ends, control characters and undecodable bytes: it goes to the catalogue and to each disc."""
+    return " ".join("".join(" " if unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text).split())

@@ -1,0 +1,55 @@
+"""Digests: name each file by its content.
+
+XXH3-128 by default: it is faster than memory, so that hashing costs a backup nothing, and ``xxhsum -H2`` prints the
+same sixteen bytes (canonical, big-endian order). BLAKE3 and SHA-256 are for those who need a digest that nobody can
+forge. The sums of whole files on a volume are always XXH3-128, for `xxhsum -c`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import xxhash
+
+Buffer = bytes | bytearray | memoryview
+
+DIGESTS = ("xxh3-128", "blake3", "sha256")
+
+
+class Hasher(Protocol):
+    """What the three libraries have in common."""
+
+    def update(self, data: Any, /) -> Any:
+        """Take in the next piece of the content."""
+
+    def digest(self) -> bytes:
+        """The digest of all that was taken in."""
+
+
+def hasher_factory(name: str) -> Callable[[], Hasher]:
+    """A maker of incremental hashers; ``name`` is one of `DIGESTS`."""
+    if name == "xxh3-128":
+        return xxhash.xxh3_128
+    if name == "sha256":
+        return hashlib.sha256
+    if name == "blake3":
+        import blake3
+
+        return blake3.blake3
+    raise ValueError(f"{name}: not a digest")
+
+
+def digest_function(name: str) -> Callable[[Buffer], bytes]:
+    """A function from the whole content to its digest; one call instead of three, for small files."""
+    if name == "xxh3-128":
+        return xxhash.xxh3_128_digest
+    factory = hasher_factory(name)
+
+    def digest(data: Buffer) -> bytes:
+        hasher = factory()
+        hasher.update(data)
+        return hasher.digest()
+
+    return digest

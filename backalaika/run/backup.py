@@ -1,0 +1,430 @@
+"""Backup: one run, from the survey's entries to complete volumes.
+
+The main process is the only one that decides. It cuts entries into tasks, gives each a slot and the pool, and settles
+the results in the order of the tasks, whichever is done first; so the bytes do not depend on the number of workers.
+When no slot is free it settles the oldest task; when all frames wait for the disk, it waits for the writer.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import BrokenExecutor, Executor, Future
+from concurrent.futures import TimeoutError as NotDone
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from ..batch import Batch, Large, make_batches, rebatch, relink
+from ..digests import hasher_factory
+from ..errors import RunError
+from ..formats import ArchiveFormat
+from ..planner import Media, TooLarge
+from ..survey import Found, Survey, distinct_name
+from ..walk import DIRECTORY, FILE, Directory, Problem, describe_error
+from . import rows
+from .large import LargeReader, WhatWasRead
+from .messages import BatchDone, BatchTask, ChunkDone, ChunkTask
+from .orders import WriterOrders
+from .placing import LargeUnit, Placer, VolumeDone, too_large_problem
+from .report import FAILED, INTERRUPTED, Observer, Report
+from .sizes import ArchivePlan
+from .slots import Slots
+from .worker import VANISHED, cannot_be_read, compress_batch, compress_chunk
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What a run needs to know besides the survey.
+
+    Attributes:
+        formats: one for each source.
+        media: capacities to fill.
+        digest: names the content of members.
+        store_only: extensions that a zip stores.
+        readme: makes README.txt of a volume from its number and archives.
+    """
+
+    formats: tuple[ArchiveFormat, ...]
+    media: Media
+    digest: str
+    store_only: frozenset[str]
+    readme: Callable[[int, list[tuple[str, str]]], str]
+
+
+@dataclass(slots=True)
+class _BatchOnItsWay:
+    plan: ArchivePlan
+    batch: Batch
+    slot: int
+    future: Future[BatchDone]
+
+
+@dataclass(slots=True)
+class _ChunkOnItsWay:
+    unit: LargeUnit
+    slot: int
+    future: Future[ChunkDone]
+
+
+@dataclass(slots=True)
+class _EndOfLarge:
+    unit: LargeUnit
+    read: WhatWasRead | None
+
+
+@dataclass(slots=True)
+class _EndOfArchive:
+    plan: ArchivePlan
+
+
+_OnItsWay = _BatchOnItsWay | _ChunkOnItsWay | _EndOfLarge | _EndOfArchive
+
+
+class Backup:
+    """One run. Make it, `run` it once.
+
+    Args:
+        settings: how.
+        slots: shared memory for frames.
+        pool: does the compressing.
+        report: is filled in.
+        observer: hears of progress and problems.
+        record: takes what the catalogue is to know; called with what is safe.
+        interrupted: whether the user wants to stop.
+        on_volume: called with each complete volume.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        slots: Slots,
+        pool: Executor,
+        report: Report,
+        observer: Observer,
+        record: Callable[[rows.Record], None],
+        interrupted: Callable[[], bool],
+        on_volume: Callable[[VolumeDone], None],
+    ) -> None:
+        self._settings = settings
+        self._slots = slots
+        self._pool = pool
+        self._report = report
+        self._observer = observer
+        self._record = record
+        self._interrupted = interrupted
+        self._on_volume = on_volume
+        self._orders = WriterOrders(slots, report.folder)
+        self._placer = Placer(
+            self._orders, settings.media, report.folder, settings.readme, self._report.passed_over.extend
+        )
+        self._new_hasher = hasher_factory(settings.digest)
+        self._on_its_way: deque[_OnItsWay] = deque()
+
+    def run(self, survey: Survey, select: Callable[[Iterable[Directory], str], Iterable[Directory]]) -> None:
+        """Save what the survey found, as far as ``select`` lets it through; the report says how it ended."""
+        try:
+            for problem in survey.problems:
+                self._tell(problem)
+            taken: set[str] = set()
+            for number, found in enumerate(survey.sources):
+                directories = select(survey.directories(found), found.source.path)
+                for plan, part in self._archives(number, found, directories, taken):
+                    self._feed_archive(plan, part, found)
+            while self._on_its_way:
+                self._settle_oldest()
+            self._placer.end_run()
+            self._orders.wait_until_safe(self._interrupted)
+            self._check_interrupt()
+        except _Interrupted:
+            self._report.state = INTERRUPTED
+        except (RunError, BrokenExecutor) as error:
+            self._report.state = INTERRUPTED if self._interrupted() else FAILED
+            lost = isinstance(error, BrokenExecutor)
+            self._report.failure = (
+                "a worker process died; is there enough memory? Try fewer --workers" if lost else str(error)
+            )
+        finally:
+            self._end()
+
+    def _end(self) -> None:
+        if self._report.state != "complete":
+            self._report.unfinished = self._placer.unfinished()
+        try:
+            self._orders.stop()
+        except RunError as error:
+            self._report.state, self._report.failure = FAILED, str(error)
+            self._report.unfinished = self._placer.unfinished()
+        self._pass_on()
+
+    # From sources to tasks
+
+    def _archives(
+        self, number: int, found: Found, directories: Iterable[Directory], taken: set[str]
+    ) -> Iterator[tuple[ArchivePlan, Iterable[Directory]]]:
+        """The archives of a source: one, or with ``separate_dirs`` one for each subfolder and one for loose files."""
+        archive_format = self._settings.formats[number]
+        if not found.source.separate_dirs:
+            stem = distinct_name(archive_stem(found.label), taken)
+            yield ArchivePlan(number, stem, archive_format), directories
+            return
+        for top, part in itertools.groupby(directories, lambda directory: directory.path.split(os.sep, 1)[0]):
+            if not top:
+                loose = [directory for directory in part if any(entry.kind != DIRECTORY for entry in directory.entries)]
+                if not loose:
+                    continue
+                part = iter(loose)
+            stem = distinct_name(archive_stem(top or found.label), taken)
+            yield ArchivePlan(number, stem, archive_format), part
+
+    def _feed_archive(self, plan: ArchivePlan, directories: Iterable[Directory], found: Found) -> None:
+        for piece in make_batches(directories, found.source.path, found.label, plan.archive_format):
+            if isinstance(piece, Problem):
+                self._tell(piece)
+            elif isinstance(piece, Large):
+                self._feed_large(plan, piece)
+            else:
+                slot = self._free_slot()
+                self._on_its_way.append(_BatchOnItsWay(plan, piece, slot, self._submit_batch(plan, piece, slot)))
+        self._on_its_way.append(_EndOfArchive(plan))
+
+    def _submit_batch(self, plan: ArchivePlan, batch: Batch, slot: int) -> Future[BatchDone]:
+        task = BatchTask(batch, plan.archive_format, self._settings.digest, self._settings.store_only, slot)
+        return self._pool.submit(compress_batch, task)
+
+    def _feed_large(self, plan: ArchivePlan, large: Large) -> None:
+        """Read a large file into slots and queue its pieces."""
+        self._save_large(plan, large, self._slot_while, self._queue_chunk, self._on_its_way.append)
+
+    def _save_large(
+        self,
+        plan: ArchivePlan,
+        large: Large,
+        slot: Callable[[LargeUnit], tuple[int, memoryview] | None],
+        submit: Callable[[LargeUnit, ChunkTask], None],
+        end: Callable[[_EndOfLarge], None],
+    ) -> None:
+        """Read a large file and submit its pieces; once more if it changed meanwhile."""
+        path = os.path.join(large.directory, large.entry.name)
+        for attempt in (1, 2):
+            unit = None
+            try:
+                reader = LargeReader(plan, large, self._new_hasher(), self._settings.store_only)
+                unit = reader.unit
+                try:
+                    for task in reader.chunks(partial(slot, unit)):
+                        submit(unit, task)
+                    read = reader.finish()
+                finally:
+                    reader.close()
+            except OSError as error:
+                vanished = isinstance(error, FileNotFoundError)
+                self._tell(Problem(path, VANISHED if vanished else cannot_be_read(error)))
+                if unit is not None:
+                    unit.dropped = True
+                    end(_EndOfLarge(unit, None))
+                return
+            refused = unit.dropped
+            again = bool(read.trouble) and attempt == 1 and not refused
+            unit.dropped = refused or again
+            end(_EndOfLarge(unit, read))
+            if not again:
+                return
+
+    def _slot_while(self, unit: LargeUnit) -> tuple[int, memoryview] | None:
+        slot = self._free_slot()
+        if unit.dropped:
+            self._slots.release(slot)
+            return None
+        return slot, self._slots.view(slot)
+
+    def _queue_chunk(self, unit: LargeUnit, task: ChunkTask) -> None:
+        self._on_its_way.append(_ChunkOnItsWay(unit, task.slot, self._pool.submit(compress_chunk, task)))
+
+    # From results to the writer
+
+    def _free_slot(self) -> int:
+        """A free slot; settles and waits until there is one."""
+        while True:
+            self._check_interrupt()
+            self._orders.listen(block=False)
+            self._pass_on()
+            slot = self._slots.acquire()
+            if slot is not None:
+                return slot
+            if any(isinstance(item, _BatchOnItsWay | _ChunkOnItsWay) for item in self._on_its_way):
+                self._settle_oldest()
+            else:
+                self._orders.listen(block=True)
+
+    def _settle_oldest(self) -> None:
+        item = self._on_its_way.popleft()
+        match item:
+            case _BatchOnItsWay(plan, batch, slot, future):
+                self._settle_batch(plan, batch, slot, self._wait(future))
+            case _ChunkOnItsWay(unit, slot, future):
+                self._settle_chunk(unit, slot, self._wait(future))
+            case _EndOfLarge():
+                self._settle_large(item)
+            case _EndOfArchive(plan):
+                self._placer.end_archive(plan)
+
+    def _wait(self, future: Future[Any]) -> Any:
+        while True:
+            try:
+                return future.result(timeout=0.2)
+            except NotDone:
+                self._check_interrupt()
+
+    def _settle_batch(self, plan: ArchivePlan, batch: Batch, slot: int, done: BatchDone) -> None:
+        placed: bool | TooLarge = False
+        while not placed:
+            again = None if plan.archive_format.is_zip else relink(batch, self._placer.linked(plan))
+            if again is not None:
+                self._place_again(plan, again, slot)
+                return
+            if not done.length:
+                break
+            placed = self._placer.add_batch(plan, slot, batch, done)
+        for problem in done.problems:
+            self._tell(problem)
+        if placed is True:
+            self._count(batch, done)
+            return
+        self._slots.release(slot)
+        if isinstance(placed, TooLarge):
+            for piece in batch.slices:
+                for entry in piece.entries:
+                    self._tell(too_large_problem(os.path.join(piece.directory, entry.name), placed))
+
+    def _count(self, batch: Batch, done: BatchDone) -> None:
+        files = [saved for saved in done.members if saved.kind != DIRECTORY]
+        size = sum(saved.size for saved in files if saved.kind == FILE)
+        self._report.files += len(files)
+        self._report.bytes += size
+        last = batch.slices[-1]
+        self._observer.advance(len(files), size, os.path.join(last.directory, last.entries[-1].name))
+
+    def _place_again(self, plan: ArchivePlan, batch: Batch, slot: int) -> None:
+        """Compress a batch once more, its hard links bent, one piece after another in the slot it has."""
+        held: int | None = slot
+        for piece in rebatch(batch, plan.archive_format):
+            if held is None:
+                held = self._same_slot(slot)
+            if isinstance(piece, Batch):
+                self._settle_batch(plan, piece, slot, self._wait(self._submit_batch(plan, piece, slot)))
+            else:
+                self._slots.release(slot)
+                self._place_large_now(plan, piece, slot)
+            held = None
+        if held is not None:
+            self._slots.release(slot)
+
+    def _same_slot(self, slot: int) -> int:
+        """Take back a slot as soon as the writer has emptied it; no other is waited for, for all may be behind it."""
+        while not self._slots.take(slot):
+            self._check_interrupt()
+            self._orders.listen(block=True)
+        return slot
+
+    def _place_large_now(self, plan: ArchivePlan, large: Large, slot: int) -> None:
+        def take(unit: LargeUnit) -> tuple[int, memoryview] | None:
+            return None if unit.dropped else (self._same_slot(slot), self._slots.view(slot))
+
+        def submit(unit: LargeUnit, task: ChunkTask) -> None:
+            self._settle_chunk(unit, slot, self._wait(self._pool.submit(compress_chunk, task)))
+
+        self._save_large(plan, large, take, submit, self._settle_large)
+
+    def _settle_chunk(self, unit: LargeUnit, slot: int, done: ChunkDone) -> None:
+        if unit.dropped:
+            self._slots.release(slot)
+            return
+        refused = self._placer.add_chunk(unit, slot, done)
+        if refused:
+            unit.dropped = True
+            self._slots.release(slot)
+            self._tell(too_large_problem(unit.place, refused))
+            return
+        self._report.bytes += done.content
+        self._observer.advance(0, done.content, unit.place)
+
+    def _settle_large(self, end: _EndOfLarge) -> None:
+        unit, read = end.unit, end.read
+        if unit.dropped or read is None:
+            lost = self._placer.drop_large(unit)
+            self._report.bytes -= lost
+            self._observer.advance(0, -lost, unit.place)
+            return
+        self._placer.end_large(unit, read.entry, read.digest, read.crc32)
+        self._report.files += 1
+        self._observer.advance(1, 0, unit.place)
+        if read.trouble:
+            self._tell(Problem(unit.place, read.trouble))
+
+    # Telling
+
+    def _tell(self, problem: Problem) -> None:
+        self._report.problems.append(problem)
+        self._observer.problem(problem)
+        self._record(rows.Problems([problem]))
+
+    def _pass_on(self) -> None:
+        """Let the catalogue and the hooks know what is safe."""
+        while self._orders.safe:
+            record = self._orders.safe.popleft()
+            self._record(record)
+            if isinstance(record, rows.VolumeComplete):
+                volume = self._placer.closed.pop(record.volume)
+                self._report.volumes.append(volume)
+                self._report.archive_bytes += volume.size
+                self._observer.volume(volume)
+                self._on_volume(volume)
+
+    def _check_interrupt(self) -> None:
+        if self._interrupted():
+            raise _Interrupted
+
+
+class _Interrupted(Exception):  # noqa: N818 - not an error
+    """The user wants to stop."""
+
+
+def archive_stem(name: str) -> str:
+    """A name for an archive that any disc and system can have, from that of a folder.
+
+    Control characters, what Windows forbids, and bytes that are not UTF-8 become ``_``; dots at both ends go, so that
+    the archive is not hidden; at most 150 bytes are kept.
+    """
+    safe = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*\udc80-\udcff]', "_", name).strip(". ") or "_"
+    return safe.encode("utf-8", "replace")[:150].decode("utf-8", "ignore").rstrip(". ")
+
+
+def make_folder(parent: str, name: str) -> str:
+    """Make the folder of a run, for its owner only; ``-2`` and so on if it was made before.
+
+    Raises:
+        RunError: it cannot be made.
+    """
+    try:
+        os.makedirs(parent, mode=0o700, exist_ok=True)
+        for number in itertools.count(1):
+            folder = os.path.join(parent, name if number == 1 else f"{name}-{number}")
+            try:
+                os.mkdir(folder, 0o700)
+            except FileExistsError:
+                continue
+            return folder
+    except OSError as error:
+        raise RunError(f"{parent}: the backup's folder cannot be made: {describe_error(error)}") from None
+    raise AssertionError
+
+
+def run_name(started_at_ns: int, job: str, comment: str) -> str:
+    """The folder name of a run: local date and time, job, comment."""
+    stamp = time.strftime("%Y-%m-%d_%H%M", time.localtime(started_at_ns // 1_000_000_000))
+    return "-".join(part for part in (stamp, job, comment) if part)

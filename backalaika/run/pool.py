@@ -1,0 +1,105 @@
+"""Pool: the processes that compress, behind `concurrent.futures.Executor`.
+
+Never `fork`: a forked child of a process with threads may hang, and Windows has none. ``forkserver`` where the system
+has it (a worker starts in a few milliseconds from a server that has imported everything once), else ``spawn``.
+Processes start with CTRL-C ignored, from their first instruction on; the parent alone decides what it means.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import contextmanager
+from multiprocessing import shared_memory
+from multiprocessing.context import BaseContext
+from typing import Any, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+def process_context() -> BaseContext:
+    """How processes of a run are started."""
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["backalaika.run.worker", "backalaika.run.writer"])
+    return context
+
+
+@contextmanager
+def interrupts_ignored() -> Iterator[None]:
+    """Processes started in here ignore CTRL-C; it reaches this process a moment later."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+class SerialExecutor(Executor):
+    """Does each task at once, in this process: for debugging, and for one who wants no processes."""
+
+    def submit(self, fn: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Do the task; the future is done when this returns."""
+        future: Future[T] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # what a pool's process would send back
+            future.set_exception(error)
+        return future
+
+
+def start_pool(workers: int, memory_name: str, slot_bytes: int) -> Executor:
+    """A pool whose processes are starting already.
+
+    Args:
+        workers: how many processes; 0 does all work in this one.
+        memory_name: of the shared memory with the slots.
+        slot_bytes: size of one slot.
+    """
+    if workers == 0:
+        from .worker import attach_slots
+
+        attach_slots(shared_memory.SharedMemory(memory_name), slot_bytes)
+        return SerialExecutor()
+    from .worker import start_worker, warm_up
+
+    pool = ProcessPoolExecutor(workers, process_context(), start_worker, (memory_name, slot_bytes))
+    with interrupts_ignored():
+        pool.submit(warm_up)
+    return pool
+
+
+def stop_pool(pool: Executor, at_once: bool) -> None:
+    """End the pool's processes; ``at_once`` does not wait for the tasks they are at."""
+    if at_once and isinstance(pool, ProcessPoolExecutor):
+        for process in multiprocessing.active_children():
+            if process.name != WRITER_NAME:
+                process.terminate()
+    pool.shutdown(wait=True, cancel_futures=True)
+
+
+WRITER_NAME = "backalaika-writer"
+
+
+def available_cpus() -> int:
+    """CPUs that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def start_process(target: Callable[..., Any], args: tuple[Any, ...], name: str) -> multiprocessing.Process:
+    """A process of the run beside the pool's."""
+    process: multiprocessing.Process = process_context().Process(target=target, args=args, name=name, daemon=True)  # type: ignore[attr-defined]
+    with interrupts_ignored():
+        process.start()
+    return process

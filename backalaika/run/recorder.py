@@ -1,0 +1,105 @@
+"""Recorder: what a run tells the catalogue, as rows, in a thread of its own.
+
+The database works while the run goes on; what it is told waits in a bounded queue. Numbers of volumes and archives
+become the catalogue's ids here, and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from types import TracebackType
+
+from ..catalogue import Catalogue
+from ..catalogue.rows import ErrorRow, FileRow, FrameRow
+from ..errors import CatalogueError, RunError
+from . import rows
+
+_WAITING = 64
+
+
+class Recorder:
+    """Writes the records of one run; a context manager that ends when all are written."""
+
+    def __init__(self, catalogue: Catalogue, run_id: int, folder: str) -> None:
+        self._catalogue = catalogue
+        self._run_id = run_id
+        self._folder = folder
+        self._queue: queue.Queue[rows.Record | None] = queue.Queue(_WAITING)
+        self._failure: CatalogueError | None = None
+        self._volumes: dict[int, int] = {}
+        self._archives: dict[int, int] = {}
+        self._thread = threading.Thread(target=self._work, name="backalaika-recorder")
+
+    def __enter__(self) -> Recorder:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._queue.put(None)
+        self._thread.join()
+
+    def record(self, record: rows.Record) -> None:
+        """Let the catalogue know.
+
+        Raises:
+            RunError: the catalogue took nothing more.
+        """
+        if self._failure is not None:
+            raise RunError(f"{self._failure}; the backup was stopped, for it could not be recorded")
+        self._queue.put(record)
+
+    def failure(self) -> str:
+        """Why the catalogue took nothing more, or nothing; after the end."""
+        return str(self._failure) if self._failure is not None else ""
+
+    def _work(self) -> None:
+        while (record := self._queue.get()) is not None:
+            if self._failure is None:
+                try:
+                    self._write(record)
+                except CatalogueError as error:
+                    self._failure = error
+
+    def _write(self, record: rows.Record) -> None:
+        catalogue = self._catalogue
+        match record:
+            case rows.NewVolume(volume, title, folder, capacity):
+                self._volumes[volume] = catalogue.add_volume(self._run_id, title, volume, folder, capacity)
+            case rows.NewArchive(archive, volume, name, suffix, source):
+                self._archives[archive] = catalogue.add_archive(self._volumes[volume], name, suffix, source)
+            case rows.Rows(frames, members):
+                catalogue.record([self._frame(frame) for frame in frames], [self._file(member) for member in members])
+            case rows.ArchiveComplete(archive, size, digest):
+                catalogue.finish_archive(self._archives[archive], size, digest)
+            case rows.VolumeComplete(volume, size):
+                catalogue.finish_volume(self._volumes[volume], size)
+            case rows.Problems(problems):
+                now = time.time_ns()
+                catalogue.record_errors(
+                    self._run_id, [ErrorRow(os.fsencode(path), message, now) for path, message in problems]
+                )
+
+    def _frame(self, frame: rows.Frame) -> FrameRow:
+        return FrameRow(self._archives[frame.archive], frame.number, frame.offset, frame.size, frame.raw_size)
+
+    def _file(self, member: rows.Member) -> FileRow:
+        return FileRow(
+            self._volumes[member.volume],
+            self._archives[member.archive],
+            os.fsencode(member.folder),
+            os.fsencode(member.name),
+            member.kind,
+            member.size,
+            member.mtime_ns,
+            member.ctime_ns,
+            member.inode,
+            member.digest,
+            member.frame,
+            member.offset,
+            os.fsencode(member.target) if member.target else None,
+        )

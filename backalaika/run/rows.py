@@ -1,0 +1,95 @@
+"""What a run tells the catalogue, in the words of the run: volumes and archives by their own numbers.
+
+The recorder turns them into rows. Each is sent only when the bytes that it speaks of are safe.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..walk import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class NewVolume:
+    """A volume was begun."""
+
+    volume: int
+    title: str
+    folder: str
+    capacity: int
+
+
+@dataclass(frozen=True, slots=True)
+class NewArchive:
+    """An archive was begun; ``source`` counts the job's sources."""
+
+    archive: int
+    volume: int
+    name: str
+    suffix: str
+    source: int
+
+
+class Frame(NamedTuple):
+    """A frame: its number and byte offset in the archive, its bytes compressed and before."""
+
+    archive: int
+    number: int
+    offset: int
+    size: int
+    raw_size: int
+
+
+class Member(NamedTuple):
+    """A member: where it lies on disk, where in the archive, and what it was."""
+
+    volume: int
+    archive: int
+    folder: str
+    name: str
+    kind: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    digest: bytes | None
+    frame: int
+    offset: int
+    target: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Frames and members whose bytes are safe."""
+
+    frames: list[Frame]
+    members: list[Member]
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveComplete:
+    """An archive has its name and its bytes are safe."""
+
+    archive: int
+    size: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeComplete:
+    """A volume is complete and safe."""
+
+    volume: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Problems:
+    """What could not be saved, or not as it should be."""
+
+    problems: list[Problem]
+
+
+Record = NewVolume | NewArchive | Rows | ArchiveComplete | VolumeComplete | Problems

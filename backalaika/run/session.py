@@ -1,0 +1,279 @@
+"""Session: one backup from the loaded job to the report.
+
+The processes of the pool start while the sources are walked and the catalogue is opened, for each of these takes a
+tenth of a second; nothing is written before `Session.run`. Leaving the session ends all processes and frees the shared
+memory, however it is left.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import FrameType, TracebackType
+from typing import TYPE_CHECKING
+
+from ..errors import ConfigurationError, SourceError
+from ..formats import archive_format
+from ..job.hooks import run_after_backup, run_after_volume
+from ..known import KnownFiles
+from ..manifest import readme_text
+from ..planner import Media
+from ..survey import Survey, take_survey
+from ..walk import Directory, Problem
+from .answers import Answers, comment_slug
+from .backup import Backup, Settings, make_folder, run_name
+from .placing import VolumeDone
+from .pool import available_cpus, start_pool, stop_pool
+from .report import COMPLETE, Observer, Report
+from .slots import Slots, slot_size
+
+if TYPE_CHECKING:
+    from ..catalogue import Catalogue
+    from ..catalogue.rows import SourceFound
+    from ..job.loading import Job
+
+# Less holds README.txt, sums, manifest, and little else.
+SMALLEST_VOLUME = 256 * 1024
+
+
+class Session:
+    """The processes, the survey and the catalogue of one backup.
+
+    Args:
+        job: what to back up.
+        answers: the three questions, answered.
+        workers: how many processes compress; None: one for each CPU, 0: none, all is done here.
+        tell: called during the survey with the files and bytes found so far.
+
+    Raises:
+        ConfigurationError: a volume is too small.
+        SourceError: a source cannot be read, or the destination lies in it.
+        CatalogueError: the catalogue cannot be opened.
+    """
+
+    def __init__(
+        self, job: Job, answers: Answers, workers: int | None, tell: Callable[[int, int], None] | None = None
+    ) -> None:
+        self.job = job
+        self._answers = answers
+        config = job.config
+        check_destination(job)
+        if workers is None:
+            workers = config.workers if config.workers is not None else available_cpus()
+        smallest = _smallest_capacity(job)
+        self._formats = tuple(archive_format(source.format, config.level, smallest) for source in job.sources)
+        # Two frames a worker: one being filled, one waiting its turn to be written.
+        self._slots = Slots(2 * max(workers, 1) + 2, slot_size(list(self._formats)))
+        self._finished = False
+        try:
+            self._pool = start_pool(workers, self._slots.name, self._slots.size)
+        except BaseException:
+            self._slots.close()
+            raise
+        try:
+            with ThreadPoolExecutor(1) as opener:
+                opening = opener.submit(_open_catalogue, config.db_uri)
+                self.survey: Survey = take_survey(job.sources, config, answers.since_ns, tell)
+                self.catalogue: Catalogue = opening.result()
+        except BaseException:
+            self._close()
+            raise
+
+    def __enter__(self) -> Session:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.survey.spool.close()
+        self.catalogue.close()
+        self._close()
+
+    def _close(self) -> None:
+        stop_pool(self._pool, at_once=not self._finished)
+        self._slots.close()
+
+    def shrunk_sources(self) -> list[str]:
+        """What is suspicious about the sources: one line for each that is empty or has lost half of its files."""
+        before = self.catalogue.last_complete_run(self.job.name)
+        lines = []
+        for found in self.survey.sources:
+            path, last = found.source.path, before.get(found.source.path, 0)
+            if not found.found_files:
+                lines.append(f"{path}: this source is empty; is its share mounted?")
+            elif found.found_files * 2 < last:
+                lines.append(
+                    f"{path}: this source has {found.found_files:,} files, the last complete run found {last:,}; "
+                    "is its share mounted?"
+                )
+        return lines
+
+    def run(self, observer: Observer) -> Report:
+        """Back up what the survey found."""
+        from .recorder import Recorder  # it brings SQLAlchemy, which is loading beside the survey
+
+        started = time.time_ns()
+        folder = make_folder(
+            self.job.config.dir_backups, run_name(started, self.job.name, comment_slug(self._answers.comment))
+        )
+        report = Report(self.job.name, folder, self._answers.comment, started)
+        self.catalogue.mark_abandoned_runs()
+        run_id = self.catalogue.start_run(self.job.name, folder, self._answers.comment, started, self._sources_found())
+        with _stop_signals() as stop, _Hooks(self.job, observer) as hooks:
+            with Recorder(self.catalogue, run_id, folder) as recorder:
+                backup = Backup(
+                    self._settings(folder),
+                    self._slots,
+                    self._pool,
+                    report,
+                    observer,
+                    recorder.record,
+                    stop.is_set,
+                    hooks.volume,
+                )
+                backup.run(self.survey, self._selection(report))
+            if recorder.failure() and report.state == COMPLETE:
+                report.state, report.failure = "failed", recorder.failure()
+        report.problems += hooks.problems
+        self._finish(report, run_id, observer)
+        return report
+
+    def _finish(self, report: Report, run_id: int, observer: Observer) -> None:
+        report.finished_at_ns = time.time_ns()
+        self._finished = report.state == COMPLETE
+        if not os.listdir(report.folder):
+            os.rmdir(report.folder)
+        self.catalogue.finish_run(
+            run_id,
+            report.state,
+            report.finished_at_ns,
+            report.files,
+            report.bytes,
+            report.known_files,
+            len(report.problems),
+        )
+        failed = run_after_backup(self.job, report) if report.state == COMPLETE else None
+        if failed:
+            problem = Problem(self.job.path, f"after_backup() failed: {failed}")
+            report.problems.append(problem)
+            observer.problem(problem)
+
+    def _settings(self, folder: str) -> Settings:
+        config = self.job.config
+        job, comment, run = self.job.name, self._answers.comment, os.path.basename(folder)
+
+        def readme(number: int, archives: list[tuple[str, str]]) -> str:
+            return readme_text(job, run, comment, number, archives, config.digest)
+
+        return Settings(
+            self._formats, Media(config.volume_sizes, config.max_size), config.digest, config.store_only, readme
+        )
+
+    def _selection(self, report: Report) -> Callable[[Iterable[Directory], str], Iterable[Directory]]:
+        if not self._answers.skip_known:
+            return lambda directories, source: directories
+
+        def tell(files: int, size: int) -> None:
+            report.known_files += files
+            report.known_bytes += size
+
+        return KnownFiles(self.catalogue, self._pool, self.job.config.digest, tell).select
+
+    def _sources_found(self) -> list[SourceFound]:
+        from ..catalogue.rows import SourceFound
+
+        return [
+            SourceFound(found.source.path, found.label, found.source.options, found.found_files, found.found_bytes)
+            for found in self.survey.sources
+        ]
+
+
+class _Hooks:
+    """Calls ``after_volume`` in a thread, so that a volume can be burnt while the next is written."""
+
+    def __init__(self, job: Job, observer: Observer) -> None:
+        self.problems: list[Problem] = []
+        self._job = job
+        self._observer = observer
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="after-volume")
+
+    def __enter__(self) -> _Hooks:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._thread.shutdown(wait=True)
+
+    def volume(self, volume: VolumeDone) -> None:
+        if self._job.after_volume is not None:
+            self._thread.submit(self._call, volume)
+
+    def _call(self, volume: VolumeDone) -> None:
+        failed = run_after_volume(self._job, volume)
+        if failed:
+            problem = Problem(self._job.path, f"after_volume() failed for {volume.title}: {failed}")
+            self.problems.append(problem)
+            self._observer.problem(problem)
+
+
+def check_destination(job: Job) -> None:
+    """Refuse a backup that would back itself up.
+
+    Raises:
+        SourceError: ``dir_backups`` lies in a source, and ``skip_files`` does not leave it out.
+    """
+    destination = os.path.realpath(job.config.dir_backups)
+    for source in job.sources:
+        path = os.path.realpath(source.path)
+        if os.path.commonpath([path, destination]) != path:
+            continue
+        below = os.path.relpath(destination, path)
+        if below != os.curdir and any(job.config.skip_files.matches(name) for name in below.split(os.sep)):
+            continue
+        name = os.path.basename(destination)
+        raise SourceError(
+            f"{job.config.dir_backups}: the destination lies in the source {source.path}; the backup would save "
+            f"itself. Choose another dir_backups, or add {name!r} to skip_files"
+        )
+
+
+def _smallest_capacity(job: Job) -> int:
+    key, smallest = min(
+        [("max_size", job.config.max_size), *(("volume_sizes", size) for size in job.config.volume_sizes)],
+        key=lambda item: item[1],
+    )
+    if smallest < SMALLEST_VOLUME:
+        raise ConfigurationError(
+            f"{job.path}: {key} has a volume of {smallest:,} bytes, too small for an archive with its manifest; "
+            f"give at least {SMALLEST_VOLUME:,}"
+        )
+    return smallest
+
+
+def _open_catalogue(db_uri: str) -> Catalogue:
+    from ..catalogue import open_catalogue
+
+    return open_catalogue(db_uri)
+
+
+@contextmanager
+def _stop_signals() -> Iterator[threading.Event]:
+    """The first CTRL-C, SIGTERM or closed terminal asks the run to stop in order; the second stops it at once."""
+    stop = threading.Event()
+
+    def ask(number: int, frame: FrameType | None) -> None:
+        if stop.is_set():
+            raise KeyboardInterrupt
+        stop.set()
+
+    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
+    before = {name: signal.signal(getattr(signal, name), ask) for name in names}
+    try:
+        yield stop
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)

@@ -1,0 +1,376 @@
+"""Worker: what runs in the processes of the pool.
+
+A worker reads each small file of a batch once, hashes it, puts its header before it and compresses the whole into a
+slot. It knows nothing of volumes and archives; offsets count from the start of the frame. All that fails is a
+`Problem` in the result: a worker ends only with the run.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import stat
+import threading
+from abc import ABC, abstractmethod
+from functools import lru_cache
+from json.encoder import encode_basestring_ascii
+from multiprocessing import parent_process, shared_memory
+
+import deflate
+
+from ..batch import member_path
+from ..codecs import CODECS, is_incompressible
+from ..digests import digest_function
+from ..formats import tar as tar_format
+from ..formats import zip as zip_format
+from ..formats.zip import WINDOW, ZipMember
+from ..walk import DIRECTORY, FILE, HARD_LINK, Entry, Problem, describe_error, open_file, open_for_reading
+from .messages import BatchDone, BatchTask, ChunkDone, ChunkTask, Saved
+from .slots import frame_limit, slot_view
+
+try:
+    import grp
+    import pwd
+except ImportError:  # Windows has neither; tar then has the numbers alone
+    grp = pwd = None  # type: ignore[assignment]
+
+CHANGED = "changed while it was read, twice; saved as it was read"
+VANISHED = "vanished before it was read"
+NOT_REGULAR = "it is no longer a regular file"
+
+_TAR_KINDS = {
+    FILE: tar_format.REGULAR,
+    DIRECTORY: tar_format.DIRECTORY,
+    HARD_LINK: tar_format.HARD_LINK,
+}
+
+
+class _Slots:
+    """The shared memory, attached once in each process."""
+
+    memory: shared_memory.SharedMemory
+    size: int
+
+
+def start_worker(memory_name: str, size: int) -> None:
+    """Make a fresh process of the pool ready: attach the slots, leave CTRL-C to the parent, and never outlive it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    parent = parent_process()
+    if parent is not None:
+        threading.Thread(target=_leave_with_parent, args=(parent,), daemon=True).start()
+    attach_slots(shared_memory.SharedMemory(memory_name), size)
+
+
+def attach_slots(memory: shared_memory.SharedMemory, size: int) -> None:
+    """Use this memory for frames."""
+    _Slots.memory, _Slots.size = memory, size
+
+
+def _leave_with_parent(parent: object) -> None:
+    parent.join()  # type: ignore[attr-defined]
+    # Python's own way out would wait for a task that nobody wants any more.
+    os._exit(1)
+
+
+def warm_up() -> int:
+    """Do nothing: the pool starts its processes at the first task."""
+    return os.getpid()
+
+
+def compress_batch(task: BatchTask) -> BatchDone:
+    """Read, hash and compress a batch into its slot."""
+    framing = (_ZipFraming if task.archive_format.is_zip else _TarFraming)(task)
+    reading = _Reading(task)
+    index = 0
+    for directory, prefix, entries in task.batch.slices:
+        reading.enter(directory)
+        for entry in entries:
+            content = reading.read(index, entry, framing.raw_size)
+            if content is not None:
+                framing.add(index, prefix, *content)
+            index += 1
+    reading.leave()
+    frame = framing.frame()
+    view = slot_view(_Slots.memory, task.slot, _Slots.size)
+    view[: len(frame)] = frame
+    return BatchDone(
+        len(frame),
+        framing.raw_size,
+        framing.members,
+        b"".join(framing.manifest),
+        b"".join(framing.central),
+        reading.problems,
+    )
+
+
+def compress_chunk(task: ChunkTask) -> ChunkDone:
+    """Compress a piece of a large file, from its slot into its slot."""
+    view = slot_view(_Slots.memory, task.slot, _Slots.size)
+    chunk = view[WINDOW : WINDOW + task.length]
+    raw_size = len(task.header) + task.length + task.padding
+    if task.stored:
+        return ChunkDone(WINDOW, task.length, raw_size, task.length)
+    frame: bytes | bytearray
+    if task.archive_format.is_zip:
+        if is_incompressible(chunk):
+            frame = zip_format.stored_blocks(chunk, task.last)
+        else:
+            frame = zip_format.deflate_chunk(
+                chunk, view[WINDOW - task.window : WINDOW], task.archive_format.level, task.last
+            )
+    else:
+        body = b"".join((task.header, chunk, bytes(task.padding))) if task.header or task.padding else chunk
+        frame = CODECS[task.archive_format.option].compress(body, task.archive_format.level)
+    view[: len(frame)] = frame
+    return ChunkDone(0, len(frame), raw_size, task.length)
+
+
+class _Reading:
+    """Reads the files of a batch, one directory after another, and keeps what went wrong."""
+
+    def __init__(self, task: BatchTask) -> None:
+        self.problems: list[Problem] = []
+        self._limit = frame_limit(task.archive_format)
+        self._path = ""
+        self._descriptor: int | None = None
+        self._opened = False
+        # Files with several links of which this frame has the content, or has failed to get it.
+        self._missing: set[tuple[int, int]] = set()
+
+    def enter(self, path: str) -> None:
+        """Go to another directory; it is opened when its first file is read."""
+        self.leave()
+        self._path, self._opened = path, False
+
+    def leave(self) -> None:
+        """Close the directory."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def read(self, index: int, entry: Entry, used: int) -> tuple[Entry, bytes] | None:
+        """The entry as it was read, and its content; None if it is a problem.
+
+        ``used`` is how much of the frame is filled already.
+        """
+        if entry.kind == HARD_LINK and entry.key in self._missing:
+            entry = entry._replace(kind=FILE, target="")
+            if entry.size > self._limit - used:
+                self._report(entry, "a hard link to a file that could not be saved")
+                return None
+        if entry.kind != FILE:
+            return entry, b""
+        try:
+            return self._read_file(entry, self._limit - used)
+        except OSError as error:
+            vanished = isinstance(error, FileNotFoundError)
+            self._report(entry, VANISHED if vanished else cannot_be_read(error))
+        if entry.key is not None:
+            self._missing.add(entry.key)
+        return None
+
+    def _report(self, entry: Entry, message: str) -> None:
+        self.problems.append(Problem(os.path.join(self._path, entry.name), message))
+
+    def _read_file(self, entry: Entry, room: int) -> tuple[Entry, bytes]:
+        if not self._opened:
+            self._descriptor, self._opened = open_for_reading(self._path), True
+        descriptor = open_file(self._path, self._descriptor, entry.name)
+        try:
+            data = os.read(descriptor, entry.size + 1)
+            info = os.fstat(descriptor)
+            if (
+                info.st_mtime_ns == entry.mtime_ns
+                and info.st_size == entry.size == len(data)
+                and stat.S_ISREG(info.st_mode)
+            ):
+                return entry, data
+            return self._read_again(descriptor, entry, room)
+        finally:
+            os.close(descriptor)
+
+    def _read_again(self, descriptor: int, entry: Entry, room: int) -> tuple[Entry, bytes]:
+        """The file has changed since the walk: read it once more, and report it if it changes meanwhile too."""
+        before = os.fstat(descriptor)
+        if not stat.S_ISREG(before.st_mode):
+            raise OSError(errno.EINVAL, NOT_REGULAR)
+        size = min(before.st_size, room)
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        data = read_fully(descriptor, size)
+        after = os.fstat(descriptor)
+        if size < before.st_size:
+            self._report(entry, f"grew to {before.st_size:,} bytes during the run; saved its first {size:,} bytes")
+        elif len(data) < size or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+            self._report(entry, CHANGED)
+        return with_info(entry, before)._replace(size=len(data)), data
+
+
+def read_fully(descriptor: int, size: int) -> bytes:
+    """The next ``size`` bytes, or all up to the end of the file."""
+    pieces = []
+    while size and (piece := os.read(descriptor, size)):
+        pieces.append(piece)
+        size -= len(piece)
+    return b"".join(pieces)
+
+
+def with_info(entry: Entry, info: os.stat_result) -> Entry:
+    """The entry with what its file is now."""
+    return entry._replace(
+        mode=info.st_mode,
+        size=info.st_size,
+        mtime_ns=info.st_mtime_ns,
+        ctime_ns=info.st_ctime_ns,
+        inode=info.st_ino,
+        uid=info.st_uid,
+        gid=info.st_gid,
+    )
+
+
+def cannot_be_read(error: OSError) -> str:
+    """The message for a file that the system does not give."""
+    return f"cannot be read: {describe_error(error)}"
+
+
+class _Framing(ABC):
+    """The members of one frame, as they are put together."""
+
+    def __init__(self, task: BatchTask) -> None:
+        self.raw_size = 0
+        self.members: list[Saved] = []
+        self.manifest: list[bytes] = []
+        self.central: list[bytes] = []
+        self._task = task
+        self._digest = digest_function(task.digest)
+        self._parts: list[bytes | bytearray] = []
+
+    def add(self, index: int, prefix: str, entry: Entry, data: bytes) -> None:
+        """Put in a member with its content."""
+        path = member_path(prefix, entry.name)
+        digest = self._digest(data) if entry.kind == FILE else None
+        saved = Saved(
+            index,
+            entry.kind,
+            entry.size,
+            entry.mtime_ns,
+            entry.ctime_ns,
+            entry.inode,
+            digest,
+            self.raw_size,
+            entry.target,
+        )
+        self.members.append(saved)
+        self.manifest.append(manifest_line(path, saved))
+        self._frame_member(os.fsencode(path), path, entry, data)
+
+    @abstractmethod
+    def _frame_member(self, name: bytes, path: str, entry: Entry, data: bytes) -> None:
+        """Add the bytes of a member."""
+
+    @abstractmethod
+    def frame(self) -> bytes | bytearray:
+        """The finished frame; empty if it has no member."""
+
+
+class _TarFraming(_Framing):
+    def _frame_member(self, name: bytes, path: str, entry: Entry, data: bytes) -> None:
+        head = tar_header(name, entry)
+        pad = tar_format.padding(len(data))
+        self._parts += head, data, pad
+        self.raw_size += len(head) + len(data) + len(pad)
+
+    def frame(self) -> bytes | bytearray:
+        if not self._parts:
+            return b""
+        option, level = self._task.archive_format.option, self._task.archive_format.level
+        return CODECS[option].compress(b"".join(self._parts), level)
+
+
+class _ZipFraming(_Framing):
+    def _frame_member(self, name: bytes, path: str, entry: Entry, data: bytes) -> None:
+        if entry.target:
+            data = os.fsencode(entry.target)
+        method = zip_format.STORED
+        body: bytes | bytearray = data
+        if len(data) > 16 and not stores_only(path, self._task.store_only) and not is_incompressible(data):
+            packed = deflate.deflate_compress(data, self._task.archive_format.level)
+            if len(packed) < len(data):
+                method, body = zip_format.DEFLATED, packed
+        member = ZipMember(name, entry.mode, entry.mtime_ns, method, deflate.crc32(data), len(data), len(body))
+        head = zip_format.local_header(member)
+        self.central.append(zip_format.central_entry(member, self.raw_size))
+        self._parts += head, body
+        self.raw_size += len(head) + len(body)
+
+    def frame(self) -> bytes | bytearray:
+        return b"".join(self._parts)
+
+
+def stores_only(path: str, extensions: frozenset[str]) -> bool:
+    """Whether a file's extension, in any case, is one that a zip stores without compressing."""
+    return os.path.splitext(path)[1][1:].lower() in extensions
+
+
+def tar_header(name: bytes, entry: Entry) -> bytes:
+    """The tar header of an entry."""
+    return tar_format.header(
+        name,
+        _TAR_KINDS.get(entry.kind, tar_format.SYMLINK),
+        entry.mode,
+        (entry.uid, entry.gid, _user_name(entry.uid), _group_name(entry.gid)),
+        entry.size if entry.kind == FILE else 0,
+        entry.mtime_ns,
+        os.fsencode(entry.target),
+    )
+
+
+def manifest_line(path: str, saved: Saved) -> bytes:
+    """A member's line of the manifest, from its path on, with a newline in front; `manifest` completes it."""
+    digest = f'"{saved.digest.hex()}"' if saved.digest is not None else "null"
+    target = f',"target":{encode_basestring_ascii(saved.target)}' if saved.target else ""
+    line = (
+        f'\n"path":{encode_basestring_ascii(path)},"kind":"{saved.kind}","size":{saved.size},'
+        f'"mtime_ns":{saved.mtime_ns},"digest":{digest},"offset":{saved.offset}{target}}}'
+    )
+    return line.encode()
+
+
+@lru_cache(maxsize=4096)
+def _user_name(uid: int) -> bytes:
+    try:
+        return os.fsencode(pwd.getpwuid(uid).pw_name) if pwd else b""
+    except KeyError:
+        return b""  # no such user here: tar has the number
+
+
+@lru_cache(maxsize=4096)
+def _group_name(gid: int) -> bytes:
+    try:
+        return os.fsencode(grp.getgrgid(gid).gr_name) if grp else b""
+    except KeyError:
+        return b""
+
+
+def digest_files(paths: list[tuple[str, str]], digest: str) -> list[bytes | None]:
+    """The digests of files, each given as its directory and name; None for one that cannot be read."""
+    from ..digests import hasher_factory
+
+    factory = hasher_factory(digest)
+    results: list[bytes | None] = []
+    for directory, name in paths:
+        try:
+            folder = open_for_reading(directory)
+            try:
+                descriptor = open_file(directory, folder, name)
+            finally:
+                if folder is not None:
+                    os.close(folder)
+            with open(descriptor, "rb", buffering=0) as file:
+                hasher = factory()
+                while piece := file.read(1 << 20):
+                    hasher.update(piece)
+                results.append(hasher.digest())
+        except OSError:
+            results.append(None)
+    return results

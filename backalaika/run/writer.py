@@ -1,0 +1,336 @@
+"""Writer: the one process that owns every output file.
+
+It does what it is told, in order: open, append a slot, append bytes, move, patch, close. All decisions are made where
+the orders come from, so nothing is asked back; it answers only that slots are free again and that bytes are safe. An
+archive is written as ``NAME.partial`` and renamed when it is complete and synced; files are for their owner only.
+
+The XXH3-128 of an archive is taken from the bytes as they are appended. What may still be patched or taken away (the
+frames of a large file) is left out and read back, from the page cache, once it is settled.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from multiprocessing import shared_memory
+from multiprocessing.connection import Connection
+from typing import IO, Any
+
+import xxhash
+
+from .. import manifest
+from ..formats.zip import end_of_central_directory
+from .slots import slot_view
+
+PARTIAL = ".partial"
+_COPY_SIZE = 4 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class SlotFree:
+    """The content of a slot is written."""
+
+    slot: int
+
+
+@dataclass(frozen=True, slots=True)
+class Safe:
+    """All orders up to the one with this number are carried out, and their bytes are synced."""
+
+    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class ArchiveSafe:
+    """An archive is complete, synced and has its name; ``digest`` is the XXH3-128 of its ``size`` bytes."""
+
+    number: int
+    archive: int
+    size: int
+    digest: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeSafe:
+    """A volume is complete and synced; ``size`` is the sum of all its files."""
+
+    number: int
+    volume: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class WriteFailed:
+    """An order could not be carried out; none after it was."""
+
+    message: str
+
+
+Answer = SlotFree | Safe | ArchiveSafe | VolumeSafe | WriteFailed
+
+
+class _Archive:
+    """An archive being written."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+        self.file = open(path + PARTIAL, "x+b", buffering=0, opener=_private)  # noqa: SIM115 - closed by close, leave or discard
+        self.size = 0
+        self._hash = xxhash.xxh3_128()
+        self._hashed = 0
+        self.central: IO[bytes] | None = None
+        self.central_size = 0
+        self.central_entries = 0
+
+    def append(self, data: bytes | memoryview, settled: bool) -> None:
+        write_all(self.file, data)
+        if settled and self._hashed == self.size:
+            self._hash.update(data)
+            self._hashed += len(data)
+        self.size += len(data)
+
+    def settle(self) -> None:
+        """What was appended stays as it is: take its hash."""
+        self.file.seek(self._hashed)
+        while self._hashed < self.size and (piece := self.file.read(_COPY_SIZE)):
+            self._hash.update(piece)
+            self._hashed += len(piece)
+
+    def truncate(self, size: int) -> None:
+        self.file.truncate(size)
+        self.file.seek(size)
+        self.size = size
+
+    def patch(self, offset: int, data: bytes) -> None:
+        self.file.seek(offset)
+        write_all(self.file, data)
+        self.file.seek(self.size)
+
+    def add_central(self, entries: bytes, count: int) -> None:
+        if self.central is None:
+            # Beside the archive and not in /tmp, which may be memory: it grows with the number of files.
+            self.central = tempfile.TemporaryFile(dir=os.path.dirname(self.path))  # noqa: SIM115 - as the archive
+        self.central.write(entries)
+        self.central_size += len(entries)
+        self.central_entries += count
+
+    def close(self, tail: bytes) -> bytes:
+        """Complete the archive, sync it and give it its name; returns its XXH3-128."""
+        self.settle()
+        if self.central is not None:
+            offset = self.size
+            self.central.seek(0)
+            while piece := self.central.read(_COPY_SIZE):
+                self.append(piece, settled=True)
+            self.central.close()
+            tail = end_of_central_directory(self.central_entries, self.central_size, offset)
+        self.append(tail, settled=True)
+        os.fsync(self.file.fileno())
+        self.file.close()
+        os.rename(self.path + PARTIAL, self.path)
+        return self._hash.digest()
+
+    def leave(self) -> None:
+        """Close what is unfinished and leave it where it is."""
+        os.fsync(self.file.fileno())
+        self.file.close()
+        if self.central is not None:
+            self.central.close()
+
+    def discard(self) -> None:
+        self.file.close()
+        if self.central is not None:
+            self.central.close()
+        os.unlink(self.path + PARTIAL)
+
+
+class _Volume:
+    """A volume being written: its folder, its manifest, and the sums of what is complete."""
+
+    def __init__(self, folder: str) -> None:
+        os.mkdir(folder, 0o700)
+        self.folder = folder
+        self.size = 0
+        self.sums: list[str] = []
+        path = os.path.join(folder, manifest.MANIFEST)
+        self.manifest = _Archive(path)
+
+    def add_sum(self, name: str, digest: bytes, size: int) -> None:
+        self.sums.append(manifest.sums_line(digest.hex(), name))
+        self.size += size
+
+    def close(self, readme: str) -> None:
+        """Write what is left, and sync the folder."""
+        size = self.manifest.size
+        self.add_sum(manifest.MANIFEST, self.manifest.close(b""), size)
+        text = readme.encode()
+        self._write(manifest.README, text)
+        self.add_sum(manifest.README, xxhash.xxh3_128_digest(text), len(text))
+        sums = "".join(self.sums).encode()
+        self._write(manifest.SUMS, sums)
+        self.size += len(sums)
+        sync_folder(self.folder)
+        sync_folder(os.path.dirname(self.folder))
+
+    def _write(self, name: str, data: bytes) -> None:
+        with open(os.path.join(self.folder, name), "xb", buffering=0, opener=_private) as file:
+            write_all(file, data)
+            os.fsync(file.fileno())
+
+
+class Writer:
+    """Carries out orders; each public method but the first two is one."""
+
+    def __init__(self, answer: Callable[[Answer], None], view: Callable[[int], memoryview]) -> None:
+        self._answer = answer
+        self._view = view
+        self._archives: dict[int, _Archive] = {}
+        self._volumes: dict[int, _Volume] = {}
+
+    def carry_out(self, order: tuple[Any, ...]) -> None:
+        """Call the method that the order names, with its arguments."""
+        getattr(self, order[0])(*order[1:])
+
+    def leave_unfinished(self) -> None:
+        """Close all that is open, as it is: the run has ended early."""
+        for archive in self._archives.values():
+            archive.leave()
+        for volume in self._volumes.values():
+            volume.manifest.leave()
+
+    def open_volume(self, volume: int, folder: str) -> None:
+        """Make the folder of a volume."""
+        self._volumes[volume] = _Volume(folder)
+
+    def open_archive(self, archive: int, path: str) -> None:
+        """Start an archive."""
+        self._archives[archive] = _Archive(path)
+
+    def append_slot(self, archive: int, slot: int, start: int, length: int, settled: bool) -> None:
+        """Append bytes of a slot, which is free after that."""
+        self._archives[archive].append(self._view(slot)[start : start + length], settled)
+        self._answer(SlotFree(slot))
+
+    def append_bytes(self, archive: int, data: bytes, settled: bool) -> None:
+        """Append a few bytes."""
+        self._archives[archive].append(data, settled)
+
+    def add_central(self, archive: int, entries: bytes, count: int) -> None:
+        """Keep entries of a zip's central directory until it is closed."""
+        self._archives[archive].add_central(entries, count)
+
+    def add_manifest(self, volume: int, piece: bytes) -> None:
+        """Append to the manifest of a volume."""
+        self._volumes[volume].manifest.append(piece, settled=True)
+
+    def patch(self, archive: int, offset: int, data: bytes) -> None:
+        """Overwrite what was not settled yet."""
+        self._archives[archive].patch(offset, data)
+
+    def settle(self, archive: int) -> None:
+        """All of the archive so far stays as it is."""
+        self._archives[archive].settle()
+
+    def truncate(self, archive: int, size: int) -> None:
+        """Take back what was appended last and not settled."""
+        self._archives[archive].truncate(size)
+
+    def move(self, source: int, offset: int, target: int) -> None:
+        """Append the end of one archive to another, and take it from the first."""
+        moving, to = self._archives[source], self._archives[target]
+        moving.file.seek(offset)
+        while piece := moving.file.read(_COPY_SIZE):
+            to.append(piece, settled=False)
+        moving.truncate(offset)
+
+    def close_archive(self, number: int, volume: int, archive: int, tail: bytes) -> None:
+        """Complete an archive."""
+        closing = self._archives.pop(archive)
+        digest = closing.close(tail)
+        self._volumes[volume].add_sum(os.path.basename(closing.path), digest, closing.size)
+        self._answer(ArchiveSafe(number, archive, closing.size, digest))
+
+    def discard_archive(self, archive: int) -> None:
+        """Remove an archive in which nothing was left."""
+        self._archives.pop(archive).discard()
+
+    def discard_volume(self, volume: int) -> None:
+        """Remove a volume on which nothing was left."""
+        closing = self._volumes.pop(volume)
+        closing.manifest.discard()
+        os.rmdir(closing.folder)
+
+    def close_volume(self, number: int, volume: int, readme: str) -> None:
+        """Complete a volume."""
+        closing = self._volumes.pop(volume)
+        closing.close(readme)
+        self._answer(VolumeSafe(number, volume, closing.size))
+
+    def sync(self, number: int) -> None:
+        """Make all that was written so far safe."""
+        for archive in self._archives.values():
+            os.fsync(archive.file.fileno())
+        for volume in self._volumes.values():
+            os.fsync(volume.manifest.file.fileno())
+        self._answer(Safe(number))
+
+
+def run_writer(connection: Connection, memory_name: str, slot_bytes: int) -> None:
+    """The writer's process: carry out orders until None comes or the other side is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    memory = shared_memory.SharedMemory(memory_name)
+
+    def answer(message: Answer) -> None:
+        try:
+            connection.send(message)
+        except BrokenPipeError:
+            os._exit(1)
+
+    writer = Writer(answer, lambda slot: slot_view(memory, slot, slot_bytes))
+    failed = False
+    while True:
+        try:
+            order = connection.recv()
+        except EOFError:
+            break  # the main process is gone
+        if order is None:
+            break
+        if failed:
+            if order[0] == "append_slot":
+                answer(SlotFree(order[2]))
+            continue
+        try:
+            writer.carry_out(order)
+        except OSError as error:
+            failed = True
+            answer(WriteFailed(f"{error.filename or 'backup'}: {error.strerror or error}"))
+    try:
+        writer.leave_unfinished()
+    except OSError as error:
+        answer(WriteFailed(f"{error.filename or 'backup'}: {error.strerror or error}"))
+    connection.close()
+
+
+def write_all(file: Any, data: bytes | memoryview) -> None:
+    """Write every byte; a raw file may take fewer at once."""
+    written = file.write(data)
+    while written < len(data):
+        written += file.write(data[written:])
+
+
+def sync_folder(folder: str) -> None:
+    """Make the names in a folder safe, where the system can."""
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)

@@ -1,0 +1,1 @@
+"""Benchmarks: backalaika and its peers, side by side; see README.md here."""
