@@ -106,7 +106,7 @@ def framed_size(entry: Entry, prefix: str, archive_format: ArchiveFormat) -> int
     """Bytes that an entry takes in a frame before compression, at most."""
     name = os.fsencode(prefix) + os.fsencode(entry.name)
     if archive_format.is_zip:
-        return _ZIP_HEADERS + 2 * len(name) + entry.size
+        return _ZIP_HEADERS + 2 * len(name) + entry.size + len(os.fsencode(entry.target))
     size = -(-entry.size // BLOCK) * BLOCK if entry.kind == FILE else 0
     return size + tar_format.header_size_bound(name + b"/", os.fsencode(entry.target))
 

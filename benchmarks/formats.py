@@ -50,7 +50,7 @@ def time_backalaika(source: Path, option: str, home: Path) -> tuple[float, Path]
     command = [sys.executable, "-m", "backalaika", "backup", str(job), "--yes", "--json"]
     environment = os.environ | {"HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])}
     start = time.perf_counter()
-    done = subprocess.run(command, env=environment, check=True, capture_output=True)
+    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
     seconds = time.perf_counter() - start
     volume = json.loads(done.stdout)["volumes"][0]
     return seconds, Path(volume["folder"], volume["archives"][0])

@@ -12,7 +12,7 @@
 #     says how to mend that.
 #   - When you make a mistake, nothing is started. You are told the line or the word, and what to write instead.
 
-# These three lines find out where this file is, so that the example works anywhere. Your own job does not need them:
+# The next two lines find out where this file is, so that the example works anywhere. Your own job does not need them:
 # you know where your files are.
 import os
 
@@ -41,5 +41,3 @@ job = dict(
 config = dict(
     skip_files="__pycache__",
 )
-
-# ruff: noqa: C408 - dict(...) is how job files have always looked

@@ -91,6 +91,3 @@ def after_volume(volume):
 def after_backup(run):
     print(f"{run.files:,} files are safe in {run.folder}; {len(run.problems)} problems")
     # subprocess.run(["umount", "/mnt/office"])  # with the lines above
-
-
-# ruff: noqa: C408 - dict(...) is how job files have always looked

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Table, insert
+from sqlalchemy import Connection, Delete, Engine, Insert, Table, insert
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.sql.compiler import SQLCompiler
 
 from ..errors import CatalogueError
 
@@ -70,8 +71,8 @@ def readable_errors(url: URL) -> Iterator[None]:
 
 
 def shown(url: URL) -> str:
-    """The URI without password and query, which may hold one too."""
-    return url.set(query={}).render_as_string(hide_password=True)
+    """The URI as the user has it, without password and query, which may hold one too."""
+    return url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=True)
 
 
 def _reason(error: SQLAlchemyError, url: URL) -> str:
@@ -90,20 +91,26 @@ def _as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:
 
 
 def bulk_insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
-    """Insert rows that have a value for each column of the table but ``id``, in the table's order.
+    """Insert rows that have a value for each column of the table but ``id``, in the table's order."""
+    columns = [column.name for column in table.columns if column.name != "id"]
+    execute_many(connection, insert(table), columns, rows)
 
-    Tuples go straight to the driver's executemany: through a dictionary a row, SQLAlchemy takes three times as long
-    (benchmarks/catalogue_rows.py). Drivers that know parameters by name only still get dictionaries.
+
+def execute_many(
+    connection: Connection, statement: Insert | Delete, names: Sequence[str], rows: Sequence[tuple[Any, ...]]
+) -> None:
+    """Execute a statement for each of the rows, whose values are those of the parameters ``names``.
+
+    Tuples go straight to the driver's executemany: through a dictionary a row, SQLAlchemy takes twice as long. Drivers
+    that know parameters by name only still get dictionaries.
     """
     if not rows:
         return
-    columns = [column.name for column in table.columns if column.name != "id"]
-    statement = insert(table)
-    compiled = statement.compile(dialect=connection.dialect, column_keys=columns)
-    if connection.dialect.positional:
+    compiled = statement.compile(dialect=connection.dialect, column_keys=list(names))
+    if isinstance(compiled, SQLCompiler) and compiled.positiontup == list(names):
         connection.exec_driver_sql(str(compiled), list(rows))
     else:
-        connection.execute(statement, [dict(zip(columns, row, strict=True)) for row in rows])
+        connection.execute(statement, [dict(zip(names, row, strict=True)) for row in rows])
 
 
 def chunks(items: Sequence[T]) -> Iterator[list[T]]:

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import os
 import re
+import sqlite3
+import time
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, make_url, select
@@ -22,13 +24,13 @@ from .schema import REVISION, alembic_version, metadata
 
 # Writers wait for each other; the longest transaction is the removal of a large volume.
 _TIMEOUT_S = 60
+_WAL_TIMEOUT_S = 5
 _EXAMPLES = "write sqlite:///~/backups/backalaika.sqlite or postgresql://user:password@host/database"
 _DRIVERS = {"sqlite": "pysqlite", "postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
 _EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 # A 64 MiB cache keeps the inner pages of the indexes at ten million files. The WAL is copied back every 64 MiB and not
 # every 4: a page of the index by content is then written once for many rows.
 _PRAGMAS = (
-    "journal_mode = WAL",
     "synchronous = NORMAL",
     "foreign_keys = ON",
     "cache_size = -65536",
@@ -137,9 +139,23 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     # Transactions begin in _begin_sqlite, not where Python's module thinks that they should.
     connection.isolation_level = None
     cursor = connection.cursor()
+    _enter_wal_mode(cursor)
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _enter_wal_mode(cursor: Any) -> None:
+    """Others that open a new database at this moment are in the way, and SQLite does not wait for them here."""
+    deadline = time.monotonic() + _WAL_TIMEOUT_S
+    while True:
+        try:
+            cursor.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(0.01)
 
 
 def _begin_sqlite(connection: Connection) -> None:

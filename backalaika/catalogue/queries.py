@@ -123,6 +123,12 @@ class Queries(Database):
             found = connection.execute(select(sources.c.path, sources.c.found_files).where(sources.c.run_id == run_id))
             return {os.fsdecode(path): number for path, number in found}
 
+    def has_run(self, name: str) -> bool:
+        """Whether a run's folder has this name; its volumes have titles that start with it, wherever it stood."""
+        asked = select(exists().where(volumes.c.title.startswith(f"{storable_text(name)}/", autoescape=True)))
+        with self._reading() as connection:
+            return bool(connection.execute(asked).scalar())
+
     def known_by_looks(self, folder_paths: Sequence[bytes]) -> dict[bytes, dict[bytes, Looks]]:
         """How the known files of each folder looked when they were saved last.
 

@@ -5,14 +5,16 @@ One transaction each. The folders of what goes are noted first, and those to whi
 
 from __future__ import annotations
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, exists, func, select, tuple_, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, func, select, update
 
 from ..errors import CatalogueError
-from .database import chunks
+from .database import chunks, execute_many
 from .queries import FoundVolume, Queries, find_volume
 from .recording import Recording
 from .rows import DIRECTORY, KINDS, RUNNING, Removed
 from .schema import archives, errors, files, folders, frames, known, runs, sources, volumes
+
+_PAGE = 5000
 
 
 class Removal(Recording, Queries):
@@ -73,14 +75,28 @@ def _delete_volume(connection: Connection, volume_id: int) -> Removed:
 def _delete_files(connection: Connection, which: ColumnElement[bool]) -> tuple[int, int]:
     """Delete files, and the folders that none is left in; returns how many of each."""
     folder_ids = list(connection.execute(select(files.c.folder_id).where(which).distinct()).scalars())
-    content = select(files.c.size, files.c.digest, files.c.id).where(which)
-    connection.execute(delete(known).where(tuple_(known.c.size, known.c.digest, known.c.file_id).in_(content)))
+    _forget_contents(connection, which)
     deleted = connection.execute(delete(files).where(which)).rowcount
     unused = ~exists().where(files.c.folder_id == folders.c.id)
     deleted_folders = 0
     for chunk in chunks(folder_ids):
         deleted_folders += connection.execute(delete(folders).where(folders.c.id.in_(chunk), unused)).rowcount
     return deleted, deleted_folders
+
+
+def _forget_contents(connection: Connection, which: ColumnElement[bool]) -> None:
+    """Delete what makes files known, row by row: SQLite looks only for the size of a row among those of a subquery."""
+    content = select(files.c.size, files.c.digest, files.c.id).where(which, files.c.digest.is_not(None))
+    page = content.order_by(files.c.id).limit(_PAGE)
+    forget = delete(known).where(
+        known.c.size == bindparam("of_size"),
+        known.c.digest == bindparam("of_digest"),
+        known.c.file_id == bindparam("of_file"),
+    )
+    rows = connection.execute(page).all()
+    while rows:
+        execute_many(connection, forget, ("of_size", "of_digest", "of_file"), [tuple(row) for row in rows])
+        rows = connection.execute(page.where(files.c.id > rows[-1].id)).all()
 
 
 def _recount(connection: Connection, volume_id: int) -> None:

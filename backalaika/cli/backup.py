@@ -60,7 +60,7 @@ def backup(
     from ..run.session import Session
     from .progress import watch
 
-    terminal = sys.stdin.isatty() and not yes
+    terminal = display.can_ask() and not yes
     job = load_job(job_file)
     answers = _answers(Given(skip_known, since, comment), yes, terminal)
     with Session(job, answers, workers) as session:
@@ -83,7 +83,7 @@ def _answers(given: Given, yes: bool, terminal: bool) -> Answers:
     return ask_answers(
         given,
         lambda question: str(click.prompt(question, default="", show_default=False, prompt_suffix="", err=True)),
-        lambda line: click.echo(line, err=True),
+        display.say,
     )
 
 
@@ -94,37 +94,32 @@ def _check_shrunk(session: Session, allowed: bool, terminal: bool) -> None:
     if not terminal:
         raise SourceError("; ".join(lines) + "; nothing was started. To insist, give --allow-shrunk")
     for line in lines:
-        click.echo(line, err=True)
+        display.say(line)
     if not click.confirm("Back up all the same?", default=False, err=True):
         raise SourceError("nothing was started")
 
 
 def _show_plan(job: Job, session: Session, answers: Answers) -> None:
     config, survey = job.config, session.survey
-    click.echo(f"Job        {job.name}  ({display.printable(job.path)})", err=True)
+    display.say(f"Job        {job.name}  ({display.printable(job.path)})")
     width = max(len(display.printable(found.source.path)) for found in survey.sources)
     for found in survey.sources:
         what = f"{found.source.format}{', separate_dirs' if found.source.separate_dirs else ''}"
         path = display.printable(found.source.path)
-        click.echo(
-            f"Source     {path:{width}}  {what}  {display.files(found.files)}, {display.size(found.bytes)}", err=True
-        )
+        display.say(f"Source     {path:{width}}  {what}  {display.files(found.files)}, {display.size(found.bytes)}")
     chosen = ["known files are left out"] if answers.skip_known else []
     if answers.since_ns is not None:
         chosen.append(f"only those modified since {display.moment(answers.since_ns)}")
-    click.echo(
+    display.say(
         f"To save    {display.files(survey.files)}, {display.size(survey.bytes)}"
-        + (f" ({'; '.join(chosen)})" if chosen else ""),
-        err=True,
+        + (f" ({'; '.join(chosen)})" if chosen else "")
     )
     first = ", ".join(display.size(capacity) for capacity in config.volume_sizes)
     each = f"volumes of {display.size(config.max_size)}"
-    click.echo(
-        f"Where to   {display.printable(config.dir_backups)}, {f'{first}, then ' if first else ''}{each}", err=True
-    )
+    display.say(f"Where to   {display.printable(config.dir_backups)}, {f'{first}, then ' if first else ''}{each}")
     free = free_space(config.dir_backups)
     warning = "" if survey.bytes < free else "  LESS than there is to save: it fits only if it compresses well"
-    click.echo(f"Free       {display.size(free)}{warning}", err=True)
+    display.say(f"Free       {display.size(free)}{warning}")
 
 
 def free_space(folder: str) -> int:
@@ -140,26 +135,25 @@ def _show_report(report: Report, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.as_json()))
     if report.problems:
-        click.echo(f"\n{len(report.problems):,} problems:", err=True)
+        display.say(f"\n{len(report.problems):,} problems:")
         for problem in report.problems:
-            click.echo("  " + problem_line(problem), err=True)
+            display.say("  " + problem_line(problem))
     for capacity in report.passed_over:
-        click.echo(f"unused: a medium of {display.size(capacity)}, on which nothing that came fitted", err=True)
+        display.say(f"unused: a medium of {display.size(capacity)}, on which nothing that came fitted")
     seconds = (report.finished_at_ns - report.started_at_ns) / 1e9
     known = f"; {display.files(report.known_files)} known already" if report.known_files else ""
     saved = f"{display.files(report.files)}, {display.size(report.bytes)}"
     if report.state == "complete":
         volumes = f"{len(report.volumes)} volume{'s' if len(report.volumes) != 1 else ''}"
         where = f" in {display.printable(report.folder)}" if report.volumes else "; there was nothing to save"
-        click.echo(
+        display.say(
             f"Saved {saved} as {display.size(report.archive_bytes)} on {volumes}{where}, "
-            f"in {display.duration(seconds)}{known}",
-            err=True,
+            f"in {display.duration(seconds)}{known}"
         )
         return
-    why = f": {report.failure}" if report.failure else ""
-    click.echo(f"\n{report.state.upper()} after {saved}{why}", err=True)
+    why = f": {display.printable(report.failure)}" if report.failure else ""
+    display.say(f"\n{report.state.upper()} after {saved}{why}")
     for volume in report.volumes:
-        click.echo(f"  complete:   {display.printable(volume.folder)}", err=True)
+        display.say(f"  complete:   {display.printable(volume.folder)}")
     for path in report.unfinished:
-        click.echo(f"  unfinished: {display.printable(path)}", err=True)
+        display.say(f"  unfinished: {display.printable(path)}")

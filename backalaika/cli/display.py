@@ -2,7 +2,34 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import time
+
+import click
+
+
+def say(line: str) -> None:
+    """Print a line on standard error; where nobody reads that any more, it and all that follow go nowhere.
+
+    A backup does not end because the terminal did.
+    """
+    try:
+        click.echo(line, err=True)
+    except OSError:
+        mute()
+
+
+def mute() -> None:
+    """Let standard error go nowhere from now on."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, sys.stderr.fileno())
+    os.close(nowhere)
+
+
+def can_ask() -> bool:
+    """Whether somebody sits at a terminal and can answer; standard input may even be closed."""
+    return sys.stdin is not None and sys.stdin.isatty()
 
 
 def printable(text: str) -> str:

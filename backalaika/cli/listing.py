@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import TYPE_CHECKING
 
 import click
@@ -70,10 +69,8 @@ def remove(title: str, yes: bool, db: str | None) -> None:
     """Remove the volume TITLE from the catalogue; nothing on disks or discs is touched."""
     with _open(db) as catalogue:
         if not yes:
-            if not sys.stdin.isatty():
+            if not display.can_ask():
                 raise UsageError(f"{title}: no terminal to ask at whether to remove it; give --yes")
             click.confirm(f"Remove {display.printable(title)} from the catalogue?", abort=True, err=True)
         removed = catalogue.remove(title)
-    click.echo(
-        f"Removed {display.printable(title)}: {removed.files:,} entries in {removed.archives:,} archives", err=True
-    )
+    display.say(f"Removed {display.printable(title)}: {removed.files:,} entries in {removed.archives:,} archives")

@@ -6,7 +6,9 @@ libraries are imported by the commands that need them, so that ``--help`` is the
 
 from __future__ import annotations
 
+import io
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
@@ -15,6 +17,7 @@ import click
 
 from .. import __version__
 from ..errors import BackalaikaError, UsageError
+from . import display
 from .backup import backup
 from .listing import files, remove, volumes
 
@@ -75,20 +78,36 @@ def translate_switches(arguments: Sequence[str]) -> list[str]:
 
 def main() -> NoReturn:
     """Run the command line and leave with its exit status."""
+    # A name may hold what the terminal's encoding has not.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         status = cli.main(args=translate_switches(sys.argv[1:]), prog_name="backalaika", standalone_mode=False)
         sys.stdout.flush()
     except BackalaikaError as error:
-        click.echo(f"backalaika: {error}", err=True)
+        display.say(f"backalaika: {display.printable(str(error))}")
         status = error.exit_status
     except click.ClickException as error:
-        error.show()
-        status = 2
+        display.say(_usage_message(error))
+        status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        click.echo("\nbackalaika: interrupted; nothing more is done", err=True)
+        display.say("\nbackalaika: interrupted; nothing more is done")
         status = 130
     except BrokenPipeError:
         # Whoever read our output has seen enough; leave nothing for the interpreter to flush.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         status = 0
+    # All is said and done; an interrupt of the interpreter's own end would only make noise.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(status if isinstance(status, int) else 0)
+
+
+def _usage_message(error: click.ClickException) -> str:
+    """What is wrong with the command line, on one line; the help itself where nothing was said."""
+    if isinstance(error, click.exceptions.NoArgsIsHelpError):
+        return error.format_message()
+    message = display.printable(" ".join(error.format_message().split())).rstrip(".")
+    command = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "backalaika"
+    return f"backalaika: {message}; see {command} --help"

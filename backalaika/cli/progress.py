@@ -10,8 +10,6 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
-import click
-
 from ..run.report import Observer
 from ..walk import Problem
 from . import display
@@ -67,15 +65,15 @@ class Lines:
         if now >= self._next:
             self._next = now + _SECONDS_BETWEEN_LINES
             done = f"{self._files:,} of {display.files(self._all_files)}"
-            click.echo(f"{done}, {display.size(self._bytes)} of {display.size(self._all_bytes)}", err=True)
+            display.say(f"{done}, {display.size(self._bytes)} of {display.size(self._all_bytes)}")
 
     def problem(self, problem: Problem) -> None:
         """A line for a problem."""
-        click.echo(problem_line(problem), err=True)
+        display.say(problem_line(problem))
 
     def volume(self, volume: VolumeDone) -> None:
         """A line for a complete volume."""
-        click.echo(volume_line(volume), err=True)
+        display.say(volume_line(volume))
 
 
 class Bar:
@@ -125,11 +123,17 @@ class Bar:
 
     def problem(self, problem: Problem) -> None:
         """A line above the bar, for a problem."""
-        self._progress.console.print(problem_line(problem), style="red", markup=False, highlight=False, soft_wrap=True)
+        self._print(problem_line(problem), "red")
 
     def volume(self, volume: VolumeDone) -> None:
         """A line above the bar, for a complete volume."""
-        self._progress.console.print(volume_line(volume), markup=False, highlight=False, soft_wrap=True)
+        self._print(volume_line(volume), "")
+
+    def _print(self, line: str, style: str) -> None:
+        try:
+            self._progress.console.print(line, style=style, markup=False, highlight=False, soft_wrap=True)
+        except OSError:  # the terminal is gone; the backup goes on
+            display.mute()
 
 
 def problem_line(problem: Problem) -> str:

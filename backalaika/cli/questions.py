@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from ..errors import UsageError
+from ..run.answers import Answers
 
 SKIP_KNOWN = "Skip files that are already in the catalogue? [y/N] "
 SINCE = "Only files modified since when? (2008-12-25, 2008-12-25 14:30; Enter: all) "
@@ -21,8 +22,6 @@ COMMENT = "A brief comment? (Enter: none) "
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?)?", re.ASCII)
 _DATE_FORMS = "write 2008-12-25, 2008-12-25 14:30, 2008-12-25 14:30:05 or all"
-# With date, time and the job's name it stays below the 255 bytes that a file system gives a name.
-_MAX_SLUG_BYTES = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,15 +31,6 @@ class Given:
     skip_known: bool | None = None
     since: str | None = None
     comment: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Answers:
-    """All three answers; ``since_ns`` is in nanoseconds since 1970, None for all files."""
-
-    skip_known: bool
-    since_ns: int | None
-    comment: str
 
 
 def unanswered(given: Given) -> list[str]:
@@ -129,18 +119,6 @@ def parse_date(text: str, now_ns: int) -> int | None:
     if since_ns > now_ns:
         raise UsageError(f"{text!r} is in the future, so that no file would be backed up; write an earlier date or all")
     return since_ns
-
-
-def comment_slug(text: str) -> str:
-    """A comment as part of a directory's name: letters and digits of any script, and ``-`` for all between them.
-
-    At most 60 bytes of UTF-8; empty if the comment has neither letters nor digits.
-    """
-    composed = unicodedata.normalize("NFC", text)
-    # Marks (vowel signs of Indic scripts, accents that have no letter of their own) belong to the letter before them.
-    kept = "".join(c if c.isalnum() or unicodedata.category(c).startswith("M") else " " for c in composed)
-    slug = "-".join(kept.split())
-    return slug.encode()[:_MAX_SLUG_BYTES].decode(errors="ignore").rstrip("-")
 
 
 def _one_line(text: str) -> str:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import re
+import unicodedata
 from dataclasses import dataclass
 
-_MAX_SLUG = 60
+# With date, time and the job's name it stays below the 255 bytes that a file system gives a name.
+_MAX_SLUG_BYTES = 60
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +19,18 @@ class Answers:
         comment: brief, for the folder's name and the catalogue.
     """
 
-    skip_known: bool = False
-    since_ns: int | None = None
-    comment: str = ""
+    skip_known: bool
+    since_ns: int | None
+    comment: str
 
 
-def comment_slug(comment: str) -> str:
-    """The comment as part of a folder's name: letters and digits of any script, the rest as ``-``, 60 bytes at most."""
-    slug = re.sub(r"[\W_]+", "-", comment).strip("-")
-    return slug.encode("utf-8", "ignore")[:_MAX_SLUG].decode("utf-8", "ignore").strip("-")
+def comment_slug(text: str) -> str:
+    """A comment as part of a directory's name: letters and digits of any script, and ``-`` for all between them.
+
+    At most 60 bytes of UTF-8; empty if the comment has neither letters nor digits.
+    """
+    composed = unicodedata.normalize("NFC", text)
+    # Marks (vowel signs of Indic scripts, accents that have no letter of their own) belong to the letter before them.
+    kept = "".join(c if c.isalnum() or unicodedata.category(c).startswith("M") else " " for c in composed)
+    slug = "-".join(kept.split())
+    return slug.encode()[:_MAX_SLUG_BYTES].decode(errors="ignore").rstrip("-")

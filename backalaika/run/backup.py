@@ -9,59 +9,29 @@ from __future__ import annotations
 
 import itertools
 import os
-import re
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future
+from collections.abc import Callable, Iterable
+from concurrent.futures import BrokenExecutor, Future
 from concurrent.futures import TimeoutError as NotDone
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from ..batch import Batch, Large, make_batches, rebatch, relink
+from ..batch import Batch, Large, rebatch, relink
 from ..digests import hasher_factory
 from ..errors import RunError
-from ..formats import ArchiveFormat
-from ..planner import Media, TooLarge
-from ..survey import Found, Survey, distinct_name
-from ..walk import DIRECTORY, FILE, Directory, Problem, describe_error
+from ..planner import TooLarge
+from ..walk import DIRECTORY, FILE, Problem, describe_error
 from . import rows
 from .large import LargeReader, WhatWasRead
-from .messages import BatchDone, BatchTask, ChunkDone, ChunkTask
+from .messages import BatchDone, ChunkDone, ChunkTask
 from .orders import WriterOrders
 from .placing import LargeUnit, Placer, VolumeDone, too_large_problem
 from .report import FAILED, INTERRUPTED, Observer, Report
 from .sizes import ArchivePlan
-from .slots import Slots
-from .worker import VANISHED, cannot_be_read, compress_batch, compress_chunk
-
-
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """What a run needs to know besides the survey.
-
-    Attributes:
-        formats: one for each source.
-        media: capacities to fill.
-        digest: names the content of members.
-        store_only: extensions that a zip stores.
-        readme: makes README.txt of a volume from its number and archives.
-    """
-
-    formats: tuple[ArchiveFormat, ...]
-    media: Media
-    digest: str
-    store_only: frozenset[str]
-    readme: Callable[[int, list[tuple[str, str]]], str]
-
-
-@dataclass(slots=True)
-class _BatchOnItsWay:
-    plan: ArchivePlan
-    batch: Batch
-    slot: int
-    future: Future[BatchDone]
+from .work import BatchOnItsWay, Compressing, Work
+from .worker import VANISHED, cannot_be_read, compress_chunk
 
 
 @dataclass(slots=True)
@@ -82,16 +52,16 @@ class _EndOfArchive:
     plan: ArchivePlan
 
 
-_OnItsWay = _BatchOnItsWay | _ChunkOnItsWay | _EndOfLarge | _EndOfArchive
+_OnItsWay = BatchOnItsWay | _ChunkOnItsWay | _EndOfLarge | _EndOfArchive
 
 
 class Backup:
     """One run. Make it, `run` it once.
 
     Args:
-        settings: how.
-        slots: shared memory for frames.
-        pool: does the compressing.
+        compressing: the pool and the slots.
+        orders: the writer.
+        placer: gives frames a volume.
         report: is filled in.
         observer: hears of progress and problems.
         record: takes what the catalogue is to know; called with what is safe.
@@ -101,40 +71,41 @@ class Backup:
 
     def __init__(
         self,
-        settings: Settings,
-        slots: Slots,
-        pool: Executor,
+        compressing: Compressing,
+        orders: WriterOrders,
+        placer: Placer,
         report: Report,
         observer: Observer,
         record: Callable[[rows.Record], None],
         interrupted: Callable[[], bool],
         on_volume: Callable[[VolumeDone], None],
     ) -> None:
-        self._settings = settings
-        self._slots = slots
-        self._pool = pool
+        self._compressing = compressing
+        self._pool, self._slots = compressing.pool, compressing.slots
+        self._orders = orders
+        self._placer = placer
         self._report = report
         self._observer = observer
         self._record = record
         self._interrupted = interrupted
         self._on_volume = on_volume
-        self._orders = WriterOrders(slots, report.folder)
-        self._placer = Placer(
-            self._orders, settings.media, report.folder, settings.readme, self._report.passed_over.extend
-        )
-        self._new_hasher = hasher_factory(settings.digest)
+        self._new_hasher = hasher_factory(compressing.digest)
         self._on_its_way: deque[_OnItsWay] = deque()
 
-    def run(self, survey: Survey, select: Callable[[Iterable[Directory], str], Iterable[Directory]]) -> None:
-        """Save what the survey found, as far as ``select`` lets it through; the report says how it ended."""
+    def run(self, problems: list[Problem], early: Iterable[BatchOnItsWay], work: Iterable[Work]) -> None:
+        """Do the work; the report says how it ended.
+
+        Args:
+            problems: what the survey met.
+            early: batches that the pool has already.
+            work: the rest.
+        """
         try:
-            for problem in survey.problems:
+            for problem in problems:
                 self._tell(problem)
-            taken: set[str] = set()
-            for number, found in enumerate(survey.sources):
-                directories = select(survey.directories(found), found.source.path)
-                for plan, part in self._archives(number, found, directories, taken):
-                    self._feed_archive(plan, part, found)
+            self._on_its_way.extend(early)
+            for item in work:
+                self._feed(item)
             while self._on_its_way:
                 self._settle_oldest()
             self._placer.end_run()
@@ -161,40 +132,18 @@ class Backup:
             self._report.unfinished = self._placer.unfinished()
         self._pass_on()
 
-    # From sources to tasks
+    # From work to tasks
 
-    def _archives(
-        self, number: int, found: Found, directories: Iterable[Directory], taken: set[str]
-    ) -> Iterator[tuple[ArchivePlan, Iterable[Directory]]]:
-        """The archives of a source: one, or with ``separate_dirs`` one for each subfolder and one for loose files."""
-        archive_format = self._settings.formats[number]
-        if not found.source.separate_dirs:
-            stem = distinct_name(archive_stem(found.label), taken)
-            yield ArchivePlan(number, stem, archive_format), directories
-            return
-        for top, part in itertools.groupby(directories, lambda directory: directory.path.split(os.sep, 1)[0]):
-            if not top:
-                loose = [directory for directory in part if any(entry.kind != DIRECTORY for entry in directory.entries)]
-                if not loose:
-                    continue
-                part = iter(loose)
-            stem = distinct_name(archive_stem(top or found.label), taken)
-            yield ArchivePlan(number, stem, archive_format), part
-
-    def _feed_archive(self, plan: ArchivePlan, directories: Iterable[Directory], found: Found) -> None:
-        for piece in make_batches(directories, found.source.path, found.label, plan.archive_format):
-            if isinstance(piece, Problem):
-                self._tell(piece)
-            elif isinstance(piece, Large):
-                self._feed_large(plan, piece)
-            else:
-                slot = self._free_slot()
-                self._on_its_way.append(_BatchOnItsWay(plan, piece, slot, self._submit_batch(plan, piece, slot)))
-        self._on_its_way.append(_EndOfArchive(plan))
-
-    def _submit_batch(self, plan: ArchivePlan, batch: Batch, slot: int) -> Future[BatchDone]:
-        task = BatchTask(batch, plan.archive_format, self._settings.digest, self._settings.store_only, slot)
-        return self._pool.submit(compress_batch, task)
+    def _feed(self, work: Work) -> None:
+        plan, piece = work.plan, work.piece
+        if isinstance(piece, Problem):
+            self._tell(piece)
+        elif isinstance(piece, Batch):
+            self._on_its_way.append(self._compressing.submit(plan, piece, self._free_slot()))
+        elif isinstance(piece, Large):
+            self._feed_large(plan, piece)
+        else:
+            self._on_its_way.append(_EndOfArchive(plan))
 
     def _feed_large(self, plan: ArchivePlan, large: Large) -> None:
         """Read a large file into slots and queue its pieces."""
@@ -213,7 +162,7 @@ class Backup:
         for attempt in (1, 2):
             unit = None
             try:
-                reader = LargeReader(plan, large, self._new_hasher(), self._settings.store_only)
+                reader = LargeReader(plan, large, self._new_hasher(), self._compressing.store_only)
                 unit = reader.unit
                 try:
                     for task in reader.chunks(partial(slot, unit)):
@@ -256,7 +205,7 @@ class Backup:
             slot = self._slots.acquire()
             if slot is not None:
                 return slot
-            if any(isinstance(item, _BatchOnItsWay | _ChunkOnItsWay) for item in self._on_its_way):
+            if any(isinstance(item, BatchOnItsWay | _ChunkOnItsWay) for item in self._on_its_way):
                 self._settle_oldest()
             else:
                 self._orders.listen(block=True)
@@ -264,7 +213,7 @@ class Backup:
     def _settle_oldest(self) -> None:
         item = self._on_its_way.popleft()
         match item:
-            case _BatchOnItsWay(plan, batch, slot, future):
+            case BatchOnItsWay(plan, batch, slot, future):
                 self._settle_batch(plan, batch, slot, self._wait(future))
             case _ChunkOnItsWay(unit, slot, future):
                 self._settle_chunk(unit, slot, self._wait(future))
@@ -316,7 +265,7 @@ class Backup:
             if held is None:
                 held = self._same_slot(slot)
             if isinstance(piece, Batch):
-                self._settle_batch(plan, piece, slot, self._wait(self._submit_batch(plan, piece, slot)))
+                self._settle_batch(plan, piece, slot, self._wait(self._compressing.submit(plan, piece, slot).future))
             else:
                 self._slots.release(slot)
                 self._place_large_now(plan, piece, slot)
@@ -394,18 +343,13 @@ class _Interrupted(Exception):  # noqa: N818 - not an error
     """The user wants to stop."""
 
 
-def archive_stem(name: str) -> str:
-    """A name for an archive that any disc and system can have, from that of a folder.
+def make_folder(parent: str, name: str, is_taken: Callable[[str], bool]) -> str:
+    """Make the folder of a run, for its owner only; its name ends with ``-2`` and so on if there was such a run.
 
-    Control characters, what Windows forbids, and bytes that are not UTF-8 become ``_``; dots at both ends go, so that
-    the archive is not hidden; at most 150 bytes are kept.
-    """
-    safe = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*\udc80-\udcff]', "_", name).strip(". ") or "_"
-    return safe.encode("utf-8", "replace")[:150].decode("utf-8", "ignore").rstrip(". ")
-
-
-def make_folder(parent: str, name: str) -> str:
-    """Make the folder of a run, for its owner only; ``-2`` and so on if it was made before.
+    Args:
+        parent: made too if need be.
+        name: what the folder is to be called.
+        is_taken: whether the catalogue has a run of this name, even if its folder is gone.
 
     Raises:
         RunError: it cannot be made.
@@ -413,7 +357,10 @@ def make_folder(parent: str, name: str) -> str:
     try:
         os.makedirs(parent, mode=0o700, exist_ok=True)
         for number in itertools.count(1):
-            folder = os.path.join(parent, name if number == 1 else f"{name}-{number}")
+            candidate = name if number == 1 else f"{name}-{number}"
+            if is_taken(candidate):
+                continue
+            folder = os.path.join(parent, candidate)
             try:
                 os.mkdir(folder, 0o700)
             except FileExistsError:

@@ -19,11 +19,11 @@ from .writer import ArchiveSafe, Safe, SlotFree, VolumeSafe, WriteFailed, run_wr
 
 
 class WriterOrders:
-    """The writer's process, as the run talks to it."""
+    """The writer's process, as the run talks to it; ``folder`` is the run's, for messages."""
 
-    def __init__(self, slots: Slots, folder: str) -> None:
+    def __init__(self, slots: Slots) -> None:
         self._slots = slots
-        self._folder = folder
+        self.folder = ""
         self._connection, theirs = Pipe()
         self._process = start_process(run_writer, (theirs, slots.name, slots.size), WRITER_NAME)
         theirs.close()
@@ -38,7 +38,7 @@ class WriterOrders:
             self._connection.send((name, *arguments))
         except OSError:
             self.listen(block=False)
-            raise RunError(f"{self._folder}: the process that writes is gone; start the backup again") from None
+            raise RunError(f"{self.folder}: the process that writes is gone; start the backup again") from None
 
     def numbered(self, name: str, *arguments: Any) -> int:
         """Send an order that is answered when it is carried out; returns its number."""
@@ -62,7 +62,7 @@ class WriterOrders:
                 block = False
                 self._take(self._connection.recv())
         except (EOFError, OSError):
-            raise RunError(f"{self._folder}: the process that writes is gone; start the backup again") from None
+            raise RunError(f"{self.folder}: the process that writes is gone; start the backup again") from None
 
     def _take(self, answer: Any) -> None:
         match answer:
@@ -77,7 +77,7 @@ class WriterOrders:
                 self._release(number)
                 self.safe.append(rows.VolumeComplete(volume, size))
             case WriteFailed(message):
-                raise RunError(f"{self._folder}: {message}; make room or mend the disk, then start the backup again")
+                raise RunError(f"{self.folder}: {message}; make room or mend the disk, then start the backup again")
 
     def _release(self, number: int) -> None:
         self._safe_number = number
@@ -91,7 +91,9 @@ class WriterOrders:
             self.listen(block=True)
 
     def stop(self) -> None:
-        """Let the writer finish its orders, close its files and end."""
+        """Let the writer finish its orders, close its files and end; once is enough, more do no harm."""
+        if self._connection.closed:
+            return
         try:
             self._connection.send(None)
             # What it still says (slots, syncs) must be taken, or it would wait for us.

@@ -11,9 +11,10 @@ import os
 import signal
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType, TracebackType
 from typing import TYPE_CHECKING
 
@@ -26,11 +27,13 @@ from ..planner import Media
 from ..survey import Survey, take_survey
 from ..walk import Directory, Problem
 from .answers import Answers, comment_slug
-from .backup import Backup, Settings, make_folder, run_name
-from .placing import VolumeDone
+from .backup import Backup, make_folder, run_name
+from .orders import WriterOrders
+from .placing import Placer, VolumeDone
 from .pool import available_cpus, start_pool, stop_pool
-from .report import COMPLETE, Observer, Report
+from .report import COMPLETE, FAILED, Observer, Report
 from .slots import Slots, slot_size
+from .work import BatchOnItsWay, Compressing, plan_work, start_early
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
@@ -67,22 +70,34 @@ class Session:
             workers = config.workers if config.workers is not None else available_cpus()
         smallest = _smallest_capacity(job)
         self._formats = tuple(archive_format(source.format, config.level, smallest) for source in job.sources)
-        # Two frames a worker: one being filled, one waiting its turn to be written.
-        self._slots = Slots(2 * max(workers, 1) + 2, slot_size(list(self._formats)))
         self._finished = False
-        try:
-            self._pool = start_pool(workers, self._slots.name, self._slots.size)
-        except BaseException:
-            self._slots.close()
-            raise
-        try:
-            with ThreadPoolExecutor(1) as opener:
-                opening = opener.submit(_open_catalogue, config.db_uri)
-                self.survey: Survey = take_survey(job.sources, config, answers.since_ns, tell)
-                self.catalogue: Catalogue = opening.result()
-        except BaseException:
-            self._close()
-            raise
+        with ExitStack() as undo:
+            # Two frames a worker: one being filled, one waiting its turn to be written.
+            slots = Slots(2 * max(workers, 1) + 2, slot_size(list(self._formats)))
+            undo.callback(slots.close)
+            # Processes before threads, so that they can be forked.
+            self._orders = WriterOrders(slots)
+            undo.callback(self._orders.stop)
+            pool = start_pool(workers, slots.name, slots.size)
+            undo.callback(lambda: stop_pool(pool, at_once=not self._finished))
+            self._compressing = Compressing(pool, slots, config.digest, config.store_only)
+            # SQLAlchemy takes longer to import than the sources to be walked.
+            opener = undo.enter_context(ThreadPoolExecutor(1))
+            self._opening = opener.submit(_open_catalogue, config.db_uri)
+            self.survey: Survey = undo.enter_context(take_survey(job.sources, config, answers.since_ns, tell))
+            self._report = Report(job.name, "", answers.comment, time.time_ns())
+            work = plan_work(self.survey, self._formats, self._select)
+            self._early: deque[BatchOnItsWay] = deque()
+            self._work = work
+            if not answers.skip_known:  # else the catalogue is asked first
+                self._early, self._work = start_early(work, self._compressing)
+            undo.enter_context(self.catalogue)
+            self._leave = undo.pop_all().close
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The catalogue, as soon as it is open."""
+        return self._opening.result()
 
     def __enter__(self) -> Session:
         return self
@@ -90,13 +105,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.survey.spool.close()
-        self.catalogue.close()
-        self._close()
-
-    def _close(self) -> None:
-        stop_pool(self._pool, at_once=not self._finished)
-        self._slots.close()
+        self._leave()
 
     def shrunk_sources(self) -> list[str]:
         """What is suspicious about the sources: one line for each that is empty or has lost half of its files."""
@@ -117,28 +126,30 @@ class Session:
         """Back up what the survey found."""
         from .recorder import Recorder  # it brings SQLAlchemy, which is loading beside the survey
 
-        started = time.time_ns()
-        folder = make_folder(
-            self.job.config.dir_backups, run_name(started, self.job.name, comment_slug(self._answers.comment))
-        )
-        report = Report(self.job.name, folder, self._answers.comment, started)
+        report = self._report
+        report.started_at_ns = time.time_ns()
+        name = run_name(report.started_at_ns, self.job.name, comment_slug(self._answers.comment))
+        folder = make_folder(self.job.config.dir_backups, name, self.catalogue.has_run)
+        report.folder = self._orders.folder = folder
         self.catalogue.mark_abandoned_runs()
-        run_id = self.catalogue.start_run(self.job.name, folder, self._answers.comment, started, self._sources_found())
+        run_id = self.catalogue.start_run(
+            self.job.name, folder, self._answers.comment, report.started_at_ns, self._sources_found()
+        )
         with _stop_signals() as stop, _Hooks(self.job, observer) as hooks:
             with Recorder(self.catalogue, run_id, folder) as recorder:
                 backup = Backup(
-                    self._settings(folder),
-                    self._slots,
-                    self._pool,
+                    self._compressing,
+                    self._orders,
+                    self._placer(folder),
                     report,
                     observer,
                     recorder.record,
                     stop.is_set,
                     hooks.volume,
                 )
-                backup.run(self.survey, self._selection(report))
+                backup.run(self.survey.problems, self._early, self._work)
             if recorder.failure() and report.state == COMPLETE:
-                report.state, report.failure = "failed", recorder.failure()
+                report.state, report.failure = FAILED, recorder.failure()
         report.problems += hooks.problems
         self._finish(report, run_id, observer)
         return report
@@ -163,26 +174,26 @@ class Session:
             report.problems.append(problem)
             observer.problem(problem)
 
-    def _settings(self, folder: str) -> Settings:
+    def _placer(self, folder: str) -> Placer:
         config = self.job.config
         job, comment, run = self.job.name, self._answers.comment, os.path.basename(folder)
 
         def readme(number: int, archives: list[tuple[str, str]]) -> str:
             return readme_text(job, run, comment, number, archives, config.digest)
 
-        return Settings(
-            self._formats, Media(config.volume_sizes, config.max_size), config.digest, config.store_only, readme
+        media = Media(config.volume_sizes, config.max_size)
+        return Placer(self._orders, media, folder, readme, self._report.passed_over.extend)
+
+    def _select(self, directories: Iterable[Directory], source: str) -> Iterable[Directory]:
+        if not self._answers.skip_known:
+            return directories
+        return KnownFiles(self.catalogue, self._compressing.pool, self._compressing.digest, self._tell_known).select(
+            directories, source
         )
 
-    def _selection(self, report: Report) -> Callable[[Iterable[Directory], str], Iterable[Directory]]:
-        if not self._answers.skip_known:
-            return lambda directories, source: directories
-
-        def tell(files: int, size: int) -> None:
-            report.known_files += files
-            report.known_bytes += size
-
-        return KnownFiles(self.catalogue, self._pool, self.job.config.digest, tell).select
+    def _tell_known(self, files: int, size: int) -> None:
+        self._report.known_files += files
+        self._report.known_bytes += size
 
     def _sources_found(self) -> list[SourceFound]:
         from ..catalogue.rows import SourceFound

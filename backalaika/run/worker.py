@@ -11,6 +11,7 @@ import errno
 import os
 import signal
 import stat
+import sys
 import threading
 from abc import ABC, abstractmethod
 from functools import lru_cache
@@ -39,6 +40,9 @@ CHANGED = "changed while it was read, twice; saved as it was read"
 VANISHED = "vanished before it was read"
 NOT_REGULAR = "it is no longer a regular file"
 
+# glibc's malloc.h
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+
 _TAR_KINDS = {
     FILE: tar_format.REGULAR,
     DIRECTORY: tar_format.DIRECTORY,
@@ -56,10 +60,26 @@ class _Slots:
 def start_worker(memory_name: str, size: int) -> None:
     """Make a fresh process of the pool ready: attach the slots, leave CTRL-C to the parent, and never outlive it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    keep_freed_memory()
     parent = parent_process()
     if parent is not None:
         threading.Thread(target=_leave_with_parent, args=(parent,), daemon=True).start()
     attach_slots(shared_memory.SharedMemory(memory_name), size)
+
+
+def keep_freed_memory() -> None:
+    """Tell glibc to keep what is freed: a worker frees and takes the same megabytes for each frame.
+
+    Given back and taken anew, each page is zeroed again; 6 % of all CPU time of a tar.zst of 132 MB, median of 8.
+    """
+    if sys.platform != "linux":
+        return
+    import ctypes
+
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None)
+    if mallopt is not None:  # musl has none
+        mallopt(_M_MMAP_THRESHOLD, 256 << 20)
+        mallopt(_M_TRIM_THRESHOLD, 512 << 20)
 
 
 def attach_slots(memory: shared_memory.SharedMemory, size: int) -> None:

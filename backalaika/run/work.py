@@ -1,0 +1,120 @@
+"""Work: what a run has to do, as batches and large files of one archive after another.
+
+Lazy, so that memory does not grow with the number of files; and apart from the run itself, so that the pool can be
+given its first batches while the catalogue is still being opened and the user reads what is going to be done.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import re
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass
+
+from ..batch import Batch, Large, make_batches
+from ..formats import ArchiveFormat
+from ..survey import Found, Survey, distinct_name
+from ..walk import DIRECTORY, Directory, Problem
+from .messages import BatchDone, BatchTask
+from .sizes import ArchivePlan
+from .slots import Slots
+from .worker import compress_batch
+
+Selection = Callable[[Iterable[Directory], str], Iterable[Directory]]
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """The next piece of an archive; None: the archive has all."""
+
+    plan: ArchivePlan
+    piece: Batch | Large | Problem | None
+
+
+@dataclass(slots=True)
+class BatchOnItsWay:
+    """A batch that the pool has."""
+
+    plan: ArchivePlan
+    batch: Batch
+    slot: int
+    future: Future[BatchDone]
+
+
+@dataclass(frozen=True, slots=True)
+class Compressing:
+    """What compressing needs to know: the pool, the slots, the digest, and which extensions a zip stores."""
+
+    pool: Executor
+    slots: Slots
+    digest: str
+    store_only: frozenset[str]
+
+    def submit(self, plan: ArchivePlan, batch: Batch, slot: int) -> BatchOnItsWay:
+        """Give a batch to the pool, to be compressed into a slot."""
+        task = BatchTask(batch, plan.archive_format, self.digest, self.store_only, slot)
+        return BatchOnItsWay(plan, batch, slot, self.pool.submit(compress_batch, task))
+
+
+def plan_work(survey: Survey, formats: tuple[ArchiveFormat, ...], select: Selection) -> Iterator[Work]:
+    """All work of a run, in order.
+
+    Args:
+        survey: what was found.
+        formats: one for each source.
+        select: lets through what is to be saved of the directories of a source.
+    """
+    taken: set[str] = set()
+    for number, found in enumerate(survey.sources):
+        directories = select(survey.directories(found), found.source.path)
+        for plan, part in _archives(number, found, formats[number], directories, taken):
+            for piece in make_batches(part, found.source.path, found.label, plan.archive_format):
+                yield Work(plan, piece)
+            yield Work(plan, None)
+
+
+def start_early(work: Iterator[Work], compressing: Compressing) -> tuple[deque[BatchOnItsWay], Iterator[Work]]:
+    """Give the pool its first batches, as many as there are slots; nothing is written.
+
+    Returns:
+        The batches on their way, and the rest of the work.
+    """
+    early: deque[BatchOnItsWay] = deque()
+    for item in work:
+        slot = compressing.slots.acquire() if isinstance(item.piece, Batch) else None
+        if slot is None:
+            return early, itertools.chain([item], work)
+        assert isinstance(item.piece, Batch)
+        early.append(compressing.submit(item.plan, item.piece, slot))
+    return early, work
+
+
+def _archives(
+    number: int, found: Found, archive_format: ArchiveFormat, directories: Iterable[Directory], taken: set[str]
+) -> Iterator[tuple[ArchivePlan, Iterable[Directory]]]:
+    """The archives of a source: one, or with ``separate_dirs`` one for each subfolder and one for loose files."""
+    if not found.source.separate_dirs:
+        stem = distinct_name(archive_stem(found.label), taken)
+        yield ArchivePlan(number, stem, archive_format), directories
+        return
+    for top, part in itertools.groupby(directories, lambda directory: directory.path.split(os.sep, 1)[0]):
+        if not top:
+            loose = [directory for directory in part if any(entry.kind != DIRECTORY for entry in directory.entries)]
+            if not loose:
+                continue
+            part = iter(loose)
+        stem = distinct_name(archive_stem(top or found.label), taken)
+        yield ArchivePlan(number, stem, archive_format), part
+
+
+def archive_stem(name: str) -> str:
+    """A name for an archive that any disc and system can have, from that of a folder.
+
+    Control characters, what Windows forbids, and bytes that are not UTF-8 become ``_``; dots at both ends go, so that
+    the archive is not hidden; at most 150 bytes are kept.
+    """
+    safe = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*\udc80-\udcff]', "_", name).strip(". ") or "_"
+    return safe.encode("utf-8", "replace")[:150].decode("utf-8", "ignore").rstrip(". ")
