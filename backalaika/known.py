@@ -7,12 +7,12 @@ is new is never read for this. The catalogue is asked in bulk, for some thousand
 
 from __future__ import annotations
 
-import itertools
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
+from .run.work import wait_for
 from .run.worker import digest_files
 from .walk import DIRECTORY, FILE, Directory, Entry
 
@@ -31,10 +31,19 @@ class KnownFiles:
         pool: hashes files.
         digest: the digest that the run uses.
         tell: called with the number and bytes of files that were left out.
+        interrupted: whether the user wants to stop; looked at while files are hashed.
     """
 
-    def __init__(self, catalogue: Catalogue, pool: Executor, digest: str, tell: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        catalogue: Catalogue,
+        pool: Executor,
+        digest: str,
+        tell: Callable[[int, int], None],
+        interrupted: Callable[[], bool],
+    ) -> None:
         self._catalogue = catalogue
+        self._interrupted = interrupted
         self._pool = pool
         self._digest = digest
         self._tell = tell
@@ -94,7 +103,9 @@ class KnownFiles:
         paths = [(places[i], directories[i].entries[j].name) for i, j in candidates]
         starts = range(0, len(paths), _FILES_A_TASK)
         tasks = [self._pool.submit(digest_files, paths[s : s + _FILES_A_TASK], self._digest) for s in starts]
-        digests = itertools.chain.from_iterable(task.result() for task in tasks)
+        digests: list[bytes | None] = []
+        for task in tasks:
+            digests += wait_for(task, self._interrupted)
         pairs = {
             place: (directories[place[0]].entries[place[1]].size, digest)
             for place, digest in zip(candidates, digests, strict=True)

@@ -13,10 +13,9 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import BrokenExecutor, Future
-from concurrent.futures import TimeoutError as NotDone
 from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import TypeVar
 
 from ..batch import Batch, Large, rebatch, relink
 from ..digests import hasher_factory
@@ -30,8 +29,10 @@ from .orders import WriterOrders
 from .placing import LargeUnit, Placer, VolumeDone, too_large_problem
 from .report import FAILED, INTERRUPTED, Observer, Report
 from .sizes import ArchivePlan
-from .work import BatchOnItsWay, Compressing, Work
+from .work import BatchOnItsWay, Compressing, Interrupted, Work, wait_for
 from .worker import VANISHED, cannot_be_read, compress_chunk
+
+T = TypeVar("T")
 
 
 @dataclass(slots=True)
@@ -111,7 +112,7 @@ class Backup:
             self._placer.end_run()
             self._orders.wait_until_safe(self._interrupted)
             self._check_interrupt()
-        except _Interrupted:
+        except Interrupted:
             self._report.state = INTERRUPTED
         except (RunError, BrokenExecutor) as error:
             self._report.state = INTERRUPTED if self._interrupted() else FAILED
@@ -222,12 +223,8 @@ class Backup:
             case _EndOfArchive(plan):
                 self._placer.end_archive(plan)
 
-    def _wait(self, future: Future[Any]) -> Any:
-        while True:
-            try:
-                return future.result(timeout=0.2)
-            except NotDone:
-                self._check_interrupt()
+    def _wait(self, future: Future[T]) -> T:
+        return wait_for(future, self._interrupted)
 
     def _settle_batch(self, plan: ArchivePlan, batch: Batch, slot: int, done: BatchDone) -> None:
         placed: bool | TooLarge = False
@@ -336,11 +333,7 @@ class Backup:
 
     def _check_interrupt(self) -> None:
         if self._interrupted():
-            raise _Interrupted
-
-
-class _Interrupted(Exception):  # noqa: N818 - not an error
-    """The user wants to stop."""
+            raise Interrupted
 
 
 def make_folder(parent: str, name: str, is_taken: Callable[[str], bool]) -> str:

@@ -18,7 +18,7 @@ class Report:
 
     Attributes:
         job: the job's name.
-        folder: where its volumes are; does not exist if nothing was to be saved.
+        folder: where its volumes are; empty if nothing was to be saved.
         comment: the user's, or empty.
         started_at_ns, finished_at_ns: nanoseconds since 1970.
         state: ``complete`` (problems are listed), ``interrupted`` or ``failed``.
@@ -62,7 +62,7 @@ class Report:
             "job": self.job,
             "state": self.state,
             "exit_status": self.exit_status,
-            "folder": self.folder,
+            "folder": self.folder or None,
             "comment": self.comment,
             "started_at_ns": self.started_at_ns,
             "finished_at_ns": self.finished_at_ns,

@@ -71,6 +71,7 @@ class Session:
         smallest = _smallest_capacity(job)
         self._formats = tuple(archive_format(source.format, config.level, smallest) for source in job.sources)
         self._finished = False
+        self._stop = threading.Event()
         with ExitStack() as undo:
             # Two frames a worker: one being filled, one waiting its turn to be written.
             slots = Slots(2 * max(workers, 1) + 2, slot_size(list(self._formats)))
@@ -135,7 +136,7 @@ class Session:
         run_id = self.catalogue.start_run(
             self.job.name, folder, self._answers.comment, report.started_at_ns, self._sources_found()
         )
-        with _stop_signals() as stop, _Hooks(self.job, observer) as hooks:
+        with _stop_signals(self._stop), _Hooks(self.job, observer) as hooks:
             with Recorder(self.catalogue, run_id, folder) as recorder:
                 backup = Backup(
                     self._compressing,
@@ -144,7 +145,7 @@ class Session:
                     report,
                     observer,
                     recorder.record,
-                    stop.is_set,
+                    self._stop.is_set,
                     hooks.volume,
                 )
                 backup.run(self.survey.problems, self._early, self._work)
@@ -159,6 +160,7 @@ class Session:
         self._finished = report.state == COMPLETE
         if not os.listdir(report.folder):
             os.rmdir(report.folder)
+            report.folder = ""
         self.catalogue.finish_run(
             run_id,
             report.state,
@@ -187,9 +189,9 @@ class Session:
     def _select(self, directories: Iterable[Directory], source: str) -> Iterable[Directory]:
         if not self._answers.skip_known:
             return directories
-        return KnownFiles(self.catalogue, self._compressing.pool, self._compressing.digest, self._tell_known).select(
-            directories, source
-        )
+        pool, digest = self._compressing.pool, self._compressing.digest
+        known = KnownFiles(self.catalogue, pool, digest, self._tell_known, self._stop.is_set)
+        return known.select(directories, source)
 
     def _tell_known(self, files: int, size: int) -> None:
         self._report.known_files += files
@@ -272,9 +274,8 @@ def _open_catalogue(db_uri: str) -> Catalogue:
 
 
 @contextmanager
-def _stop_signals() -> Iterator[threading.Event]:
+def _stop_signals(stop: threading.Event) -> Iterator[None]:
     """The first CTRL-C, SIGTERM or closed terminal asks the run to stop in order; the second stops it at once."""
-    stop = threading.Event()
 
     def ask(number: int, frame: FrameType | None) -> None:
         if stop.is_set():
@@ -284,7 +285,7 @@ def _stop_signals() -> Iterator[threading.Event]:
     names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
     before = {name: signal.signal(getattr(signal, name), ask) for name in names}
     try:
-        yield stop
+        yield
     finally:
         for name, handler in before.items():
             signal.signal(getattr(signal, name), handler)

@@ -12,7 +12,9 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future
+from concurrent.futures import TimeoutError as NotDone
 from dataclasses import dataclass
+from typing import TypeVar
 
 from ..batch import Batch, Large, make_batches
 from ..formats import ArchiveFormat
@@ -23,6 +25,7 @@ from .sizes import ArchivePlan
 from .slots import Slots
 from .worker import compress_batch
 
+T = TypeVar("T")
 Selection = Callable[[Iterable[Directory], str], Iterable[Directory]]
 
 
@@ -57,6 +60,25 @@ class Compressing:
         """Give a batch to the pool, to be compressed into a slot."""
         task = BatchTask(batch, plan.archive_format, self.digest, self.store_only, slot)
         return BatchOnItsWay(plan, batch, slot, self.pool.submit(compress_batch, task))
+
+
+class Interrupted(Exception):  # noqa: N818 - not an error
+    """The user wants to stop."""
+
+
+def wait_for(future: Future[T], interrupted: Callable[[], bool]) -> T:
+    """The result of a task.
+
+    Raises:
+        Interrupted: the user wants to stop, and the task is not done.
+        BrokenExecutor: a process of the pool died.
+    """
+    while True:
+        try:
+            return future.result(timeout=0.2)
+        except NotDone:
+            if interrupted():
+                raise Interrupted from None
 
 
 def plan_work(survey: Survey, formats: tuple[ArchiveFormat, ...], select: Selection) -> Iterator[Work]:
