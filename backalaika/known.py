@@ -105,7 +105,8 @@ class KnownFiles:
         tasks = [self._pool.submit(digest_files, paths[s : s + _FILES_A_TASK], self._digest) for s in starts]
         digests: list[bytes | None] = []
         for task in tasks:
-            digests += wait_for(task, self._interrupted)
+            hashed = wait_for(task, self._interrupted)
+            digests += hashed
         pairs = {
             place: (directories[place[0]].entries[place[1]].size, digest)
             for place, digest in zip(candidates, digests, strict=True)

@@ -57,8 +57,6 @@ class Recording(Database):
             started_at_ns: nanoseconds since 1970, UTC.
             found: what was found at each source; `add_archive` names a source by its index here.
         """
-        import psutil
-
         values = {
             "job": storable_text(job),
             "comment": storable_text(comment),
@@ -71,7 +69,7 @@ class Recording(Database):
             "error_count": 0,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "pid_started": psutil.Process().create_time(),
+            "pid_seen": time.time(),
         }
         with self._writing() as connection:
             run_id = _insert_one(connection, insert(runs).values(values))
@@ -242,10 +240,10 @@ class Recording(Database):
 
     def mark_abandoned_runs(self) -> list[str]:
         """Enter as interrupted all runs of this host whose process is gone; returns their folders, oldest first."""
-        asked = select(runs.c.id, runs.c.folder, runs.c.pid, runs.c.pid_started).order_by(runs.c.id)
+        asked = select(runs.c.id, runs.c.folder, runs.c.pid, runs.c.pid_seen).order_by(runs.c.id)
         asked = asked.where(runs.c.state == RUNNING, runs.c.host == socket.gethostname())
         with self._reading() as connection:
-            gone = [run for run in connection.execute(asked) if not _is_running(run.pid, run.pid_started)]
+            gone = [run for run in connection.execute(asked) if not _is_running(run.pid, run.pid_seen)]
         if not gone:
             return []
         marked = []
@@ -310,11 +308,12 @@ def _count(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
         connection.execute(statement.values(files=volumes.c.files + number, bytes=volumes.c.bytes + size))
 
 
-def _is_running(pid: int, started: float) -> bool:
-    import psutil
+def _is_running(pid: int, seen: float) -> bool:
+    """Whether the process that had this number when it was seen still runs, and no later one has its number."""
+    import psutil  # not needed, nor waited for, where no run is left unfinished
 
     try:
-        return abs(float(psutil.Process(pid).create_time()) - started) <= _START_TOLERANCE_S
+        return float(psutil.Process(pid).create_time()) <= seen + _START_TOLERANCE_S
     except psutil.NoSuchProcess:
         return False
     except psutil.AccessDenied:

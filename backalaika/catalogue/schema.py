@@ -72,7 +72,7 @@ runs = Table(
     Column("error_count", BigInteger, nullable=False, comment="files and folders not saved, or not as they should be"),
     Column("host", _TEXT, nullable=False, comment="where it ran"),
     Column("pid", BigInteger, nullable=False, comment="its process there"),
-    Column("pid_started", Double, nullable=False, comment="start of that process, seconds since 1970"),
+    Column("pid_seen", Double, nullable=False, comment="when it had that number, seconds since 1970"),
 )
 
 sources = Table(

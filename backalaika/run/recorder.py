@@ -11,11 +11,14 @@ import queue
 import threading
 import time
 from types import TracebackType
+from typing import TYPE_CHECKING
 
-from ..catalogue import Catalogue
 from ..catalogue.rows import ErrorRow, FileRow, FrameRow
 from ..errors import CatalogueError, RunError
 from . import rows
+
+if TYPE_CHECKING:
+    from ..catalogue import Catalogue
 
 _WAITING = 64
 
@@ -23,12 +26,12 @@ _WAITING = 64
 class Recorder:
     """Writes the records of one run; a context manager that ends when all are written."""
 
-    def __init__(self, catalogue: Catalogue, run_id: int, folder: str) -> None:
+    def __init__(self, catalogue: Catalogue, run_id: int, digest: str) -> None:
         self._catalogue = catalogue
         self._run_id = run_id
-        self._folder = folder
+        self._digest = digest
         self._queue: queue.Queue[rows.Record | None] = queue.Queue(_WAITING)
-        self._failure: CatalogueError | None = None
+        self._failure: Exception | None = None
         self._volumes: dict[int, int] = {}
         self._archives: dict[int, int] = {}
         self._thread = threading.Thread(target=self._work, name="backalaika-recorder")
@@ -49,8 +52,10 @@ class Recorder:
         Raises:
             RunError: the catalogue took nothing more.
         """
-        if self._failure is not None:
+        if isinstance(self._failure, CatalogueError):
             raise RunError(f"{self._failure}; the backup was stopped, for it could not be recorded")
+        if self._failure is not None:
+            raise self._failure
         self._queue.put(record)
 
     def failure(self) -> str:
@@ -62,14 +67,16 @@ class Recorder:
             if self._failure is None:
                 try:
                     self._write(record)
-                except CatalogueError as error:
+                except Exception as error:  # nobody would empty the queue, and the run would wait for ever
                     self._failure = error
 
     def _write(self, record: rows.Record) -> None:
         catalogue = self._catalogue
         match record:
             case rows.NewVolume(volume, title, folder, capacity):
-                self._volumes[volume] = catalogue.add_volume(self._run_id, title, volume, folder, capacity)
+                self._volumes[volume] = catalogue.add_volume(
+                    self._run_id, title, volume, folder, capacity, digest=self._digest
+                )
             case rows.NewArchive(archive, volume, name, suffix, source):
                 self._archives[archive] = catalogue.add_archive(self._volumes[volume], name, suffix, source)
             case rows.Rows(frames, members):

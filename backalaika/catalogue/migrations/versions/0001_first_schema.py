@@ -49,7 +49,7 @@ def _create_runs() -> None:
         ),
         sa.Column("host", _TEXT, nullable=False, comment="where it ran"),
         sa.Column("pid", sa.BigInteger, nullable=False, comment="its process there"),
-        sa.Column("pid_started", sa.Double, nullable=False, comment="start of that process, seconds since 1970"),
+        sa.Column("pid_seen", sa.Double, nullable=False, comment="when it had that number, seconds since 1970"),
     )
     op.create_table(
         "sources",
