@@ -82,12 +82,15 @@ def make_batches(
     for path, entries in directories:
         directory = os.path.join(source, path) if path else source
         prefix = f"{label}/{path}".replace(os.sep, "/") if path else label
+        prefix_size = len(os.fsencode(prefix)) + 1
         for found in entries:
             entry = found if links is None or found.key is None else _link(found, prefix, links)
-            if links is None and len(os.fsencode(member_path(prefix, entry.name))) > zip_format.MAX_NAME:
-                yield Problem(os.path.join(directory, entry.name), NAME_TOO_LONG)
+            name = entry.name
+            name_size = prefix_size + (len(name) if name.isascii() else len(os.fsencode(name)))
+            if links is None and name_size > zip_format.MAX_NAME:
+                yield Problem(os.path.join(directory, name), NAME_TOO_LONG)
                 continue
-            size = framed_size(entry, prefix, archive_format)
+            size = framed_size(entry, name_size, archive_format)
             if entry.kind == FILE and size > archive_format.large_size:
                 if batch.count:
                     yield batch
@@ -102,13 +105,13 @@ def make_batches(
         yield batch
 
 
-def framed_size(entry: Entry, prefix: str, archive_format: ArchiveFormat) -> int:
-    """Bytes that an entry takes in a frame before compression, at most."""
-    name = os.fsencode(prefix) + os.fsencode(entry.name)
+def framed_size(entry: Entry, name_size: int, archive_format: ArchiveFormat) -> int:
+    """Bytes that an entry takes in a frame before compression, at most; its path has ``name_size`` bytes."""
+    target_size = len(os.fsencode(entry.target)) if entry.target else 0
     if archive_format.is_zip:
-        return _ZIP_HEADERS + 2 * len(name) + entry.size + len(os.fsencode(entry.target))
+        return _ZIP_HEADERS + 2 * name_size + entry.size + target_size
     size = -(-entry.size // BLOCK) * BLOCK if entry.kind == FILE else 0
-    return size + tar_format.header_size_bound(name + b"/", os.fsencode(entry.target))
+    return size + tar_format.header_size_bound(name_size, target_size)
 
 
 def _link(entry: Entry, prefix: str, links: dict[Key, str]) -> Entry:
@@ -155,7 +158,8 @@ def rebatch(batch: Batch, archive_format: ArchiveFormat) -> Iterator[Batch | Lar
     again = Batch()
     for directory, prefix, entries in batch.slices:
         for entry in entries:
-            size = framed_size(entry, prefix, archive_format)
+            name_size = len(os.fsencode(member_path(prefix, entry.name)))
+            size = framed_size(entry, name_size, archive_format)
             if entry.kind == FILE and size > archive_format.large_size:
                 if again.count:
                     yield again

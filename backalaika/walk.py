@@ -19,6 +19,9 @@ from typing import NamedTuple
 FILE, DIRECTORY, SYMLINK, HARD_LINK = "file", "dir", "symlink", "hardlink"
 
 _HAS_DIR_FD = os.open in os.supports_dir_fd and os.scandir in os.supports_fd
+_FILE_FLAGS = os.O_RDONLY
+for _flag in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
+    _FILE_FLAGS |= getattr(os, _flag, 0)
 _DIRECTORY_FLAGS = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0) | os.O_RDONLY
 # The longest path handed to the kernel at once; PATH_MAX is 4096 on Linux and 1024 on macOS.
 _MAX_PATH = 1000 if sys.platform == "darwin" else 4000
@@ -85,11 +88,9 @@ def open_file(directory: str, descriptor: int | None, name: str) -> int:
 
     Never follows a link, and never waits for a FIFO that took the file's place: the caller looks at what it got.
     """
-    flags = os.O_RDONLY | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    flags |= getattr(os, "O_BINARY", 0)
     if descriptor is None:
-        return os.open(os.path.join(directory, name), flags)
-    return os.open(name, flags, dir_fd=descriptor)
+        return os.open(os.path.join(directory, name), _FILE_FLAGS)
+    return os.open(name, _FILE_FLAGS, dir_fd=descriptor)
 
 
 def open_for_reading(directory: str) -> int | None:

@@ -9,14 +9,12 @@ from __future__ import annotations
 
 import errno
 import os
-import signal
 import stat
 import sys
-import threading
 from abc import ABC, abstractmethod
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
-from multiprocessing import parent_process, shared_memory
+from multiprocessing import shared_memory
 
 import deflate
 
@@ -58,12 +56,8 @@ class _Slots:
 
 
 def start_worker(memory_name: str, size: int) -> None:
-    """Make a fresh process of the pool ready: attach the slots, leave CTRL-C to the parent, and never outlive it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    """Make a fresh process of the pool ready: attach the slots."""
     keep_freed_memory()
-    parent = parent_process()
-    if parent is not None:
-        threading.Thread(target=_leave_with_parent, args=(parent,), daemon=True).start()
     attach_slots(shared_memory.SharedMemory(memory_name), size)
 
 
@@ -85,12 +79,6 @@ def keep_freed_memory() -> None:
 def attach_slots(memory: shared_memory.SharedMemory, size: int) -> None:
     """Use this memory for frames."""
     _Slots.memory, _Slots.size = memory, size
-
-
-def _leave_with_parent(parent: object) -> None:
-    parent.join()  # type: ignore[attr-defined]
-    # Python's own way out would wait for a task that nobody wants any more.
-    os._exit(1)
 
 
 def warm_up() -> int:
@@ -338,10 +326,10 @@ def tar_header(name: bytes, entry: Entry) -> bytes:
         name,
         _TAR_KINDS.get(entry.kind, tar_format.SYMLINK),
         entry.mode,
-        (entry.uid, entry.gid, _user_name(entry.uid), _group_name(entry.gid)),
+        _owner(entry.uid, entry.gid),
         entry.size if entry.kind == FILE else 0,
         entry.mtime_ns,
-        os.fsencode(entry.target),
+        os.fsencode(entry.target) if entry.target else b"",
     )
 
 
@@ -357,6 +345,10 @@ def manifest_line(path: str, saved: Saved) -> bytes:
 
 
 @lru_cache(maxsize=4096)
+def _owner(uid: int, gid: int) -> tuple[int, int, bytes, bytes]:
+    return uid, gid, _user_name(uid), _group_name(gid)
+
+
 def _user_name(uid: int) -> bytes:
     try:
         return os.fsencode(pwd.getpwuid(uid).pw_name) if pwd else b""
@@ -364,7 +356,6 @@ def _user_name(uid: int) -> bytes:
         return b""  # no such user here: tar has the number
 
 
-@lru_cache(maxsize=4096)
 def _group_name(gid: int) -> bytes:
     try:
         return os.fsencode(grp.getgrgid(gid).gr_name) if grp else b""

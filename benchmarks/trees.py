@@ -1,0 +1,40 @@
+"""Make a tree of many small files to measure with: the same for the same seed.
+
+    python -m benchmarks.trees DIRECTORY [--files 200000] [--size 1000] [--seed 1]
+
+A hundred files a folder; the content is half text that compresses and half bytes that do not.
+"""
+
+from __future__ import annotations
+
+import argparse
+import random
+from pathlib import Path
+
+WORDS = [word.encode() for word in "invoice office report budget letter meeting quarter account total draft".split()]
+
+
+def make_tree(directory: Path, files: int, size: int, seed: int) -> None:
+    """Write the files; ``size`` is in bytes."""
+    rng = random.Random(seed)
+    for number in range(files):
+        folder = directory / f"{number // 10_000:04d}" / f"{number // 100 % 100:02d}"
+        if number % 100 == 0:
+            folder.mkdir(parents=True, exist_ok=True)
+        text = b" ".join(rng.choices(WORDS, k=size // 12 + 1))[: size // 2]
+        (folder / f"{number:08d}.txt").write_bytes(text + rng.randbytes(size - len(text)))
+
+
+def main() -> None:
+    """Make the tree that the command line describes."""
+    parser = argparse.ArgumentParser(description="Make a tree of small files.")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--files", type=int, default=200_000)
+    parser.add_argument("--size", type=int, default=1000)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    make_tree(arguments.directory, arguments.files, arguments.size, arguments.seed)
+
+
+if __name__ == "__main__":
+    main()
