@@ -3,7 +3,8 @@
 A pure function: sizes in, decision out. What comes is placed in order, each piece on the volume that is open if it
 fits there, else on the next medium that can hold it: first those of ``volume_sizes``, in their order, then new ones
 of ``max_size``. A medium too small for the piece is passed over and reported; a piece too large for every medium is
-refused before anything is closed for its sake.
+refused, and nothing is closed for its sake. (The size of a large file is known only at its end; it is refused at the
+frame that makes it too large for every medium to come.)
 """
 
 from __future__ import annotations

@@ -27,6 +27,9 @@ Examples:
   backalaika backup jobs/office.py --skip-known --since 2026-01-31 --yes
 
 Without a terminal, give --yes or all of --skip-known/--no-skip-known, --since and --comment.
+
+Exit status: 0 all done; 1 done, but some files could not be saved or a hook failed (listed);
+2 wrong usage or configuration, nothing was started; 3 the run failed; 130 interrupted.
 """
 
 
@@ -61,16 +64,20 @@ def backup(
     from .progress import watch
 
     terminal = display.can_ask() and not yes
+    report_to = _keep_standard_output() if as_json else None
     job = load_job(job_file)
     answers = _answers(Given(skip_known, since, comment), yes, terminal)
     with Session(job, answers, workers) as session:
-        _check_shrunk(session, allow_shrunk, terminal)
-        _show_plan(job, session, answers)
-        if terminal:
-            click.prompt("Press Enter to start, CTRL-C to leave", default="", show_default=False, err=True)
+        with session.interruptible():
+            _check_shrunk(session, allow_shrunk, terminal)
+            _show_plan(job, session, answers)
+            if terminal:
+                click.prompt("Press Enter to start, CTRL-C to leave", default="", show_default=False, err=True)
         with watch(session.survey.files, session.survey.bytes) as observer:
             report = session.run(observer)
-    _show_report(report, as_json)
+    if report_to is not None:
+        _write_json(report, report_to)
+    _show_report(report)
     sys.exit(report.exit_status)
 
 
@@ -129,11 +136,25 @@ def free_space(folder: str) -> int:
     return shutil.disk_usage(folder).free
 
 
-def _show_report(report: Report, as_json: bool) -> None:
+def _keep_standard_output() -> int:
+    """A descriptor for the report alone: what the job file's code and its programs print goes to standard error."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    return kept
+
+
+def _write_json(report: Report, descriptor: int) -> None:
+    try:
+        with open(descriptor, "w", encoding="ascii") as out:
+            out.write(json.dumps(report.as_json()) + "\n")
+    except OSError as error:  # the backup's own exit status tells more
+        display.say(f"the report cannot be written: {error.strerror}")
+
+
+def _show_report(report: Report) -> None:
     from .progress import problem_line
 
-    if as_json:
-        click.echo(json.dumps(report.as_json()))
     if report.problems:
         display.say(f"\n{len(report.problems):,} problems:")
         for problem in report.problems:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from ..catalogue import Catalogue
 
 _db = click.option("--db", metavar="URI", help="The catalogue; by default db_uri of ~/.backalaika.")
+_EXIT_STATUS = "Exit status: 0 done; 2 wrong usage or configuration, or no such volume; 130 interrupted."
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 
 
@@ -24,7 +25,14 @@ def _open(uri: str | None) -> Catalogue:
     return open_catalogue(uri or load_user_config().db_uri)
 
 
-@click.command()
+@click.command(
+    epilog=f"""\b
+Examples:
+  backalaika volumes
+  backalaika volumes --json | jq -r 'select(.state == "complete").title'
+
+{_EXIT_STATUS}"""
+)
 @_db
 @_json
 def volumes(db: str | None, as_json: bool) -> None:
@@ -42,7 +50,14 @@ def volumes(db: str | None, as_json: bool) -> None:
             )
 
 
-@click.command()
+@click.command(
+    epilog=f"""\b
+Examples:
+  backalaika files 2026-11-22_0915-office/vol001
+  backalaika files '' | grep budget
+
+{_EXIT_STATUS}"""
+)
 @click.argument("title")
 @_db
 @_json
@@ -61,7 +76,14 @@ def files(title: str, db: str | None, as_json: bool) -> None:
             )
 
 
-@click.command()
+@click.command(
+    epilog=f"""\b
+Examples:
+  backalaika remove 2026-11-22_0915-office/vol001
+  backalaika remove 2026-11-22_0915-office/vol001 --yes
+
+{_EXIT_STATUS}"""
+)
 @click.argument("title")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @_db

@@ -11,7 +11,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import click
 
@@ -44,7 +44,19 @@ listed); 2 wrong usage or configuration; 3 the run failed or is incomplete;
 _SWITCHES = {"-j": "backup", "-v": "volumes", "-f": "files", "-r": "remove"}
 
 
+class _Commands(click.Group):
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run a command; a reader that has seen enough ends it, which is no error."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # Nothing may be left that the interpreter would flush at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
+
+
 @click.group(
+    cls=_Commands,
     epilog=EPILOG,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
@@ -95,10 +107,6 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         display.say("\nbackalaika: interrupted; nothing more is done")
         status = 130
-    except BrokenPipeError:
-        # Whoever read our output has seen enough; leave nothing for the interpreter to flush.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        status = 0
     # All is said and done; an interrupt of the interpreter's own end would only make noise.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     sys.exit(status if isinstance(status, int) else 0)

@@ -27,10 +27,11 @@ from .large import LargeReader, WhatWasRead
 from .messages import BatchDone, ChunkDone, ChunkTask
 from .orders import WriterOrders
 from .placing import LargeUnit, Placer, VolumeDone, too_large_problem
-from .report import FAILED, INTERRUPTED, Observer, Report
+from .report import COMPLETE, FAILED, INTERRUPTED, Observer, Report
 from .sizes import ArchivePlan
 from .work import BatchOnItsWay, Compressing, Interrupted, Work, wait_for
 from .worker import VANISHED, cannot_be_read, compress_chunk
+from .writer import partial_files
 
 T = TypeVar("T")
 
@@ -115,23 +116,25 @@ class Backup:
         except Interrupted:
             self._report.state = INTERRUPTED
         except (RunError, BrokenExecutor) as error:
-            self._report.state = INTERRUPTED if self._interrupted() else FAILED
-            lost = isinstance(error, BrokenExecutor)
-            self._report.failure = (
-                "a worker process died; is there enough memory? Try fewer --workers" if lost else str(error)
-            )
+            if self._interrupted():  # who stops a machine ends all of its processes
+                self._report.state = INTERRUPTED
+            else:
+                lost = isinstance(error, BrokenExecutor)
+                self._report.state = FAILED
+                self._report.failure = (
+                    "a worker process died; is there enough memory? Try fewer --workers" if lost else str(error)
+                )
         finally:
             self._end()
 
     def _end(self) -> None:
-        if self._report.state != "complete":
-            self._report.unfinished = self._placer.unfinished()
-        try:
-            self._orders.stop()
-        except RunError as error:
-            self._report.state, self._report.failure = FAILED, str(error)
-            self._report.unfinished = self._placer.unfinished()
-        self._pass_on()
+        for finish in (self._orders.stop, self._pass_on):
+            try:
+                finish()
+            except RunError as error:
+                self._report.state, self._report.failure = FAILED, self._report.failure or str(error)
+        if self._report.state != COMPLETE:
+            self._report.unfinished = partial_files(self._report.folder)
 
     # From work to tasks
 

@@ -115,15 +115,6 @@ class Placer:
         """Paths of files with several links that stand in the archive which takes the plan's next frame."""
         return self._archive.linked if self._archive and self._archive.plan is plan else {}
 
-    def unfinished(self) -> list[str]:
-        """Paths of what is not complete, as it is named on disk."""
-        if self._volume is None:
-            return []
-        names = [manifest.MANIFEST]
-        if self._archive is not None and self._archive.size:
-            names.insert(0, self._archive.name)
-        return [os.path.join(self._volume.folder, f"{name}.partial") for name in names]
-
     # A batch
 
     def add_batch(self, plan: ArchivePlan, slot: int, batch: Batch, done: BatchDone) -> bool | TooLarge:

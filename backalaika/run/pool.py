@@ -1,24 +1,25 @@
 """Pool: the processes that compress, behind `concurrent.futures.Executor`.
 
 On Linux processes are forked, which takes 2 milliseconds where a fresh interpreter takes 80, but only while this
-process has no other thread: a fork in the midst of threads may hang. Else ``forkserver`` where the system has it, or
-``spawn``; no process relies on what it inherits.
-Processes start with CTRL-C ignored, from their first instruction on; the parent alone decides what it means.
+process has no other thread (a job file may start one): a fork in the midst of threads may hang. Else they are spawned;
+no process relies on what it inherits. ``forkserver`` would be a third way, and fails where the name of the folder for
+temporary files is long.
+No process but this one hears CTRL-C, from its first instruction on: `stopping` tells what it means.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import contextmanager
 from multiprocessing import shared_memory
 from multiprocessing.context import BaseContext
 from typing import Any, ParamSpec, TypeVar
+
+from .stopping import leave_to_parent, signals_held
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -28,24 +29,7 @@ def process_context() -> BaseContext:
     """How processes of a run are started."""
     if sys.platform == "linux" and threading.active_count() == 1:
         return multiprocessing.get_context("fork")
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["backalaika.run.worker", "backalaika.run.writer"])
-    return context
-
-
-@contextmanager
-def interrupts_ignored() -> Iterator[None]:
-    """Processes started in here ignore CTRL-C; it reaches this process a moment later."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
+    return multiprocessing.get_context("spawn")
 
 
 class SerialExecutor(Executor):
@@ -76,8 +60,8 @@ def start_pool(workers: int, memory_name: str, slot_bytes: int) -> Executor:
         return SerialExecutor()
     from .worker import start_worker, warm_up
 
-    pool = ProcessPoolExecutor(workers, process_context(), start_worker, (memory_name, slot_bytes))
-    with interrupts_ignored():
+    pool = ProcessPoolExecutor(workers, process_context(), leave_to_parent, (start_worker, memory_name, slot_bytes))
+    with signals_held():
         for _ in range(workers):  # each task starts one process more while none is idle
             pool.submit(warm_up)
     return pool
@@ -104,7 +88,9 @@ def available_cpus() -> int:
 
 def start_process(target: Callable[..., Any], args: tuple[Any, ...], name: str) -> multiprocessing.Process:
     """A process of the run beside the pool's."""
-    process: multiprocessing.Process = process_context().Process(target=target, args=args, name=name, daemon=True)  # type: ignore[attr-defined]
-    with interrupts_ignored():
+    process: multiprocessing.Process = process_context().Process(  # type: ignore[attr-defined]
+        target=leave_to_parent, args=(target, *args), name=name, daemon=True
+    )
+    with signals_held():
         process.start()
     return process

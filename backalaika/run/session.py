@@ -8,31 +8,31 @@ memory, however it is left.
 from __future__ import annotations
 
 import os
-import signal
-import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager
-from types import FrameType, TracebackType
+from collections.abc import Callable, Iterable
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import AbstractContextManager, ExitStack
+from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ..errors import ConfigurationError, SourceError
+from ..errors import CatalogueError, ConfigurationError, SourceError
 from ..formats import archive_format
 from ..job.hooks import run_after_backup, run_after_volume
-from ..known import KnownFiles
 from ..manifest import readme_text
 from ..planner import Media
 from ..survey import Survey, take_survey
 from ..walk import Directory, Problem
 from .answers import Answers, comment_slug
 from .backup import Backup, make_folder, run_name
+from .known import KnownFiles
 from .orders import WriterOrders
 from .placing import Placer, VolumeDone
 from .pool import available_cpus, start_pool, stop_pool
-from .report import COMPLETE, FAILED, Observer, Report
+from .recorder import Recorder
+from .report import COMPLETE, FAILED, INTERRUPTED, Observer, Report
 from .slots import Slots, slot_size
+from .stopping import StopSignals, signals_held
 from .work import BatchOnItsWay, Compressing, plan_work, start_early
 
 if TYPE_CHECKING:
@@ -57,6 +57,9 @@ class Session:
         ConfigurationError: a volume is too small.
         SourceError: a source cannot be read, or the destination lies in it.
         CatalogueError: the catalogue cannot be opened.
+        KeyboardInterrupt: the user wants to stop.
+
+    As long as it is open, CTRL-C is noticed only by `run` and where it is `interruptible`.
     """
 
     def __init__(
@@ -71,10 +74,11 @@ class Session:
         smallest = _smallest_capacity(job)
         self._formats = tuple(archive_format(source.format, config.level, smallest) for source in job.sources)
         self._finished = False
-        self._stop = threading.Event()
         with ExitStack() as undo:
+            self._signals = undo.enter_context(StopSignals())
             # Two frames a worker: one being filled, one waiting its turn to be written.
-            slots = Slots(2 * max(workers, 1) + 2, slot_size(list(self._formats)))
+            with signals_held():  # the memory's first use starts a process that keeps track of it
+                slots = Slots(2 * max(workers, 1) + 2, slot_size(list(self._formats)))
             undo.callback(slots.close)
             # Processes before threads, so that they can be forked.
             self._orders = WriterOrders(slots)
@@ -85,14 +89,22 @@ class Session:
             # SQLAlchemy takes longer to import than the sources to be walked.
             opener = undo.enter_context(ThreadPoolExecutor(1))
             self._opening = opener.submit(_open_catalogue, config.db_uri)
-            self.survey: Survey = undo.enter_context(take_survey(job.sources, config, answers.since_ns, tell))
+
+            def found(files: int, size: int) -> None:
+                self._signals.check()
+                if tell:
+                    tell(files, size)
+
+            self.survey: Survey = undo.enter_context(take_survey(job.sources, config, answers.since_ns, found))
             self._report = Report(job.name, "", answers.comment, time.time_ns())
             work = plan_work(self.survey, self._formats, self._select)
             self._early: deque[BatchOnItsWay] = deque()
             self._work = work
             if not answers.skip_known:  # else the catalogue is asked first
                 self._early, self._work = start_early(work, self._compressing)
-            undo.enter_context(self.catalogue)
+            with self._signals.interruptible():
+                catalogue = self.catalogue
+            undo.enter_context(catalogue)
             self._leave = undo.pop_all().close
 
     @property
@@ -107,6 +119,10 @@ class Session:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._leave()
+
+    def interruptible(self) -> AbstractContextManager[None]:
+        """Where CTRL-C may raise KeyboardInterrupt at once: for questions."""
+        return self._signals.interruptible()
 
     def shrunk_sources(self) -> list[str]:
         """What is suspicious about the sources: one line for each that is empty or has lost half of its files."""
@@ -125,52 +141,71 @@ class Session:
 
     def run(self, observer: Observer) -> Report:
         """Back up what the survey found."""
-        from .recorder import Recorder  # it brings SQLAlchemy, which is loading beside the survey
-
+        self._signals.check()
         report = self._report
-        report.started_at_ns = time.time_ns()
-        name = run_name(report.started_at_ns, self.job.name, comment_slug(self._answers.comment))
-        folder = make_folder(self.job.config.dir_backups, name, self.catalogue.has_run)
-        report.folder = self._orders.folder = folder
-        self.catalogue.mark_abandoned_runs()
-        run_id = self.catalogue.start_run(
-            self.job.name, folder, self._answers.comment, report.started_at_ns, self._sources_found()
-        )
-        with _stop_signals(self._stop), _Hooks(self.job, observer) as hooks:
-            with Recorder(self.catalogue, run_id, folder) as recorder:
+        run_id = self._start(report)
+        with _Hooks(self.job, observer, self._signals.asked) as hooks:
+            with Recorder(self.catalogue, run_id, self.job.config.digest) as recorder:
                 backup = Backup(
                     self._compressing,
                     self._orders,
-                    self._placer(folder),
+                    self._placer(report.folder),
                     report,
                     observer,
                     recorder.record,
-                    self._stop.is_set,
+                    self._signals.asked,
                     hooks.volume,
                 )
                 backup.run(self.survey.problems, self._early, self._work)
             if recorder.failure() and report.state == COMPLETE:
                 report.state, report.failure = FAILED, recorder.failure()
         report.problems += hooks.problems
-        self._finish(report, run_id, observer)
+        self._finish(report, run_id)
+        if report.state == COMPLETE:
+            self._after_backup(report, observer)
         return report
 
-    def _finish(self, report: Report, run_id: int, observer: Observer) -> None:
+    def _start(self, report: Report) -> int:
+        """Make the run's folder and enter the run in the catalogue; returns its id."""
+        report.started_at_ns = time.time_ns()
+        name = run_name(report.started_at_ns, self.job.name, comment_slug(self._answers.comment))
+        self.catalogue.mark_abandoned_runs()
+        folder = make_folder(self.job.config.dir_backups, name, self.catalogue.has_run)
+        report.folder = self._orders.folder = folder
+        try:
+            return self.catalogue.start_run(
+                self.job.name, folder, self._answers.comment, report.started_at_ns, self._sources_found()
+            )
+        except BaseException:
+            os.rmdir(folder)
+            raise
+
+    def _finish(self, report: Report, run_id: int) -> None:
         report.finished_at_ns = time.time_ns()
-        self._finished = report.state == COMPLETE
         if not os.listdir(report.folder):
             os.rmdir(report.folder)
             report.folder = ""
-        self.catalogue.finish_run(
-            run_id,
-            report.state,
-            report.finished_at_ns,
-            report.files,
-            report.bytes,
-            report.known_files,
-            len(report.problems),
-        )
-        failed = run_after_backup(self.job, report) if report.state == COMPLETE else None
+        try:
+            self.catalogue.finish_run(
+                run_id,
+                report.state,
+                report.finished_at_ns,
+                report.files,
+                report.bytes,
+                report.known_files,
+                len(report.problems),
+            )
+        except CatalogueError as error:  # the next start enters the run as interrupted
+            if report.state != INTERRUPTED:
+                report.state, report.failure = FAILED, report.failure or str(error)
+        self._finished = report.state == COMPLETE
+
+    def _after_backup(self, report: Report, observer: Observer) -> None:
+        try:
+            with self._signals.interruptible():
+                failed = run_after_backup(self.job, report)
+        except KeyboardInterrupt:
+            failed = "interrupted; the backup itself is complete"
         if failed:
             problem = Problem(self.job.path, f"after_backup() failed: {failed}")
             report.problems.append(problem)
@@ -190,7 +225,7 @@ class Session:
         if not self._answers.skip_known:
             return directories
         pool, digest = self._compressing.pool, self._compressing.digest
-        known = KnownFiles(self.catalogue, pool, digest, self._tell_known, self._stop.is_set)
+        known = KnownFiles(self.catalogue, pool, digest, self._tell_known, self._signals.asked)
         return known.select(directories, source)
 
     def _tell_known(self, files: int, size: int) -> None:
@@ -207,30 +242,43 @@ class Session:
 
 
 class _Hooks:
-    """Calls ``after_volume`` in a thread, so that a volume can be burnt while the next is written."""
+    """Calls ``after_volume`` in a thread, so that a volume can be burnt while the next is written.
 
-    def __init__(self, job: Job, observer: Observer) -> None:
+    When the user wants to stop, the call that is under way is waited for; those that wait are not made.
+    """
+
+    def __init__(self, job: Job, observer: Observer, asked_to_stop: Callable[[], bool]) -> None:
         self.problems: list[Problem] = []
         self._job = job
         self._observer = observer
+        self._asked_to_stop = asked_to_stop
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="after-volume")
+        self._calls: list[tuple[VolumeDone, Future[None]]] = []
 
     def __enter__(self) -> _Hooks:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
+        for volume, call in self._calls:
+            while not call.done() and not (self._asked_to_stop() and call.cancel()):
+                wait([call], timeout=0.2)
+            if call.cancelled():
+                self._tell(f"after_volume() was not called for {volume.title}: interrupted")
         self._thread.shutdown(wait=True)
 
     def volume(self, volume: VolumeDone) -> None:
         if self._job.after_volume is not None:
-            self._thread.submit(self._call, volume)
+            self._calls.append((volume, self._thread.submit(self._call, volume)))
 
     def _call(self, volume: VolumeDone) -> None:
         failed = run_after_volume(self._job, volume)
         if failed:
-            problem = Problem(self._job.path, f"after_volume() failed for {volume.title}: {failed}")
-            self.problems.append(problem)
-            self._observer.problem(problem)
+            self._tell(f"after_volume() failed for {volume.title}: {failed}")
+
+    def _tell(self, message: str) -> None:
+        problem = Problem(self._job.path, message)
+        self.problems.append(problem)
+        self._observer.problem(problem)
 
 
 def check_destination(job: Job) -> None:
@@ -271,21 +319,3 @@ def _open_catalogue(db_uri: str) -> Catalogue:
     from ..catalogue import open_catalogue
 
     return open_catalogue(db_uri)
-
-
-@contextmanager
-def _stop_signals(stop: threading.Event) -> Iterator[None]:
-    """The first CTRL-C, SIGTERM or closed terminal asks the run to stop in order; the second stops it at once."""
-
-    def ask(number: int, frame: FrameType | None) -> None:
-        if stop.is_set():
-            raise KeyboardInterrupt
-        stop.set()
-
-    names = [name for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
-    before = {name: signal.signal(getattr(signal, name), ask) for name in names}
-    try:
-        yield
-    finally:
-        for name, handler in before.items():
-            signal.signal(getattr(signal, name), handler)

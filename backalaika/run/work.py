@@ -11,12 +11,13 @@ import os
 import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Executor, Future
+from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from concurrent.futures import TimeoutError as NotDone
 from dataclasses import dataclass
 from typing import TypeVar
 
 from ..batch import Batch, Large, make_batches
+from ..errors import RunError
 from ..formats import ArchiveFormat
 from ..survey import Found, Survey, distinct_name
 from ..walk import DIRECTORY, Directory, Problem
@@ -72,6 +73,7 @@ def wait_for(future: Future[T], interrupted: Callable[[], bool]) -> T:
     Raises:
         Interrupted: the user wants to stop, and the task is not done.
         BrokenExecutor: a process of the pool died.
+        RunError: the task failed, for want of memory or by a mistake of ours.
     """
     while True:
         try:
@@ -79,6 +81,10 @@ def wait_for(future: Future[T], interrupted: Callable[[], bool]) -> T:
         except NotDone:
             if interrupted():
                 raise Interrupted from None
+        except (BrokenExecutor, CancelledError):
+            raise
+        except Exception as error:
+            raise RunError(f"compressing failed: {type(error).__name__}: {error}; try fewer --workers") from error
 
 
 def plan_work(survey: Survey, formats: tuple[ArchiveFormat, ...], select: Selection) -> Iterator[Work]:
@@ -135,8 +141,8 @@ def _archives(
 def archive_stem(name: str) -> str:
     """A name for an archive that any disc and system can have, from that of a folder.
 
-    Control characters, what Windows forbids, and bytes that are not UTF-8 become ``_``; dots at both ends go, so that
-    the archive is not hidden; at most 150 bytes are kept.
+    Control characters, what Windows forbids, the brackets that unzip takes for a pattern, and bytes that are not UTF-8
+    become ``_``; dots at both ends go, so that the archive is not hidden; at most 150 bytes are kept.
     """
-    safe = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*\udc80-\udcff]', "_", name).strip(". ") or "_"
+    safe = re.sub(r'[\x00-\x1f\x7f<>:"/\\|?*\[\]\udc80-\udcff]', "_", name).strip(". ") or "_"
     return safe.encode("utf-8", "replace")[:150].decode("utf-8", "ignore").rstrip(". ")

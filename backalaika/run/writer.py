@@ -11,7 +11,6 @@ frames of a large file) is left out and read back, from the page cache, once it 
 from __future__ import annotations
 
 import os
-import signal
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -280,7 +279,6 @@ class Writer:
 
 def run_writer(connection: Connection, memory_name: str, slot_bytes: int) -> None:
     """The writer's process: carry out orders until None comes or the other side is gone."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     memory = shared_memory.SharedMemory(memory_name)
 
     def answer(message: Answer) -> None:
@@ -312,6 +310,17 @@ def run_writer(connection: Connection, memory_name: str, slot_bytes: int) -> Non
     except OSError as error:
         answer(WriteFailed(f"{error.filename or 'backup'}: {error.strerror or error}"))
     connection.close()
+
+
+def partial_files(folder: str) -> list[str]:
+    """Paths of what a run that ended early has left unfinished on its volumes."""
+    return sorted(
+        entry.path
+        for volume in os.scandir(folder)
+        if volume.is_dir()
+        for entry in os.scandir(volume)
+        if entry.name.endswith(PARTIAL)
+    )
 
 
 def write_all(file: Any, data: bytes | memoryview) -> None:

@@ -12,12 +12,12 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
-from .run.work import wait_for
-from .run.worker import digest_files
-from .walk import DIRECTORY, FILE, Directory, Entry
+from ..walk import DIRECTORY, FILE, Directory, Entry
+from .work import wait_for
+from .worker import digest_files
 
 if TYPE_CHECKING:
-    from .catalogue import Catalogue
+    from ..catalogue import Catalogue
 
 _ENTRIES_AT_A_TIME = 5000
 _FILES_A_TASK = 100

@@ -1,0 +1,221 @@
+"""What the catalogue knows, on screens and in pipes; the switches of version 0.2; help and completion."""
+
+import json
+import os
+import subprocess
+
+import pytest
+from command_line import PROGRAM
+
+HOSTILE = ["new\nline", "\x1b]0;title\x07\x1b[31mred", os.fsdecode(b"latin-\xe9"), "日本語", "\u202egpj.exe", "tab\t"]
+COMMANDS = ["backup", "volumes", "files", "remove"]
+
+
+@pytest.fixture
+def saved(home):
+    """A home with one backup of files with hostile names; the title of its volume."""
+    for name in HOSTILE:
+        (home.source / name).write_text("x")
+    home.run("backup", home.job("gz"), "--yes", status=0)
+    return f"{home.folders()[0].name}/vol001"
+
+
+def test_hostile_names_stay_on_their_line_and_cannot_steer_the_terminal(home, saved):
+    text = home.run("files", saved, status=0).out
+
+    assert text.replace("\n", "").isprintable()
+    assert len(text.splitlines()) == 4 + len(HOSTILE) + 1  # and the directory
+    assert r"new\nline" in text
+    assert r"latin-\udce9" in text
+    assert "日本語" in text
+
+
+def test_hostile_names_are_whole_in_json(home, saved):
+    lines = home.run("files", saved, "--json", status=0).out.splitlines()
+
+    names = {os.path.basename(json.loads(line)["path"]) for line in lines}
+    assert names >= set(HOSTILE)
+
+
+def test_hostile_problems_cannot_steer_the_terminal_nor_spoil_the_report(home):
+    for name in HOSTILE:
+        os.mkfifo(home.source / name)
+
+    done = home.run("backup", home.job("gz"), "--yes", "--json", status=1)
+
+    assert {os.path.basename(error["path"]) for error in done.json()["errors"]} == set(HOSTILE)
+    assert done.err.replace("\n", "").isprintable()
+
+
+def test_a_terminal_of_another_encoding_gets_escapes(home, saved):
+    environment = home.environment | {"PYTHONIOENCODING": "latin-1"}
+
+    done = subprocess.run([*PROGRAM, "files", saved], env=environment, capture_output=True, timeout=60)
+
+    assert done.returncode == 0, done.stderr
+    assert rb"\u65e5" in done.stdout
+
+
+def test_the_report_is_the_only_thing_on_standard_output(home):
+    done = home.run("backup", home.job(), "--yes", "--json", "--comment", "before the move", status=0)
+
+    report = done.json()
+    assert report["state"] == "complete"
+    assert report["files"] == 4
+    assert report["comment"] == "before the move"
+    assert report["folder"].endswith("-office-before-the-move")
+    assert os.path.isdir(report["volumes"][0]["folder"])
+    assert "Saved 4 files" in done.err
+
+
+def test_the_switches_of_version_0_2_do_what_the_commands_do(home, saved):
+    for switch, command in (
+        (["-v"], ["volumes"]),
+        (["-f", saved], ["files", saved]),
+        (["-f", ""], ["files", ""]),
+        ([f"-f{saved}"], ["files", saved]),
+        (["-v", "--json"], ["volumes", "--json"]),
+        (["-h"], ["--help"]),
+    ):
+        by_switch, by_name = home.run(*switch, status=0), home.run(*command, status=0)
+        assert by_switch == by_name
+        assert by_switch.out
+
+    home.run("-j", home.job(), "--yes", status=0)
+    assert len(home.folders()) == 2
+    home.run("-r", saved, "--yes", status=0)
+    assert saved not in home.run("-v", status=0).out
+
+
+def test_the_files_of_all_volumes_are_listed_with_their_volume(home, saved):
+    home.run("backup", home.job(), "--yes", status=0)
+
+    lines = home.run("files", "", status=0).out.splitlines()
+
+    assert {line.split()[0] for line in lines} == {f"{folder.name}/vol001" for folder in home.folders()}
+
+
+def test_volumes_are_listed_as_json_one_a_line(home, saved):
+    (line,) = home.run("volumes", "--json", status=0).out.splitlines()
+
+    volume = json.loads(line)
+    assert (volume["title"], volume["state"], volume["files"]) == (saved, "complete", 4 + len(HOSTILE))
+
+
+def test_an_empty_catalogue_lists_nothing(home):
+    assert home.run("volumes", status=0).out == ""
+    assert home.run("files", "", status=0).out == ""
+
+
+@pytest.mark.parametrize("arguments", [["files", ""], ["files", "", "--json"], ["--help"]])
+def test_a_reader_that_has_seen_enough_is_no_error(home, arguments):
+    for i in range(3000):
+        (home.source / f"a rather long name of a file, so that the pipe is soon full {i}").touch()
+    if arguments != ["--help"]:
+        home.run("backup", home.job("gz"), "--yes", status=0)
+
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", '"$@" | head -1', "bash", *PROGRAM, *arguments],
+        env=home.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.stderr == ""
+    assert len(done.stdout.splitlines()) == 1
+    assert done.returncode == 0
+
+
+def test_removing_a_volume_leaves_no_row_and_all_files(home, saved):
+    import sqlite3
+
+    archives = sorted(home.backups.rglob("*.tar.gz"))
+
+    done = home.run("remove", saved, "--yes", status=0)
+
+    assert saved in done.err
+    assert home.run("volumes", status=0).out == ""
+    with sqlite3.connect(home.backups / "backalaika.sqlite") as catalogue:
+        tables = {row[0] for row in catalogue.execute("select name from sqlite_master where type = 'table'")}
+        counts = {
+            table: catalogue.execute(f'select count(*) from "{table}"').fetchone()[0]
+            for table in tables - {"alembic_version", "sqlite_sequence"}
+        }
+    assert counts
+    assert set(counts.values()) == {0}, counts
+    assert sorted(home.backups.rglob("*.tar.gz")) == archives
+
+
+def test_without_a_terminal_removing_wants_yes(home, saved):
+    assert "--yes" in home.refused("remove", saved)
+    assert saved in home.run("volumes", status=0).out
+
+
+def test_help_tells_examples_and_exit_statuses(home):
+    text = " ".join(home.run("--help", status=0).out.split())
+    assert "backalaika backup jobs/example.py" in text
+    for status in ("0 all done", "1 done, but", "2 wrong usage", "3 the run failed", "130 interrupted"):
+        assert status in text
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_the_help_of_each_command_tells_its_exit_statuses_and_an_example(home, command):
+    long, short = home.run(command, "--help", status=0), home.run(command, "-h", status=0)
+
+    assert long == short
+    assert "Exit status: 0" in long.out
+    assert f"backalaika {command}" in long.out.split("Examples:")[1]
+
+
+@pytest.mark.parametrize(
+    ("shell", "expected"), [("bash", "complete -o nosort"), ("zsh", "compdef"), ("fish", "complete ")]
+)
+def test_shells_get_their_completion(home, shell, expected):
+    environment = home.environment | {"_BACKALAIKA_COMPLETE": f"{shell}_source"}
+
+    done = subprocess.run(
+        [PROGRAM[0], "-c", "import sys; sys.argv[0] = 'backalaika'; from backalaika.cli.main import main; main()"],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 0, done.stderr
+    assert expected in done.stdout
+
+
+def test_completion_knows_the_commands(home):
+    environment = home.environment | {
+        "_BACKALAIKA_COMPLETE": "bash_complete",
+        "COMP_WORDS": "backalaika vol",
+        "COMP_CWORD": "1",
+    }
+
+    done = subprocess.run(PROGRAM, env=environment, capture_output=True, text=True, timeout=60)
+
+    assert done.stdout.split(",")[-1].strip() == "volumes"
+
+
+def test_help_does_not_wait_for_heavy_libraries(home):
+    done = subprocess.run(
+        [PROGRAM[0], "-X", "importtime", "-m", "backalaika", "--help"],
+        env=home.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "click" in imported
+    assert not imported & {
+        "sqlalchemy",
+        "rich",
+        "alembic",
+        "psutil",
+        "xxhash",
+        "deflate",
+        "zstandard",
+        "multiprocessing",
+    }
