@@ -3,7 +3,7 @@
 A frame becomes one gzip member, bz2 stream, zstd frame or xz stream; put one after another they are one valid file for
 every ordinary tool (RFC 1952 2.2, the bzip2 and xz manuals, RFC 8878 3.1). Frame sizes are the smallest at which the
 archive is no larger than that of the tool that compresses the whole stream (benchmarks/README.md has the figures):
-a bz2 frame is exactly one block of 900 kB, a zstd frame one window of level 3.
+a bz2 frame is exactly one block of 900 kB, a zstd frame one window of level 2 or 3.
 """
 
 from __future__ import annotations
@@ -73,7 +73,8 @@ CODECS = {
         Codec("gz", MIB, 6, range(1, 13), _gzip),
         # One bzip2 block holds 900,000 - 19 bytes; 1757 tar blocks are the most that fit.
         Codec("bz2", 1757 * 512, 9, range(1, 10), bz2.compress),
-        Codec("zst", 2 * MIB, 3, range(1, 20), _zstandard),
+        # Level 2 of frames is 0.7 % larger than `zstd -3` of the whole stream, and takes two thirds of its CPU time.
+        Codec("zst", 2 * MIB, 2, range(1, 20), _zstandard),
         Codec("xz", 8 * MIB, 6, range(10), lambda data, level: lzma.compress(data, preset=level)),
     )
 }

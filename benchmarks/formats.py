@@ -26,7 +26,11 @@ from pathlib import Path
 # Format: peers (name and shell command; {source} is its name, {out} a file), wanted time ratio, wanted size ratio.
 PEERS: dict[str, tuple[dict[str, str], float, float]] = {
     "gz": ({"pigz": "tar c {source} | pigz -6 > {out}"}, 0.5, 1.00),
-    "zip": ({"zip": "zip -q -6 -r {out}.zip {source}", "7z": "7z a -bd -tzip {out}.zip {source} > /dev/null"}, 0.3, 1.01),
+    "zip": (
+        {"zip": "zip -q -6 -r {out}.zip {source}", "7z": "7z a -bd -tzip {out}.zip {source} > /dev/null"},
+        0.3,
+        1.01,
+    ),
     "zst": ({"zstd": "tar c {source} | zstd -q -T0 -3 > {out}"}, 1.0, 1.02),
     "bz2": ({"pbzip2": "tar c {source} | pbzip2 > {out}"}, 1.0, 1.01),
     "xz": ({"xz": "tar c {source} | xz -T0 -6 > {out}"}, 1.0, 1.01),

@@ -11,7 +11,7 @@ import argparse
 import random
 from pathlib import Path
 
-WORDS = [word.encode() for word in "invoice office report budget letter meeting quarter account total draft".split()]
+WORDS = [b"invoice", b"office", b"report", b"budget", b"letter", b"meeting", b"quarter", b"account", b"total", b"draft"]
 
 
 def make_tree(directory: Path, files: int, size: int, seed: int) -> None:

@@ -31,7 +31,7 @@ from .placing import Placer, VolumeDone
 from .pool import available_cpus, start_pool, stop_pool
 from .recorder import Recorder
 from .report import COMPLETE, FAILED, INTERRUPTED, Observer, Report
-from .slots import Slots, slot_size
+from .slots import make_slots, slot_size
 from .stopping import StopSignals, signals_held
 from .work import BatchOnItsWay, Compressing, plan_work, start_early
 
@@ -76,9 +76,8 @@ class Session:
         self._finished = False
         with ExitStack() as undo:
             self._signals = undo.enter_context(StopSignals())
-            # Two frames a worker: one being filled, one waiting its turn to be written.
             with signals_held():  # the memory's first use starts a process that keeps track of it
-                slots = Slots(2 * max(workers, 1) + 2, slot_size(list(self._formats)))
+                slots = make_slots(max(workers, 1), slot_size(list(self._formats)))
             undo.callback(slots.close)
             # Processes before threads, so that they can be forked.
             self._orders = WriterOrders(slots)

@@ -26,6 +26,8 @@ from .slots import slot_view
 
 PARTIAL = ".partial"
 _COPY_SIZE = 4 << 20
+# Synced piece by piece while the workers compress, so that nobody waits for a whole volume at its end.
+_SYNC_SIZE = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +82,7 @@ class _Archive:
         self.size = 0
         self._hash = xxhash.xxh3_128()
         self._hashed = 0
+        self._unsynced = 0
         self.central: IO[bytes] | None = None
         self.central_size = 0
         self.central_entries = 0
@@ -90,6 +93,10 @@ class _Archive:
             self._hash.update(data)
             self._hashed += len(data)
         self.size += len(data)
+        self._unsynced += len(data)
+        if self._unsynced >= _SYNC_SIZE:
+            os.fsync(self.file.fileno())
+            self._unsynced = 0
 
     def settle(self) -> None:
         """What was appended stays as it is: take its hash."""
