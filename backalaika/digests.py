@@ -37,7 +37,8 @@ def hasher_factory(name: str) -> Callable[[], Hasher]:
     if name == "blake3":
         import blake3
 
-        return blake3.blake3
+        factory: Callable[[], Hasher] = blake3.blake3
+        return factory
     raise ValueError(f"{name}: not a digest")
 
 
