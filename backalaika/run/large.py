@@ -110,10 +110,10 @@ class LargeReader:
             self._take(chunk)
             window = self._window
             view[WINDOW - len(window) : WINDOW] = window
+            if self._format.is_zip and not self._stored:
+                self._window = bytes(chunk[-WINDOW:])  # a copy, for the slot soon holds what a worker makes of it
             padding = 0 if left or self._format.is_zip else -self.entry.size % BLOCK
             yield ChunkTask(self._format, number, len(window), length, head, padding, not left, self._stored)
-            if self._format.is_zip and not self._stored:
-                self._window = bytes(chunk[-WINDOW:])
             head = b""
             if not left:
                 return

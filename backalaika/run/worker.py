@@ -21,6 +21,7 @@ import deflate
 from ..batch import member_path
 from ..codecs import CODECS, is_incompressible
 from ..digests import digest_function
+from ..formats import BLOCK
 from ..formats import tar as tar_format
 from ..formats import zip as zip_format
 from ..formats.zip import WINDOW, ZipMember
@@ -94,7 +95,7 @@ def compress_batch(task: BatchTask) -> BatchDone:
     for directory, prefix, entries in task.batch.slices:
         reading.enter(directory)
         for entry in entries:
-            content = reading.read(index, entry, framing.raw_size)
+            content = reading.read(entry)
             if content is not None:
                 framing.add(index, prefix, *content)
             index += 1
@@ -139,7 +140,8 @@ class _Reading:
 
     def __init__(self, task: BatchTask) -> None:
         self.problems: list[Problem] = []
-        self._limit = frame_limit(task.archive_format)
+        # What the frame can take beyond what the walk has promised; the first to have grown get it.
+        self._spare = frame_limit(task.archive_format) - task.batch.size
         self._path = ""
         self._descriptor: int | None = None
         self._opened = False
@@ -157,20 +159,18 @@ class _Reading:
             os.close(self._descriptor)
             self._descriptor = None
 
-    def read(self, index: int, entry: Entry, used: int) -> tuple[Entry, bytes] | None:
-        """The entry as it was read, and its content; None if it is a problem.
-
-        ``used`` is how much of the frame is filled already.
-        """
+    def read(self, entry: Entry) -> tuple[Entry, bytes] | None:
+        """The entry as it was read, and its content; None if it is a problem."""
         if entry.kind == HARD_LINK and entry.key in self._missing:
             entry = entry._replace(kind=FILE, target="")
-            if entry.size > self._limit - used:
+            if entry.size > self._spare:
                 self._report(entry, "a hard link to a file that could not be saved")
                 return None
+            self._spare -= entry.size + BLOCK
         if entry.kind != FILE:
             return entry, b""
         try:
-            return self._read_file(entry, self._limit - used)
+            return self._read_file(entry)
         except OSError as error:
             vanished = isinstance(error, FileNotFoundError)
             self._report(entry, VANISHED if vanished else cannot_be_read(error))
@@ -181,7 +181,7 @@ class _Reading:
     def _report(self, entry: Entry, message: str) -> None:
         self.problems.append(Problem(os.path.join(self._path, entry.name), message))
 
-    def _read_file(self, entry: Entry, room: int) -> tuple[Entry, bytes]:
+    def _read_file(self, entry: Entry) -> tuple[Entry, bytes]:
         if not self._opened:
             self._descriptor, self._opened = open_for_reading(self._path), True
         descriptor = open_file(self._path, self._descriptor, entry.name)
@@ -194,16 +194,18 @@ class _Reading:
                 and stat.S_ISREG(info.st_mode)
             ):
                 return entry, data
-            return self._read_again(descriptor, entry, room)
+            return self._read_again(descriptor, entry)
         finally:
             os.close(descriptor)
 
-    def _read_again(self, descriptor: int, entry: Entry, room: int) -> tuple[Entry, bytes]:
+    def _read_again(self, descriptor: int, entry: Entry) -> tuple[Entry, bytes]:
         """The file has changed since the walk: read it once more, and report it if it changes meanwhile too."""
         before = os.fstat(descriptor)
         if not stat.S_ISREG(before.st_mode):
             raise OSError(errno.EINVAL, NOT_REGULAR)
-        size = min(before.st_size, room)
+        size = min(before.st_size, entry.size + max(self._spare, 0))
+        if size > entry.size:
+            self._spare -= size - entry.size + BLOCK  # a tar pads it
         os.lseek(descriptor, 0, os.SEEK_SET)
         data = read_fully(descriptor, size)
         after = os.fstat(descriptor)
