@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import IO, TYPE_CHECKING
 
-from .errors import SourceError
+from .errors import RunError, SourceError
 from .walk import DIRECTORY, FILE, Directory, Entry, Problem, describe_error, walk
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ def _survey_source(
                     found.files += 1
                     found.bytes += entry.size
             if entries:
-                survey.keep(Directory(directory.path, entries))
+                _keep(survey, Directory(directory.path, entries))
             if tell:
                 tell(sum(s.found_files for s in survey.sources), sum(s.found_bytes for s in survey.sources))
     except FileNotFoundError:
@@ -144,6 +144,16 @@ def _survey_source(
         raise SourceError(f"{path}: this source is not a directory; name the directory it lies in") from None
     except OSError as error:
         raise SourceError(f"{path}: this source cannot be read: {describe_error(error)}") from None
+
+
+def _keep(survey: Survey, directory: Directory) -> None:
+    try:
+        survey.keep(directory)
+    except OSError as error:
+        raise RunError(
+            f"{tempfile.gettempdir()}: no room for the list of files: {describe_error(error)}; "
+            "make room there, or set TMPDIR to another folder"
+        ) from None
 
 
 def _count(found: Found, entries: list[Entry]) -> None:

@@ -67,7 +67,7 @@ def backup(
     report_to = _keep_standard_output() if as_json else None
     job = load_job(job_file)
     answers = _answers(Given(skip_known, since, comment), yes, terminal)
-    with Session(job, answers, workers) as session:
+    with Session(job, answers, workers, start_at_once=not terminal) as session:
         with session.interruptible():
             _check_shrunk(session, allow_shrunk, terminal)
             _show_plan(job, session, answers)
@@ -131,7 +131,7 @@ def _show_plan(job: Job, session: Session, answers: Answers) -> None:
 
 def free_space(folder: str) -> int:
     """Bytes free where ``folder`` is, or will be made."""
-    while not os.path.exists(folder):
+    while not os.path.exists(folder) and folder != os.path.dirname(folder):
         folder = os.path.dirname(folder)
     return shutil.disk_usage(folder).free
 

@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
@@ -110,6 +111,10 @@ def main() -> NoReturn:
     except (click.Abort, KeyboardInterrupt):
         display.say("\nbackalaika: interrupted; nothing more is done")
         status = 130
+    except Exception:
+        traceback.print_exc()
+        display.say("backalaika: this is a mistake in Backalaika and not yours; please report it with the lines above")
+        status = 3
     # All is said and done; an interrupt of the interpreter's own end would only make noise.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _leave(status if isinstance(status, int) else 0)

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from ..batch import Batch, Large, rebatch, relink
 from ..digests import hasher_factory
-from ..errors import RunError
+from ..errors import BackalaikaError, RunError
 from ..planner import TooLarge
 from ..walk import DIRECTORY, FILE, Problem, describe_error
 from . import rows
@@ -29,9 +29,9 @@ from .orders import WriterOrders
 from .placing import LargeUnit, Placer, VolumeDone, too_large_problem
 from .report import COMPLETE, FAILED, INTERRUPTED, Observer, Report
 from .sizes import ArchivePlan
-from .work import BatchOnItsWay, Compressing, Interrupted, Work, wait_for
+from .work import WORKER_DIED, BatchOnItsWay, Compressing, Interrupted, Work, wait_for
 from .worker import VANISHED, cannot_be_read, compress_chunk
-from .writer import partial_files
+from .writer import partial_files, sync_folder
 
 T = TypeVar("T")
 
@@ -115,15 +115,13 @@ class Backup:
             self._check_interrupt()
         except Interrupted:
             self._report.state = INTERRUPTED
-        except (RunError, BrokenExecutor) as error:
+        except (BackalaikaError, OSError, BrokenExecutor) as error:
             if self._interrupted():  # who stops a machine ends all of its processes
                 self._report.state = INTERRUPTED
             else:
                 lost = isinstance(error, BrokenExecutor)
                 self._report.state = FAILED
-                self._report.failure = (
-                    "a worker process died; is there enough memory? Try fewer --workers" if lost else str(error)
-                )
+                self._report.failure = WORKER_DIED if lost else str(error)
         finally:
             self._end()
 
@@ -169,7 +167,7 @@ class Backup:
                 reader = LargeReader(plan, large, self._new_hasher(), self._compressing.store_only)
                 unit = reader.unit
                 try:
-                    for task in reader.chunks(partial(slot, unit)):
+                    for task in reader.chunks(partial(slot, unit), self._slots.release):
                         submit(unit, task)
                     read = reader.finish()
                 finally:
@@ -361,6 +359,7 @@ def make_folder(parent: str, name: str, is_taken: Callable[[str], bool]) -> str:
                 os.mkdir(folder, 0o700)
             except FileExistsError:
                 continue
+            sync_folder(parent)
             return folder
     except OSError as error:
         raise RunError(f"{parent}: the backup's folder cannot be made: {describe_error(error)}") from None

@@ -96,7 +96,8 @@ class KnownFiles:
             (i, j)
             for i, (_, entries) in enumerate(directories)
             for j, entry in enumerate(entries)
-            if entry.kind == FILE and (i, j) not in known
+            # Empty files are all the same; each is a name that would be lost.
+            if entry.kind == FILE and entry.size and (i, j) not in known
         ]
         sizes = self._catalogue.known_sizes({directories[i].entries[j].size for i, j in files})
         candidates = [(i, j) for i, j in files if directories[i].entries[j].size in sizes]

@@ -21,7 +21,7 @@ from ..walk import Entry, open_file, open_for_reading
 from .messages import ChunkTask
 from .placing import LargeUnit
 from .sizes import ArchivePlan
-from .worker import CHANGED, NOT_REGULAR, stores_only, tar_header, with_info
+from .worker import CHANGED, NOT_REGULAR, state_of, stores_only, tar_header, with_info
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,11 +83,14 @@ class LargeReader:
         """Close the file."""
         self._file.close()
 
-    def chunks(self, slot: Callable[[], tuple[int, memoryview] | None]) -> Iterator[ChunkTask]:
+    def chunks(
+        self, slot: Callable[[], tuple[int, memoryview] | None], give_back: Callable[[int], None]
+    ) -> Iterator[ChunkTask]:
         """Read the file into slots, piece by piece.
 
         Args:
             slot: gives a free slot and its bytes; None to stop.
+            give_back: takes a slot for which the disk gave nothing.
 
         Raises:
             OSError: the disk does not give the file.
@@ -99,7 +102,11 @@ class LargeReader:
                 return
             number, view = taken
             want = min(left, max(self._format.frame_size - len(head), BLOCK))
-            length = self._fill(view[WINDOW : WINDOW + want])
+            try:
+                length = self._fill(view[WINDOW : WINDOW + want])
+            except OSError:
+                give_back(number)
+                raise
             if length < want and not self._format.is_zip:
                 view[WINDOW + length : WINDOW + want] = bytes(want - length)  # the header has promised them
             if self._format.is_zip:
@@ -133,7 +140,7 @@ class LargeReader:
     def finish(self) -> WhatWasRead:
         """After the last piece: what was read, and whether it changed meanwhile."""
         after = os.fstat(self._file.fileno())
-        changed = (after.st_size, after.st_mtime_ns) != (self._before.st_size, self._before.st_mtime_ns)
+        changed = state_of(after) != state_of(self._before)
         trouble = ""
         if changed or self._read < self.entry.size:
             trouble = CHANGED

@@ -22,7 +22,7 @@ from ..job.hooks import run_after_backup, run_after_volume
 from ..manifest import readme_text
 from ..planner import Media
 from ..survey import Survey, take_survey
-from ..walk import Directory, Problem
+from ..walk import Directory, Problem, describe_error
 from .answers import Answers, comment_slug
 from .backup import Backup, make_folder, run_name
 from .known import KnownFiles
@@ -51,6 +51,7 @@ class Session:
         job: what to back up.
         answers: the three questions, answered.
         workers: how many processes compress; None: one for each CPU, 0: none, all is done here.
+        start_at_once: nobody will be asked before `run`.
         tell: called during the survey with the files and bytes found so far.
 
     Raises:
@@ -63,7 +64,12 @@ class Session:
     """
 
     def __init__(
-        self, job: Job, answers: Answers, workers: int | None, tell: Callable[[int, int], None] | None = None
+        self,
+        job: Job,
+        answers: Answers,
+        workers: int | None,
+        start_at_once: bool,
+        tell: Callable[[int, int], None] | None = None,
     ) -> None:
         self.job = job
         self._answers = answers
@@ -99,7 +105,9 @@ class Session:
             work = plan_work(self.survey, self._formats, self._select)
             self._early: deque[BatchOnItsWay] = deque()
             self._work = work
-            if not answers.skip_known:  # else the catalogue is asked first
+            # Not while a user reads what will be done: what is read now would be old when Enter is pressed. And not
+            # before the catalogue was asked what is known.
+            if start_at_once and not answers.skip_known:
                 self._early, self._work = start_early(work, self._compressing)
             with self._signals.interruptible():
                 catalogue = self.catalogue
@@ -181,9 +189,14 @@ class Session:
 
     def _finish(self, report: Report, run_id: int) -> None:
         report.finished_at_ns = time.time_ns()
-        if not os.listdir(report.folder):
-            os.rmdir(report.folder)
-            report.folder = ""
+        try:
+            if not os.listdir(report.folder):
+                os.rmdir(report.folder)
+                report.folder = ""
+        except OSError as error:  # the disk was pulled out
+            if report.state != INTERRUPTED:
+                gone = f"{report.folder}: the backup's folder is gone: {describe_error(error)}"
+                report.state, report.failure = FAILED, report.failure or gone
         try:
             self.catalogue.finish_run(
                 run_id,
@@ -289,6 +302,8 @@ def check_destination(job: Job) -> None:
     destination = os.path.realpath(job.config.dir_backups)
     for source in job.sources:
         path = os.path.realpath(source.path)
+        if os.path.splitdrive(path)[0] != os.path.splitdrive(destination)[0]:
+            continue  # another drive of Windows
         if os.path.commonpath([path, destination]) != path:
             continue
         below = os.path.relpath(destination, path)

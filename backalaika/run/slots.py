@@ -7,8 +7,10 @@ memory, whatever the size of the files.
 
 from __future__ import annotations
 
+import os
 from multiprocessing import shared_memory
 
+from ..errors import RunError
 from ..formats import ArchiveFormat
 from ..formats.zip import WINDOW
 
@@ -32,8 +34,24 @@ def make_slots(workers: int, size: int) -> Slots:
 
     More would be filled before the run may write; but memory that is touched for the first time costs more than it
     gains: 0.1 s of CPU time for 70 MB.
+
+    Raises:
+        RunError: there is too little shared memory.
     """
-    return Slots(2 * workers + 2, size)
+    count = 2 * workers + 2
+    # Memory that is not there is only missed when it is touched, as a signal that ends the process.
+    if os.path.isdir(_SHARED_MEMORY) and hasattr(os, "statvfs"):
+        about = os.statvfs(_SHARED_MEMORY)
+        free = about.f_bavail * about.f_frsize
+        if free < count * size:
+            raise RunError(
+                f"{_SHARED_MEMORY}: has {free:,} bytes free, and {workers} workers need {count * size:,}; "
+                "give fewer --workers, or make it larger"
+            )
+    return Slots(count, size)
+
+
+_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where Linux keeps it; looked at, not written
 
 
 class Slots:

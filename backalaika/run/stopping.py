@@ -33,7 +33,9 @@ class StopSignals:
 
     def __enter__(self) -> StopSignals:
         if threading.current_thread() is threading.main_thread():  # no other may set handlers
-            self._before = [(number, signal.signal(number, self._ask)) for number in _SIGNALS]
+            # What nohup had ignored stays ignored.
+            heard = [number for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]
+            self._before = [(number, signal.signal(number, self._ask)) for number in heard]
         return self
 
     def __exit__(self, *exc_info: object) -> None:

@@ -27,6 +27,7 @@ from .slots import Slots
 from .worker import compress_batch
 
 T = TypeVar("T")
+WORKER_DIED = "a worker process died; is there enough memory? Try fewer --workers"
 Selection = Callable[[Iterable[Directory], str], Iterable[Directory]]
 
 
@@ -109,6 +110,9 @@ def start_early(work: Iterator[Work], compressing: Compressing) -> tuple[deque[B
 
     Returns:
         The batches on their way, and the rest of the work.
+
+    Raises:
+        RunError: a process of the pool died.
     """
     early: deque[BatchOnItsWay] = deque()
     for item in work:
@@ -116,7 +120,10 @@ def start_early(work: Iterator[Work], compressing: Compressing) -> tuple[deque[B
         if slot is None:
             return early, itertools.chain([item], work)
         assert isinstance(item.piece, Batch)
-        early.append(compressing.submit(item.plan, item.piece, slot))
+        try:
+            early.append(compressing.submit(item.plan, item.piece, slot))
+        except BrokenExecutor:
+            raise RunError(WORKER_DIED) from None
     return early, work
 
 

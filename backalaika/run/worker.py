@@ -190,6 +190,7 @@ class _Reading:
             info = os.fstat(descriptor)
             if (
                 info.st_mtime_ns == entry.mtime_ns
+                and info.st_ctime_ns == entry.ctime_ns
                 and info.st_size == entry.size == len(data)
                 and stat.S_ISREG(info.st_mode)
             ):
@@ -211,9 +212,14 @@ class _Reading:
         after = os.fstat(descriptor)
         if size < before.st_size:
             self._report(entry, f"grew to {before.st_size:,} bytes during the run; saved its first {size:,} bytes")
-        elif len(data) < size or (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
+        elif len(data) < size or state_of(after) != state_of(before):
             self._report(entry, CHANGED)
         return with_info(entry, before)._replace(size=len(data)), data
+
+
+def state_of(info: os.stat_result) -> tuple[int, int, int]:
+    """What changes when a file is written; whoever sets its old time again cannot set back its ctime."""
+    return info.st_size, info.st_mtime_ns, info.st_ctime_ns
 
 
 def read_fully(descriptor: int, size: int) -> bytes:

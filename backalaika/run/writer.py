@@ -137,6 +137,7 @@ class _Archive:
         os.fsync(self.file.fileno())
         self.file.close()
         os.rename(self.path + PARTIAL, self.path)
+        sync_folder(os.path.dirname(self.path))
         return self._hash.digest()
 
     def leave(self) -> None:
@@ -320,13 +321,9 @@ def run_writer(connection: Connection, memory_name: str, slot_bytes: int) -> Non
 
 
 def partial_files(folder: str) -> list[str]:
-    """Paths of what a run that ended early has left unfinished on its volumes."""
+    """Paths of what a run that ended early has left unfinished on its volumes; none where the disk is gone."""
     return sorted(
-        entry.path
-        for volume in os.scandir(folder)
-        if volume.is_dir()
-        for entry in os.scandir(volume)
-        if entry.name.endswith(PARTIAL)
+        os.path.join(place, name) for place, _, names in os.walk(folder) for name in names if name.endswith(PARTIAL)
     )
 
 

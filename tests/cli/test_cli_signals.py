@@ -235,3 +235,17 @@ def test_a_process_that_is_killed_ends_the_run_with_one_line(home, big_source, w
     assert home.runs() == [("failed", ["incomplete"])]
     home.assert_nothing_left()
     assert_archives_are_valid(home, big_source)
+
+
+def test_what_nohup_ignores_is_no_wish_to_stop(home, tmp_path):
+    (tmp_path / "few").mkdir()
+    (tmp_path / "few" / "a").write_bytes(b"a")
+    hang_up = "import os, signal\ndef after_volume(volume):\n    os.kill(os.getpid(), signal.SIGHUP)\n"
+
+    home.run(
+        "backup",
+        home.job("zip", source=tmp_path / "few", more=hang_up),
+        "--yes",
+        status=0,
+        preexec_fn=lambda: signal.signal(signal.SIGHUP, signal.SIG_IGN),
+    )

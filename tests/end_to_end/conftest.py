@@ -1,3 +1,5 @@
+import shutil
+
 import pytest
 from real_backups import Office
 
@@ -5,7 +7,9 @@ from real_backups import Office
 @pytest.fixture
 def office(tmp_path):
     """A private home, in which jobs are written and run."""
-    return Office(tmp_path / "office")
+    made = Office(tmp_path / "office")
+    yield made
+    shutil.rmtree(made.root)  # or the next session would have gigabytes and hundreds of thousands of files to remove
 
 
 @pytest.fixture(scope="session")

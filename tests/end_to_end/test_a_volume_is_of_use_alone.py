@@ -13,18 +13,16 @@ import pytest
 from real_backups import FORMATS, digest_of, manifest_of
 from trees_compared import NS, look, make_tree, noise, seen_by, write
 
-MIB = 1024 * 1024
-
 
 @pytest.fixture(scope="module", params=FORMATS)
 def saved(request, shared_office):
     """A backup of a bit of everything on some volumes, in each format."""
     office = shared_office("alone")
-    make_tree(office.tree)
+    make_tree(office.tree, large=1_500_000)
     for number, name in enumerate((b"new\nline", b"\xff", "ü".encode())):
         write(os.path.join(os.fsencode(office.tree), b"odd", name), b"%d" % number)
     write(office.tree / "more.bin", noise(2_000_000, 6))
-    outcome = office.backup(options=request.param, max_size=4 * MIB)
+    outcome = office.backup(options=request.param, max_size=2_500_000)
     assert len(outcome.volumes) > 1
     return office, outcome
 

@@ -264,7 +264,7 @@ def test_the_window_of_a_chunk_is_what_stood_before_it_whatever_became_of_its_sl
     reader = LargeReader(ArchivePlan(0, "tree", chosen), large, hasher_factory("xxh3-128")(), frozenset())
     view = memoryview(bytearray(slot_size([chosen])))
     position = 0
-    for task in reader.chunks(lambda: (0, view)):
+    for task in reader.chunks(lambda: (0, view), lambda number: None):
         assert view[WINDOW - task.window : WINDOW] == content[position - task.window : position]
         position += task.length
         view[:] = bytes(len(view))  # a worker is done with it

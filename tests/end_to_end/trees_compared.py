@@ -129,8 +129,11 @@ def text(size: int, start: int = 0) -> bytes:
     return b"".join(pieces)[:size]
 
 
-def make_tree(top: Path) -> None:
-    """A bit of everything that every tool can unpack, with times down to the nanosecond."""
+def make_tree(top: Path, large: int = 9_000_000) -> None:
+    """A bit of everything that every tool can unpack, with times down to the nanosecond.
+
+    ``large`` is the size of the largest files; with the default they are larger than a frame of any format.
+    """
     write(top / "letter.txt", text(5000))
     write(top / "deep" / "er" / "notes.txt", text(70_000, 1), 0o640)
     write(top / "deep" / "noise.bin", noise(300_000), 0o600)
@@ -138,8 +141,8 @@ def make_tree(top: Path) -> None:
     write(top / "run.sh", b"#!/bin/sh\necho hello\n", 0o755)
     write(top / "read only", b"look, but do not touch\n", 0o444)
     write(top / "Übergröße" / "naïve 文件.txt", text(2000, 2))
-    write(top / "large.txt", text(9_000_000, 3))
-    write(top / "large.bin", noise(3_000_000, 4) + text(6_000_000, 5))
+    write(top / "large.txt", text(large, 3))
+    write(top / "large.bin", noise(large // 3, 4) + text(large // 3 * 2, 5))
     os.makedirs(top / "nothing" / "in here")
     os.symlink("letter.txt", top / "link")
     os.symlink("../deep/er", top / "deep" / "to a folder")
