@@ -1,7 +1,16 @@
 import os
+import signal
 
 import pytest
 from command_line import Home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def hang_ups_are_heard():
+    """Under nohup, or a runner that ignores them, the programs under test would inherit that."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield
+    signal.signal(signal.SIGHUP, before)
 
 
 @pytest.fixture
