@@ -102,7 +102,7 @@ class Bar:
             console=Console(stderr=True),
             transient=True,
         )
-        self._task: TaskID = self._progress.add_task("", total=size or None, name="", files="")
+        self._task: TaskID = self._progress.add_task("", total=size or None, name="", files=f"0/{display.files(files)}")
 
     def __enter__(self) -> Bar:
         self._progress.start()
