@@ -68,6 +68,28 @@ def header(
     if is_short and fraction and 1_000_000_000 <= seconds <= 9_999_999_999 and _fits_ustar(owner):  # nearly all
         ustar = _ustar(name, kind, mode & 0o7777, uid, gid, size, seconds, b"", user, group)
         return b"%b30 mtime=%d.%09d\n%b%b" % (_pax_header(30), seconds, fraction, _PAX_PADDING, ustar)
+    records = _records(name, owner, size, mtime_ns, target)
+    ustar = _ustar(
+        name[:100],
+        kind,
+        mode & 0o7777,
+        uid if uid <= _MAX_ID else 0,
+        gid if gid <= _MAX_ID else 0,
+        size if size <= _MAX_SIZE else 0,
+        min(max(seconds, 0), _MAX_SIZE),
+        target[:100],
+        user[:32],
+        group[:32],
+    )
+    if not records:
+        return ustar
+    return _pax_header(len(records)) + records + bytes(-len(records) % BLOCK) + ustar
+
+
+def _records(name: bytes, owner: tuple[int, int, bytes, bytes], size: int, mtime_ns: int, target: bytes) -> bytes:
+    """The pax records for what the ustar header cannot say; empty if it says all."""
+    uid, gid, user, group = owner
+    seconds, fraction = divmod(mtime_ns, _NS)
     records = b""
     binary = False
     for key, value, field in (
@@ -90,21 +112,7 @@ def header(
         records += _mtime_record(seconds, fraction)
     if binary:
         records = _record(b"hdrcharset", b"BINARY") + records
-    ustar = _ustar(
-        name[:100],
-        kind,
-        mode & 0o7777,
-        uid if uid <= _MAX_ID else 0,
-        gid if gid <= _MAX_ID else 0,
-        size if size <= _MAX_SIZE else 0,
-        min(max(seconds, 0), _MAX_SIZE),
-        target[:100],
-        user[:32],
-        group[:32],
-    )
-    if not records:
-        return ustar
-    return _pax_header(len(records)) + records + bytes(-len(records) % BLOCK) + ustar
+    return records
 
 
 @lru_cache(maxsize=1024)

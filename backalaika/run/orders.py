@@ -100,7 +100,7 @@ class WriterOrders:
             while True:
                 self._take(self._connection.recv())
         except (EOFError, OSError):
-            pass
+            pass  # the pipe's end: the writer has closed its files, or is gone, which `wait_until_safe` has told
         finally:
             self._process.join()
             self._connection.close()
