@@ -1,8 +1,8 @@
 """Catalogue: the SQL database of runs, volumes, archives, files and errors.
 
 `opening` has the door, `open_catalogue`; `recording` what a run writes, `queries` what is asked, `removal` what goes.
-`rows` holds the plain types that cross the border. SQLAlchemy takes a quarter of a second to import, so it is imported
-when one of the names here is first used, not with the package.
+`rows` holds the plain types that cross the border, `glance` what is asked before all that. SQLAlchemy takes a quarter
+of a second to import, so it is imported when one of the names here is first used, not with the package.
 """
 
 from __future__ import annotations
@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from .opening import Catalogue, open_catalogue
 
 __all__ = ["Catalogue", "open_catalogue"]
+
+# The number of the newest migration: what `schema` describes.
+REVISION = "0001"
 
 
 def __getattr__(name: str) -> Any:

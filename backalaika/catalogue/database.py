@@ -118,8 +118,3 @@ def chunks(items: Sequence[T]) -> Iterator[list[T]]:
     pending = iter(items)
     while chunk := list(islice(pending, CHUNK)):
         yield chunk
-
-
-def storable_text(text: str) -> str:
-    """Text that any database takes: what is no Unicode, from an undecodable name, stands as its escape."""
-    return text.encode("utf-8", "backslashreplace").decode()

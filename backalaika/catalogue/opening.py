@@ -18,9 +18,10 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError
 
 from ..errors import CatalogueError
+from . import REVISION
 from .database import WRITES, readable_errors, shown
 from .removal import Removal
-from .schema import REVISION, alembic_version, metadata
+from .schema import alembic_version, metadata
 
 # Writers wait for each other; the longest transaction is the removal of a large volume.
 _TIMEOUT_S = 60

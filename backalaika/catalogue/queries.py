@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -22,13 +22,15 @@ from sqlalchemy import (
     exists,
     func,
     select,
+    text,
 )
 
 from ..errors import CatalogueError
-from .database import Database, bulk_insert, chunks, storable_text
+from .database import Database, bulk_insert, chunks
+from .glance import has_titles_of, last_found
 from .recording import path_key
-from .rows import COMPLETE, FILE, KINDS, FileEntry, Looks, VolumeRow
-from .schema import archives, files, folders, known, runs, short_bytes, sources, volumes
+from .rows import COMPLETE, FILE, KINDS, FileEntry, Looks, VolumeRow, storable_text
+from .schema import archives, files, folders, known, runs, short_bytes, volumes
 
 # Rows fetched at a time, whatever the number of files.
 _FETCHED = 5000
@@ -112,22 +114,15 @@ class Queries(Database):
 
     def last_complete_run(self, job: str) -> dict[str, int]:
         """Files found at each source by the last complete run of a job; empty if there was none."""
-        last = (
-            select(runs.c.id)
-            .where(runs.c.job == storable_text(job), runs.c.state == COMPLETE)
-            .order_by(runs.c.started_at_ns.desc(), runs.c.id.desc())
-            .limit(1)
-        )
-        with self._reading() as connection:
-            run_id = connection.execute(last).scalar()
-            found = connection.execute(select(sources.c.path, sources.c.found_files).where(sources.c.run_id == run_id))
-            return {os.fsdecode(path): number for path, number in found}
+        return last_found(self._ask, job)
 
     def has_run(self, name: str) -> bool:
         """Whether a run's folder has this name; its volumes have titles that start with it, wherever it stood."""
-        asked = select(exists().where(volumes.c.title.startswith(f"{storable_text(name)}/", autoescape=True)))
+        return has_titles_of(self._ask, name)
+
+    def _ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         with self._reading() as connection:
-            return bool(connection.execute(asked).scalar())
+            return [tuple(row) for row in connection.execute(text(sql), values)]
 
     def known_by_looks(self, folder_paths: Sequence[bytes]) -> dict[bytes, dict[bytes, Looks]]:
         """How the known files of each folder looked when they were saved last.

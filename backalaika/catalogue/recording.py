@@ -18,7 +18,7 @@ from typing import Any
 from sqlalchemy import Connection, Insert, insert, select, update
 
 from ..errors import CatalogueError
-from .database import Database, bulk_insert, chunks, storable_text
+from .database import Database, bulk_insert, chunks
 from .rows import (
     COMPLETE,
     DIRECTORY,
@@ -30,6 +30,7 @@ from .rows import (
     FileRow,
     FrameRow,
     SourceFound,
+    storable_text,
 )
 from .schema import archives, errors, files, folders, frames, known, runs, sources, volumes
 

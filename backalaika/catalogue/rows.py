@@ -108,3 +108,8 @@ class Removed(NamedTuple):
     archives: int
     folders: int
     runs: int
+
+
+def storable_text(text: str) -> str:
+    """Text that any database takes: what is no Unicode, from an undecodable name, stands as its escape."""
+    return text.encode("utf-8", "backslashreplace").decode()

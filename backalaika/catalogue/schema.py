@@ -10,7 +10,7 @@ takes a volume's files at once, sorted, when the volume is complete, which is wh
 ``files.archive_id`` and ``known.file_id`` are no foreign keys: having no index on the one, SQLite would read all files
 to delete an archive; on the other, all of ``known`` to delete a file.
 
-A change here needs a migration beside it, and its number in `REVISION`; a test compares the two.
+A change here needs a migration beside it, and its number in `catalogue.REVISION`; a test compares the two.
 """
 
 from __future__ import annotations
@@ -31,8 +31,6 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 from sqlalchemy.types import TypeEngine
-
-REVISION = "0001"
 
 metadata = MetaData(
     naming_convention={

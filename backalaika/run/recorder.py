@@ -10,6 +10,8 @@ import os
 import queue
 import threading
 import time
+from collections.abc import Callable
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -24,11 +26,21 @@ _WAITING = 64
 
 
 class Recorder:
-    """Writes the records of one run; a context manager that ends when all are written."""
+    """Writes the records of one run; a context manager that ends when all are written.
 
-    def __init__(self, catalogue: Catalogue, run_id: int, digest: str) -> None:
-        self._catalogue = catalogue
-        self._run_id = run_id
+    Args:
+        enter_run: enters the run in the catalogue; returns both, the run by its id. Called in the thread, for the
+            catalogue may not be open yet.
+        digest: which digest the run's files have.
+
+    Attributes:
+        run_id: the run's, once it is entered; None if it could not be.
+    """
+
+    def __init__(self, enter_run: Callable[[], tuple[Catalogue, int]], digest: str) -> None:
+        self._enter_run = enter_run
+        self._catalogue: Catalogue
+        self.run_id: int | None = None
         self._digest = digest
         self._queue: queue.Queue[rows.Record | None] = queue.Queue(_WAITING)
         self._failure: Exception | None = None
@@ -63,19 +75,27 @@ class Recorder:
         return str(self._failure) if self._failure is not None else ""
 
     def _work(self) -> None:
+        self._attempt(self._enter)
         while (record := self._queue.get()) is not None:
             if self._failure is None:
-                try:
-                    self._write(record)
-                except Exception as error:  # nobody would empty the queue, and the run would wait for ever
-                    self._failure = error
+                self._attempt(partial(self._write, record))
+
+    def _attempt(self, step: Callable[[], None]) -> None:
+        try:
+            step()
+        except Exception as error:  # nobody would empty the queue, and the run would wait for ever
+            self._failure = error
+
+    def _enter(self) -> None:
+        self._catalogue, self.run_id = self._enter_run()
 
     def _write(self, record: rows.Record) -> None:
-        catalogue = self._catalogue
+        catalogue, run_id = self._catalogue, self.run_id
+        assert run_id is not None
         match record:
             case rows.NewVolume(volume, title, folder, capacity):
                 self._volumes[volume] = catalogue.add_volume(
-                    self._run_id, title, volume, folder, capacity, digest=self._digest
+                    run_id, title, volume, folder, capacity, digest=self._digest
                 )
             case rows.NewArchive(archive, volume, name, suffix, source):
                 self._archives[archive] = catalogue.add_archive(self._volumes[volume], name, suffix, source)
@@ -88,7 +108,7 @@ class Recorder:
             case rows.Problems(problems):
                 now = time.time_ns()
                 catalogue.record_errors(
-                    self._run_id, [ErrorRow(os.fsencode(path), message, now) for path, message in problems]
+                    run_id, [ErrorRow(os.fsencode(path), message, now) for path, message in problems]
                 )
 
     def _frame(self, frame: rows.Frame) -> FrameRow:

@@ -7,7 +7,9 @@ memory, however it is left.
 
 from __future__ import annotations
 
+import contextlib
 import os
+import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -16,6 +18,8 @@ from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING
 
+from ..catalogue import REVISION
+from ..catalogue.glance import Glance, glance_at
 from ..errors import CatalogueError, ConfigurationError, SourceError
 from ..formats import archive_format
 from ..job.hooks import run_after_backup, run_after_volume
@@ -42,6 +46,7 @@ if TYPE_CHECKING:
 
 # Less holds README.txt, sums, manifest, and little else.
 SMALLEST_VOLUME = 256 * 1024
+_SWITCH_INTERVAL_S = 0.0005
 
 
 class Session:
@@ -91,9 +96,14 @@ class Session:
             pool = start_pool(workers, slots.name, slots.size)
             undo.callback(lambda: stop_pool(pool, at_once=not self._finished))
             self._compressing = Compressing(pool, slots, config.digest, config.store_only)
-            # SQLAlchemy takes longer to import than the sources to be walked.
+            # SQLAlchemy takes longer to import than the sources to be walked. Its import would keep the interpreter
+            # for 5 ms at a time from those who feed the pool.
+            sys.setswitchinterval(_SWITCH_INTERVAL_S)
             opener = undo.enter_context(ThreadPoolExecutor(1))
             self._opening = opener.submit(_open_catalogue, config.db_uri)
+            undo.callback(self._close_catalogue)
+            wait_until_open = answers.skip_known or not start_at_once
+            self._glance = None if wait_until_open else glance_at(config.db_uri, REVISION)
 
             def found(files: int, size: int) -> None:
                 self._signals.check()
@@ -109,15 +119,24 @@ class Session:
             # before the catalogue was asked what is known.
             if start_at_once and not answers.skip_known:
                 self._early, self._work = start_early(work, self._compressing)
-            with self._signals.interruptible():
-                catalogue = self.catalogue
-            undo.enter_context(catalogue)
+            if self._glance is None:
+                with self._signals.interruptible():
+                    self._opening.result()
             self._leave = undo.pop_all().close
 
     @property
     def catalogue(self) -> Catalogue:
         """The catalogue, as soon as it is open."""
         return self._opening.result()
+
+    @property
+    def _before(self) -> Catalogue | Glance:
+        """What answers the questions about earlier runs."""
+        return self._glance or self.catalogue
+
+    def _close_catalogue(self) -> None:
+        if not self._opening.cancel() and self._opening.exception() is None:
+            self.catalogue.close()
 
     def __enter__(self) -> Session:
         return self
@@ -133,7 +152,7 @@ class Session:
 
     def shrunk_sources(self) -> list[str]:
         """What is suspicious about the sources: one line for each that is empty or has lost half of its files."""
-        before = self.catalogue.last_complete_run(self.job.name)
+        before = self._before.last_complete_run(self.job.name)
         lines = []
         for found in self.survey.sources:
             path, last = found.source.path, before.get(found.source.path, 0)
@@ -150,9 +169,11 @@ class Session:
         """Back up what the survey found."""
         self._signals.check()
         report = self._report
-        run_id = self._start(report)
+        self._make_folder(report)
+        # Where the catalogue is open, nothing is written unless the run is entered.
+        entered = None if self._glance else self._enter_run()
         with _Hooks(self.job, observer, self._signals.asked) as hooks:
-            with Recorder(self.catalogue, run_id, self.job.config.digest) as recorder:
+            with Recorder(lambda: entered or self._enter_run(), self.job.config.digest) as recorder:
                 backup = Backup(
                     self._compressing,
                     self._orders,
@@ -167,27 +188,32 @@ class Session:
             if recorder.failure() and report.state == COMPLETE:
                 report.state, report.failure = FAILED, recorder.failure()
         report.problems += hooks.problems
-        self._finish(report, run_id)
+        self._finish(report, recorder.run_id)
         if report.state == COMPLETE:
             self._after_backup(report, observer)
         return report
 
-    def _start(self, report: Report) -> int:
-        """Make the run's folder and enter the run in the catalogue; returns its id."""
+    def _make_folder(self, report: Report) -> None:
         report.started_at_ns = time.time_ns()
         name = run_name(report.started_at_ns, self.job.name, comment_slug(self._answers.comment))
-        self.catalogue.mark_abandoned_runs()
-        folder = make_folder(self.job.config.dir_backups, name, self.catalogue.has_run)
-        report.folder = self._orders.folder = folder
+        report.folder = make_folder(self.job.config.dir_backups, name, self._before.has_run)
+        self._orders.folder = report.folder
+
+    def _enter_run(self) -> tuple[Catalogue, int]:
+        """Enter the run in the catalogue; returns both."""
+        report = self._report
         try:
-            return self.catalogue.start_run(
-                self.job.name, folder, self._answers.comment, report.started_at_ns, self._sources_found()
+            self.catalogue.mark_abandoned_runs()
+            run_id = self.catalogue.start_run(
+                report.job, report.folder, report.comment, report.started_at_ns, self._sources_found()
             )
         except BaseException:
-            os.rmdir(folder)
+            with contextlib.suppress(OSError):  # something may have been written already
+                os.rmdir(report.folder)
             raise
+        return self.catalogue, run_id
 
-    def _finish(self, report: Report, run_id: int) -> None:
+    def _finish(self, report: Report, run_id: int | None) -> None:
         report.finished_at_ns = time.time_ns()
         try:
             if not os.listdir(report.folder):
@@ -197,6 +223,8 @@ class Session:
             if report.state != INTERRUPTED:
                 gone = f"{report.folder}: the backup's folder is gone: {describe_error(error)}"
                 report.state, report.failure = FAILED, report.failure or gone
+        if run_id is None:  # `failure` says why
+            return
         try:
             self.catalogue.finish_run(
                 run_id,

@@ -17,9 +17,9 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from backalaika.catalogue import open_catalogue
+from backalaika.catalogue import REVISION, open_catalogue
 from backalaika.catalogue.migrating import migration_config
-from backalaika.catalogue.schema import REVISION, metadata
+from backalaika.catalogue.schema import metadata
 from backalaika.errors import CatalogueError
 
 SCHEMA = "SELECT type, name, tbl_name, sql FROM sqlite_master ORDER BY name"

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 from catalogue_samples import save_volume, start_run
 
-from backalaika.catalogue import Catalogue, open_catalogue
-from backalaika.catalogue.schema import REVISION
+from backalaika.catalogue import REVISION, Catalogue, open_catalogue
 from backalaika.errors import CatalogueError
 
 
