@@ -66,6 +66,11 @@ def member_path(member_prefix: str, name: str) -> str:
     return f"{member_prefix}/{name}"
 
 
+def member_prefix(label: str, path: str) -> str:
+    """The path in the archive of a directory below a source: ``label`` is the source's, ``path`` relative to it."""
+    return f"{label}/{path}".replace(os.sep, "/") if path else label
+
+
 def make_batches(
     directories: Iterable[Directory], source: str, label: str, archive_format: ArchiveFormat
 ) -> Iterator[Batch | Large | Problem]:
@@ -81,7 +86,7 @@ def make_batches(
     batch = Batch()
     for path, entries in directories:
         directory = os.path.join(source, path) if path else source
-        prefix = f"{label}/{path}".replace(os.sep, "/") if path else label
+        prefix = member_prefix(label, path)
         prefix_size = len(os.fsencode(prefix)) + 1
         for found in entries:
             entry = found if links is None or found.key is None else _link(found, prefix, links)
@@ -127,7 +132,8 @@ def relink(batch: Batch, placed: dict[Key, str]) -> Batch | None:
     """The batch with its hard links bent to what the archive it now goes to really holds; None if they are right.
 
     A batch is cut before anyone knows on which volume it lands. A link whose file went to an earlier volume becomes
-    that file again, for each volume must be of use alone.
+    that file again, for each volume must be of use alone. A file that stands there under another name already becomes
+    a link.
 
     Args:
         batch: as it was cut.
@@ -145,8 +151,8 @@ def relink(batch: Batch, placed: dict[Key, str]) -> Batch | None:
                 first = known.setdefault(entry.key, path)
                 if entry.kind == HARD_LINK and first == path:
                     new = entry._replace(kind=FILE, target="")
-                elif entry.kind == HARD_LINK and first != entry.target:
-                    new = entry._replace(target=first)
+                elif first not in (path, entry.target):  # a file too, if the run was resumed after its first name
+                    new = entry._replace(kind=HARD_LINK, target=first)
             changed = changed or new is not entry
             entries.append(new)
         slices.append(piece._replace(entries=entries))

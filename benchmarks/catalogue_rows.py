@@ -19,7 +19,7 @@ import tempfile
 import time
 
 from backalaika.catalogue import open_catalogue
-from backalaika.catalogue.rows import FILE, FileRow, SourceFound
+from backalaika.catalogue.rows import FILE, FileRow, RunStart, SourceFound
 
 BATCH = 5000
 FILES_A_FOLDER = 20
@@ -65,7 +65,9 @@ def time_bare(rows: list[FileRow], folder: str) -> float:
 def time_catalogue(number: int, folder: str) -> tuple[float, float]:
     """Seconds that the catalogue takes to record the rows, and to list them again."""
     with open_catalogue(f"sqlite:///{folder}/catalogue.sqlite") as catalogue:
-        run_id = catalogue.start_run("job", "/b/run", "", 0, [SourceFound("/srv/office", "office", "zip", number, 0)])
+        run_id = catalogue.start_run(
+            RunStart("job", "/b/run", "", 0, [SourceFound("/srv/office", "office", "zip", number, 0)])
+        )
         volume_id = catalogue.add_volume(run_id, "run/vol001", 1, "/b/run/vol001", None)
         rows = make_rows(number, volume_id, catalogue.add_archive(volume_id, "office.001.zip", "zip", 0))
         start = time.perf_counter()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["Catalogue", "open_catalogue"]
 
 # The number of the newest migration: what `schema` describes.
-REVISION = "0001"
+REVISION = "0003"
 
 
 def __getattr__(name: str) -> Any:

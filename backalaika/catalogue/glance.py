@@ -1,27 +1,30 @@
-"""Glance: what a run must know before it starts, asked of an SQLite catalogue without SQLAlchemy.
+"""Glance: what must be asked and entered before a run may write, in an SQLite catalogue without SQLAlchemy.
 
-Importing SQLAlchemy takes longer than compressing a small office's share. Two questions must be answered before
-anything is written; asked through Python's own module, they let the run begin while the catalogue is being opened for
-all the rest. Where there is any doubt (another database, a new one, an older schema, one that may not be written),
-there is no glance, and the run waits until the catalogue is open.
+Importing SQLAlchemy takes longer than compressing a small office's share. Before anything is written, two questions
+must be answered, and the run be entered, or a crash would leave a folder that the catalogue does not know. Through
+Python's own module that takes a millisecond, and the run begins while the catalogue is being opened for all the rest.
+Where there is any doubt (another database, a new one, an older schema, one that may not be written), there is no
+glance, and the run waits until the catalogue is open.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import sqlite3
-from collections.abc import Callable, Mapping
-from contextlib import closing
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
 from ..errors import CatalogueError
-from .rows import COMPLETE, storable_text
+from .rows import COMPLETE, RUNNING, RunStart, SourceFound, storable_text
 
 Ask = Callable[[str, Mapping[str, Any]], list[tuple[Any, ...]]]
 
 _PREFIX = "sqlite:///"
-_TIMEOUT_S = 5
+_TIMEOUT_S = 60
 
 
 def last_found(ask: Ask, job: str) -> dict[str, int]:
@@ -46,12 +49,43 @@ def has_titles_of(ask: Ask, run: str) -> bool:
     return ask(sql, {"length": len(start), "start": start}) != [(0,)]
 
 
+def run_values(start: RunStart) -> dict[str, Any]:
+    """The row of a run of this process that begins."""
+    return {
+        "job": storable_text(start.job),
+        "comment": storable_text(start.comment),
+        "folder": os.fsencode(start.folder),
+        "started_at_ns": start.started_at_ns,
+        "state": RUNNING,
+        "files": 0,
+        "bytes": 0,
+        "known_files": 0,
+        "error_count": 0,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "pid_seen": time.time(),
+        "since_ns": start.since_ns,
+        "skip_known": start.skip_known,
+    }
+
+
+def source_values(run_id: int, found: SourceFound) -> dict[str, Any]:
+    """The row of what was found at a source."""
+    return {
+        "run_id": run_id,
+        "path": os.fsencode(found.path),
+        "options": storable_text(found.options),
+        "found_files": found.found_files,
+        "found_bytes": found.found_bytes,
+        "label": os.fsencode(found.label),
+    }
+
+
 class Glance:
-    """Answers of an SQLite file, read only; each question opens and closes it. Raises what `Catalogue` would."""
+    """A short look into an SQLite file; each call opens and closes it. Raises what `Catalogue` would."""
 
     def __init__(self, path: str) -> None:
         self._path = path
-        self._uri = Path(path).absolute().as_uri() + "?mode=ro"
 
     def last_complete_run(self, job: str) -> dict[str, int]:
         """As `Catalogue.last_complete_run`."""
@@ -61,17 +95,39 @@ class Glance:
         """As `Catalogue.has_run`."""
         return has_titles_of(self.ask, name)
 
+    def start_run(self, start: RunStart) -> int:
+        """As `Catalogue.start_run`."""
+        with self._open("rw") as connection, connection:
+            run_id = _insert(connection, "runs", run_values(start))
+            for found in start.sources:
+                _insert(connection, "sources", source_values(run_id, found))
+        return run_id
+
     def ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """The rows of a query.
 
         Raises:
             CatalogueError: no answer.
         """
+        with self._open("ro") as connection:
+            return connection.execute(sql, values).fetchall()
+
+    @contextmanager
+    def _open(self, mode: str) -> Iterator[sqlite3.Connection]:
         try:
-            with closing(sqlite3.connect(self._uri, uri=True, timeout=_TIMEOUT_S)) as connection:
-                return connection.execute(sql, values).fetchall()
+            uri = f"{Path(self._path).absolute().as_uri()}?mode={mode}"
+            with closing(sqlite3.connect(uri, uri=True, timeout=_TIMEOUT_S)) as connection:
+                yield connection
         except sqlite3.Error as error:
-            raise CatalogueError(f"catalogue {self._path}: {error}") from None
+            raise CatalogueError(f"catalogue {self._path}: {error}; is another program writing to it?") from None
+
+
+def _insert(connection: sqlite3.Connection, table: str, values: Mapping[str, Any]) -> int:
+    names = ", ".join(values)
+    marks = ", ".join(f":{name}" for name in values)
+    key = connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", values).lastrowid  # noqa: S608 - ours
+    assert key is not None
+    return key
 
 
 def glance_at(db_uri: str, revision: str) -> Glance | None:

@@ -21,6 +21,7 @@ from ..errors import CatalogueError
 from . import REVISION
 from .database import WRITES, readable_errors, shown
 from .removal import Removal
+from .resuming import Resuming
 from .schema import alembic_version, metadata
 
 # Writers wait for each other; the longest transaction is the removal of a large volume.
@@ -39,7 +40,7 @@ _PRAGMAS = (
 )
 
 
-class Catalogue(Removal):
+class Catalogue(Removal, Resuming):
     """An open catalogue; a context manager. Any thread may call it; each call that writes is one transaction.
 
     Every method may raise `CatalogueError`, one line without the password.

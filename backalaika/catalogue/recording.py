@@ -19,6 +19,7 @@ from sqlalchemy import Connection, Insert, insert, select, update
 
 from ..errors import CatalogueError
 from .database import Database, bulk_insert, chunks
+from .glance import run_values, source_values
 from .rows import (
     COMPLETE,
     DIRECTORY,
@@ -29,7 +30,7 @@ from .rows import (
     ErrorRow,
     FileRow,
     FrameRow,
-    SourceFound,
+    RunStart,
     storable_text,
 )
 from .schema import archives, errors, files, folders, frames, known, runs, sources, volumes
@@ -45,50 +46,23 @@ _START_TOLERANCE_S = 5
 class Recording(Database):
     """The part of a catalogue that a run writes to."""
 
-    # Of the run that was started here last, in the order of its sources.
+    # Of the run that was started or adopted here last, in the order of its sources.
     _source_ids: Sequence[int] = ()
 
-    def start_run(self, job: str, folder: str, comment: str, started_at_ns: int, found: Sequence[SourceFound]) -> int:
-        """Enter a run of this process as running, and return its id.
-
-        Args:
-            job: its name.
-            folder: absolute path of the run's folder.
-            comment: the user's, or empty.
-            started_at_ns: nanoseconds since 1970, UTC.
-            found: what was found at each source; `add_archive` names a source by its index here.
-        """
-        values = {
-            "job": storable_text(job),
-            "comment": storable_text(comment),
-            "folder": os.fsencode(folder),
-            "started_at_ns": started_at_ns,
-            "state": RUNNING,
-            "files": 0,
-            "bytes": 0,
-            "known_files": 0,
-            "error_count": 0,
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "pid_seen": time.time(),
-        }
+    def start_run(self, start: RunStart) -> int:
+        """Enter a run of this process as running, and return its id."""
         with self._writing() as connection:
-            run_id = _insert_one(connection, insert(runs).values(values))
+            run_id = _insert_one(connection, insert(runs).values(run_values(start)))
             self._source_ids = [
-                _insert_one(
-                    connection,
-                    insert(sources).values(
-                        run_id=run_id,
-                        path=os.fsencode(source.path),
-                        options=storable_text(source.options),
-                        found_files=source.found_files,
-                        found_bytes=source.found_bytes,
-                        label=os.fsencode(source.label),
-                    ),
-                )
-                for source in found
+                _insert_one(connection, insert(sources).values(source_values(run_id, found))) for found in start.sources
             ]
         return run_id
+
+    def adopt_run(self, run_id: int) -> None:
+        """Go on with a run that was entered elsewhere: by a glance, or before it was resumed."""
+        asked = select(sources.c.id).where(sources.c.run_id == run_id).order_by(sources.c.id)
+        with self._reading() as connection:
+            self._source_ids = list(connection.execute(asked).scalars())
 
     def add_volume(
         self,

@@ -7,6 +7,7 @@ bytes of the file system (`os.fsencode`), so that every name survives in any dat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 FILE, DIRECTORY, SYMLINK, HARD_LINK = KINDS = ("file", "dir", "symlink", "hardlink")
@@ -25,6 +26,28 @@ class SourceFound(NamedTuple):
     options: str
     found_files: int
     found_bytes: int
+
+
+class RunStart(NamedTuple):
+    """A run that begins.
+
+    Attributes:
+        job: its name.
+        folder: absolute path of the run's folder.
+        comment: the user's, or empty.
+        started_at_ns: nanoseconds since 1970, UTC.
+        sources: what was found at each; `Catalogue.add_archive` names a source by its index here.
+        since_ns: only files modified since then, in nanoseconds since 1970; None for all.
+        skip_known: whether known files are left out.
+    """
+
+    job: str
+    folder: str
+    comment: str
+    started_at_ns: int
+    sources: Sequence[SourceFound]
+    since_ns: int | None = None
+    skip_known: bool = False
 
 
 class FrameRow(NamedTuple):
@@ -99,6 +122,74 @@ class FileEntry(NamedTuple):
     size: int
     mtime_ns: int
     digest: bytes | None
+
+
+class EarlyRun(NamedTuple):
+    """A run that ended before it was complete.
+
+    Attributes:
+        started_at_ns: when it was first started.
+        since_ns, skip_known: how the questions were answered.
+        files, bytes: what is recorded as saved, without folders.
+        sources: path, label and options of each, in the order of the job.
+    """
+
+    id: int
+    folder: str
+    comment: str
+    started_at_ns: int
+    since_ns: int | None
+    skip_known: bool
+    files: int
+    bytes: int
+    sources: list[tuple[str, str, str]]
+
+
+class RecordedArchive(NamedTuple):
+    """An archive of a run that ended early.
+
+    Attributes:
+        source: counts the job's sources.
+        size, digest: of the whole archive if its state is complete.
+        frames: how many are recorded.
+        end: where the last of them ends in the archive.
+        members: how many are recorded, folders and links too.
+    """
+
+    id: int
+    name: str
+    format: str
+    source: int
+    state: str
+    size: int
+    digest: bytes | None
+    frames: int
+    end: int
+    members: int
+
+
+class RecordedVolume(NamedTuple):
+    """A volume of a run that ended early; ``size`` is that of the whole volume if its state is complete."""
+
+    id: int
+    number: int
+    title: str
+    folder: str
+    capacity: int
+    size: int
+    state: str
+    archives: list[RecordedArchive]
+
+
+class SavedEntry(NamedTuple):
+    """How an entry looked when the run saved it, and in which archive it is."""
+
+    archive_id: int
+    kind: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int | None
+    inode: int | None
 
 
 class Removed(NamedTuple):

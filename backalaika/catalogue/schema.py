@@ -18,6 +18,7 @@ from __future__ import annotations
 from sqlalchemy import (
     VARBINARY,
     BigInteger,
+    Boolean,
     Column,
     Double,
     ForeignKey,
@@ -29,6 +30,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.types import TypeEngine
 
@@ -71,6 +73,8 @@ runs = Table(
     Column("host", _TEXT, nullable=False, comment="where it ran"),
     Column("pid", BigInteger, nullable=False, comment="its process there"),
     Column("pid_seen", Double, nullable=False, comment="when it had that number, seconds since 1970"),
+    Column("since_ns", BigInteger, comment="only files modified since then; null for all"),
+    Column("skip_known", Boolean, nullable=False, server_default=false(), comment="whether known files were left out"),
 )
 
 sources = Table(

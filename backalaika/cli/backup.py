@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import shutil
 import sys
 from typing import TYPE_CHECKING, NoReturn
@@ -15,6 +16,7 @@ from . import display
 from .questions import Given, ask_answers, default_answers, unanswered
 
 if TYPE_CHECKING:
+    from ..catalogue.rows import EarlyRun
     from ..job.loading import Job
     from ..run.answers import Answers
     from ..run.report import Report
@@ -25,6 +27,7 @@ Examples:
   backalaika backup jobs/example.py
   backalaika backup jobs/office.py --yes --comment 'before the move'
   backalaika backup jobs/office.py --skip-known --since 2026-01-31 --yes
+  backalaika backup jobs/office.py --resume
 
 Without a terminal, give --yes or all of --skip-known/--no-skip-known, --since and --comment.
 
@@ -47,6 +50,9 @@ Exit status: 0 all done; 1 done, but some files could not be saved or a hook fai
 @click.option(
     "--workers", type=click.IntRange(min=0), metavar="N", help="Processes that compress; by default one a CPU."
 )
+@click.option(
+    "--resume/--no-resume", default=None, help="Go on with the job's last run, which ended early; or begin a new one."
+)
 @click.option("--json", "as_json", is_flag=True, help="Print one report object on standard output at the end.")
 def backup(
     job_file: str,
@@ -56,18 +62,22 @@ def backup(
     yes: bool,
     allow_shrunk: bool,
     workers: int | None,
+    resume: bool | None,
     as_json: bool,
 ) -> NoReturn:
     """Run the backup job in FILE."""
     from ..job.loading import load_job
+    from ..run.resuming import answers_of
     from ..run.session import Session
     from .progress import watch
 
     terminal = display.can_ask() and not yes
     report_to = _keep_standard_output() if as_json else None
     job = load_job(job_file)
-    answers = _answers(Given(skip_known, since, comment), yes, terminal)
-    with Session(job, answers, workers, start_at_once=not terminal) as session:
+    given = Given(skip_known, since, comment)
+    early = _early_run(job, given, resume, terminal)
+    answers = answers_of(early) if early else _answers(given, yes or bool(resume), terminal)
+    with Session(job, answers, workers, start_at_once=not terminal, early=early) as session:
         with session.interruptible():
             _check_shrunk(session, allow_shrunk, terminal)
             _show_plan(job, session, answers)
@@ -77,8 +87,32 @@ def backup(
             report = session.run(observer)
     if report_to is not None:
         _write_json(report, report_to)
-    _show_report(report)
+    _show_report(report, job_file)
     sys.exit(report.exit_status)
+
+
+def _early_run(job: Job, given: Given, resume: bool | None, terminal: bool) -> EarlyRun | None:
+    """The run to go on with, if there is one and the user wants that."""
+    if resume is False:
+        return None
+    if resume and len(unanswered(given)) < 3:
+        raise UsageError("--resume keeps the answers of its run; leave out --skip-known, --since and --comment")
+    if not (resume or terminal):
+        return None
+    from ..run.resuming import find_early_run
+
+    early = find_early_run(job)
+    if resume:
+        if early is None:
+            raise UsageError(f"{job.path}: the last run of the job {job.name!r} did not end early; leave out --resume")
+        return early
+    if early is None:
+        return None
+    display.say(
+        f"The run {display.printable(os.path.basename(early.folder))} ended early, "
+        f"with {display.files(early.files)}, {display.size(early.bytes)} saved."
+    )
+    return early if click.confirm("Go on with it?", default=True, err=True) else None
 
 
 def _answers(given: Given, yes: bool, terminal: bool) -> Answers:
@@ -152,7 +186,7 @@ def _write_json(report: Report, descriptor: int) -> None:
         display.say(f"the report cannot be written: {error.strerror}")
 
 
-def _show_report(report: Report) -> None:
+def _show_report(report: Report, job_file: str) -> None:
     from .progress import problem_line
 
     if report.problems:
@@ -178,3 +212,5 @@ def _show_report(report: Report) -> None:
         display.say(f"  complete:   {display.printable(volume.folder)}")
     for path in report.unfinished:
         display.say(f"  unfinished: {display.printable(path)}")
+    if report.folder:
+        display.say(f"To go on with it: backalaika backup --resume {shlex.quote(display.printable(job_file))}")

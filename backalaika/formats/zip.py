@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import struct
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import IO
 
 from zlib_ng import zlib_ng
 
@@ -153,6 +155,22 @@ def rebase_central(entries: bytes, base: int) -> bytes:
             length += 12
         position += length
     return bytes(moved)
+
+
+def central_entries(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """The entries of a central directory from where the file stands: offset of the member, and the entry's bytes.
+
+    Ends at the first thing that is no whole entry.
+    """
+    while len(fixed := file.read(_CENTRAL.size)) == _CENTRAL.size and fixed.startswith(b"PK\x01\x02"):
+        name, extra, comment = struct.unpack_from("<HHH", fixed, 28)
+        rest = file.read(name + extra + comment)
+        if len(rest) < name + extra + comment:
+            return
+        (offset,) = struct.unpack_from("<I", fixed, 42)
+        if offset == _LIMIT:  # 4.5.3: the offset is the last of the ZIP64 fields, which come last here
+            (offset,) = struct.unpack_from("<Q", rest, len(rest) - 8)
+        yield offset, fixed + rest
 
 
 def end_of_central_directory(entries: int, size: int, offset: int) -> bytes:

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from .. import manifest
 from ..batch import Batch, Key, Large, member_path
+from ..formats import ArchiveFormat
 from ..formats import zip as zip_format
 from ..formats.zip import ZipMember
 from ..planner import Media, Next, TooLarge, next_medium
@@ -22,6 +23,8 @@ from ..walk import FILE, Entry, Problem
 from . import rows
 from .messages import BatchDone, ChunkDone, Saved
 from .orders import WriterOrders
+from .repair import KeptArchive, KeptVolume
+from .resuming import Resumption
 from .sizes import ArchivePlan, OpenArchive, OpenVolume, closed_archive_size, total_size
 from .worker import manifest_line
 
@@ -113,7 +116,7 @@ class Placer:
 
     def linked(self, plan: ArchivePlan) -> dict[Key, str]:
         """Paths of files with several links that stand in the archive which takes the plan's next frame."""
-        return self._archive.linked if self._archive and self._archive.plan is plan else {}
+        return self._archive.linked if self._archive and self._archive.plan == plan else {}
 
     # A batch
 
@@ -124,7 +127,7 @@ class Placer:
             True if it is placed; False if a new volume was begun for it and it is to be offered again, for its hard
             links may point to what is not there; `TooLarge` if it fits on no medium.
         """
-        offset = self._archive.size if self._archive and self._archive.plan is plan else 0
+        offset = self._archive.size if self._archive and self._archive.plan == plan else 0
         number = self._volume.number if self._volume else 1
         piece = manifest.manifest_piece(done.manifest, plan.name(number), offset)
         central = zip_format.rebase_central(done.central, offset)
@@ -176,7 +179,7 @@ class Placer:
             `TooLarge` if the file fits on no medium: then what was written of it is taken back.
         """
         size, central, piece = self._reserve(unit, unit.size + done.length)
-        taken = self._archive is not None and self._archive.plan is unit.plan and unit.started
+        taken = self._archive is not None and self._archive.plan == unit.plan and unit.started
         if not self._fits(unit.plan, size - (unit.size if taken else 0), central, 1, piece):
             refused = self._move_on(unit, self._need_on_new(unit.plan, size, central, 1, piece))
             if refused:
@@ -286,11 +289,73 @@ class Placer:
     def _saved(entry: Entry, digest: bytes) -> Saved:
         return Saved(0, FILE, entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode, digest, 0, "")
 
+    # A run that goes on
+
+    def restore(
+        self, resumption: Resumption, formats: Sequence[ArchiveFormat]
+    ) -> tuple[dict[int, int], dict[int, int]]:
+        """Go on with the volumes of a run that ended early.
+
+        Args:
+            resumption: what is left of it, repaired.
+            formats: one for each source.
+
+        Returns:
+            The catalogue's ids of volumes and archives that take more, by their numbers here.
+        """
+        volumes, archives = {}, {}
+        self._volumes = len(resumption.capacities)
+        for volume in resumption.kept:
+            if self._volume is not None:  # it was being closed
+                self._end_volume(self._volume)
+            self._volume = self._reopen_volume(volume)
+            volumes[self._volume.number] = volume.recorded.id
+            for archive in volume.archives:
+                if self._archive is not None:
+                    self.end_archive(self._archive.plan)
+                linked = resumption.linked[archive.recorded.id]
+                self._archive = self._reopen_archive(self._volume, archive, formats, linked)
+                archives[self._archive.number] = archive.recorded.id
+        return volumes, archives
+
+    def _reopen_volume(self, kept: KeptVolume) -> OpenVolume:
+        recorded = kept.recorded
+        volume = OpenVolume(recorded.number, recorded.folder, recorded.title, recorded.capacity, announced=True)
+        volume.manifest_size = kept.manifest_size
+        whole = []
+        for archive in kept.complete:
+            assert archive.digest is not None
+            whole.append((archive.name, archive.digest, archive.size))
+            volume.archives.append((archive.name, archive.format))
+            volume.closed_size += archive.size
+        self._orders.order("reopen_volume", volume.number, volume.folder, kept.manifest_size, whole)
+        return volume
+
+    def _reopen_archive(
+        self,
+        volume: OpenVolume,
+        kept: KeptArchive,
+        formats: Sequence[ArchiveFormat],
+        linked: dict[Key, str],
+    ) -> OpenArchive:
+        recorded = kept.recorded
+        self._archives += 1
+        stem = recorded.name.removesuffix(f".{volume.number:03d}.{recorded.format}")
+        plan = ArchivePlan(recorded.source, stem, formats[recorded.source])
+        archive = OpenArchive(
+            self._archives, plan, recorded.name, recorded.end, kept.central_size, kept.entries, recorded.frames, True
+        )
+        archive.linked = linked
+        volume.archives.append((recorded.name, recorded.format))
+        path = os.path.join(volume.folder, recorded.name)
+        self._orders.order("reopen_archive", archive.number, path, recorded.end, kept.central_size, kept.entries)
+        return archive
+
     # Ends
 
     def end_archive(self, plan: ArchivePlan) -> None:
         """The plan has no more frames: complete its archive."""
-        if self._archive is not None and self._archive.plan is plan:
+        if self._archive is not None and self._archive.plan == plan:
             archive, self._archive = self._archive, None
             assert self._volume is not None
             self._close_archive(self._volume, archive)
@@ -298,11 +363,16 @@ class Placer:
     def end_run(self) -> None:
         """Nothing more comes: complete the last volume."""
         if self._volume is not None:
-            volume, self._volume = self._volume, None
-            if volume.archives:
-                self._close_volume(volume)
-            else:
-                self._orders.order("discard_volume", volume.number)
+            self._end_volume(self._volume)
+
+    def _end_volume(self, volume: OpenVolume) -> None:
+        if self._archive is not None:
+            self.end_archive(self._archive.plan)
+        self._volume = None
+        if volume.archives:
+            self._close_volume(volume)
+        else:
+            self._orders.order("discard_volume", volume.number)
 
     # Sizes
 
@@ -310,7 +380,7 @@ class Placer:
         volume = self._volume
         if volume is None:
             return False
-        archive = self._archive if self._archive and self._archive.plan is plan else None
+        archive = self._archive if self._archive and self._archive.plan == plan else None
         archives = volume.archives
         if archive is None:
             archive = OpenArchive(0, plan, plan.name(volume.number))
@@ -330,7 +400,7 @@ class Placer:
 
     def _open(self, plan: ArchivePlan) -> OpenArchive:
         """The archive of a plan on the open volume."""
-        if self._archive is not None and self._archive.plan is plan:
+        if self._archive is not None and self._archive.plan == plan:
             return self._archive
         assert self._archive is None
         assert self._volume is not None

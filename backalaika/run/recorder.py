@@ -29,23 +29,26 @@ class Recorder:
     """Writes the records of one run; a context manager that ends when all are written.
 
     Args:
-        enter_run: enters the run in the catalogue; returns both, the run by its id. Called in the thread, for the
-            catalogue may not be open yet.
+        open_catalogue: returns the catalogue; called in the thread, for it may not be open yet.
+        run_id: the run's.
         digest: which digest the run's files have.
-
-    Attributes:
-        run_id: the run's, once it is entered; None if it could not be.
+        adopted: of a run that goes on, the ids of volumes and archives by the run's numbers.
     """
 
-    def __init__(self, enter_run: Callable[[], tuple[Catalogue, int]], digest: str) -> None:
-        self._enter_run = enter_run
+    def __init__(
+        self,
+        open_catalogue: Callable[[], Catalogue],
+        run_id: int,
+        digest: str,
+        adopted: tuple[dict[int, int], dict[int, int]] | None = None,
+    ) -> None:
+        self._open_catalogue = open_catalogue
         self._catalogue: Catalogue
-        self.run_id: int | None = None
+        self._run_id = run_id
         self._digest = digest
         self._queue: queue.Queue[rows.Record | None] = queue.Queue(_WAITING)
         self._failure: Exception | None = None
-        self._volumes: dict[int, int] = {}
-        self._archives: dict[int, int] = {}
+        self._volumes, self._archives = adopted or ({}, {})
         self._thread = threading.Thread(target=self._work, name="backalaika-recorder")
 
     def __enter__(self) -> Recorder:
@@ -75,7 +78,7 @@ class Recorder:
         return str(self._failure) if self._failure is not None else ""
 
     def _work(self) -> None:
-        self._attempt(self._enter)
+        self._attempt(self._open)
         while (record := self._queue.get()) is not None:
             if self._failure is None:
                 self._attempt(partial(self._write, record))
@@ -86,16 +89,15 @@ class Recorder:
         except Exception as error:  # nobody would empty the queue, and the run would wait for ever
             self._failure = error
 
-    def _enter(self) -> None:
-        self._catalogue, self.run_id = self._enter_run()
+    def _open(self) -> None:
+        self._catalogue = self._open_catalogue()
 
     def _write(self, record: rows.Record) -> None:
-        catalogue, run_id = self._catalogue, self.run_id
-        assert run_id is not None
+        catalogue = self._catalogue
         match record:
             case rows.NewVolume(volume, title, folder, capacity):
                 self._volumes[volume] = catalogue.add_volume(
-                    run_id, title, volume, folder, capacity, digest=self._digest
+                    self._run_id, title, volume, folder, capacity, digest=self._digest
                 )
             case rows.NewArchive(archive, volume, name, suffix, source):
                 self._archives[archive] = catalogue.add_archive(self._volumes[volume], name, suffix, source)
@@ -108,7 +110,7 @@ class Recorder:
             case rows.Problems(problems):
                 now = time.time_ns()
                 catalogue.record_errors(
-                    run_id, [ErrorRow(os.fsencode(path), message, now) for path, message in problems]
+                    self._run_id, [ErrorRow(os.fsencode(path), message, now) for path, message in problems]
                 )
 
     def _frame(self, frame: rows.Frame) -> FrameRow:

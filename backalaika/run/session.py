@@ -7,7 +7,6 @@ memory, however it is left.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 import time
@@ -15,17 +14,19 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack
+from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..catalogue import REVISION
 from ..catalogue.glance import Glance, glance_at
+from ..catalogue.rows import RunStart, SourceFound
 from ..errors import CatalogueError, ConfigurationError, SourceError
 from ..formats import archive_format
 from ..job.hooks import run_after_backup, run_after_volume
 from ..manifest import readme_text
 from ..planner import Media
-from ..survey import Survey, take_survey
+from ..survey import Found, Survey, take_survey
 from ..walk import Directory, Problem, describe_error
 from .answers import Answers, comment_slug
 from .backup import Backup, make_folder, run_name
@@ -35,13 +36,14 @@ from .placing import Placer, VolumeDone
 from .pool import available_cpus, start_pool, stop_pool
 from .recorder import Recorder
 from .report import COMPLETE, FAILED, INTERRUPTED, Observer, Report
+from .resuming import Resumption, check_sources
 from .slots import make_slots, slot_size
 from .stopping import StopSignals, signals_held
 from .work import BatchOnItsWay, Compressing, plan_work, start_early
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
-    from ..catalogue.rows import SourceFound
+    from ..catalogue.rows import EarlyRun
     from ..job.loading import Job
 
 # Less holds README.txt, sums, manifest, and little else.
@@ -58,6 +60,7 @@ class Session:
         workers: how many processes compress; None: one for each CPU, 0: none, all is done here.
         start_at_once: nobody will be asked before `run`.
         tell: called during the survey with the files and bytes found so far.
+        early: the run to go on with; ``answers`` are its own.
 
     Raises:
         ConfigurationError: a volume is too small.
@@ -75,8 +78,11 @@ class Session:
         workers: int | None,
         start_at_once: bool,
         tell: Callable[[int, int], None] | None = None,
+        early: EarlyRun | None = None,
     ) -> None:
         self.job = job
+        self._early_run = early
+        self._resumption: Resumption | None = None
         self._answers = answers
         config = job.config
         check_destination(job)
@@ -102,8 +108,10 @@ class Session:
             opener = undo.enter_context(ThreadPoolExecutor(1))
             self._opening = opener.submit(_open_catalogue, config.db_uri)
             undo.callback(self._close_catalogue)
-            wait_until_open = answers.skip_known or not start_at_once
-            self._glance = None if wait_until_open else glance_at(config.db_uri, REVISION)
+            # Not while a user reads what will be done: what is read now would be old when Enter is pressed. And not
+            # before the catalogue was asked what is known, or saved already.
+            at_once = start_at_once and not answers.skip_known and early is None
+            self._glance = glance_at(config.db_uri, REVISION) if at_once else None
 
             def found(files: int, size: int) -> None:
                 self._signals.check()
@@ -111,13 +119,13 @@ class Session:
                     tell(files, size)
 
             self.survey: Survey = undo.enter_context(take_survey(job.sources, config, answers.since_ns, found))
+            if early:
+                check_sources(job, early, self.survey.sources)
             self._report = Report(job.name, "", answers.comment, time.time_ns())
             work = plan_work(self.survey, self._formats, self._select)
             self._early: deque[BatchOnItsWay] = deque()
             self._work = work
-            # Not while a user reads what will be done: what is read now would be old when Enter is pressed. And not
-            # before the catalogue was asked what is known.
-            if start_at_once and not answers.skip_known:
+            if at_once:
                 self._early, self._work = start_early(work, self._compressing)
             if self._glance is None:
                 with self._signals.interruptible():
@@ -170,14 +178,17 @@ class Session:
         self._signals.check()
         report = self._report
         self._make_folder(report)
-        # Where the catalogue is open, nothing is written unless the run is entered.
-        entered = None if self._glance else self._enter_run()
+        run_id = self._enter_run(report)
+        if self._early_run:
+            self._resumption = self._resume(self._early_run, report, observer)
+        placer = self._placer(report)
+        adopted = placer.restore(self._resumption, self._formats) if self._resumption else None
         with _Hooks(self.job, observer, self._signals.asked) as hooks:
-            with Recorder(lambda: entered or self._enter_run(), self.job.config.digest) as recorder:
+            with Recorder(partial(self._open_for, run_id), run_id, self.job.config.digest, adopted) as recorder:
                 backup = Backup(
                     self._compressing,
                     self._orders,
-                    self._placer(report.folder),
+                    placer,
                     report,
                     observer,
                     recorder.record,
@@ -188,32 +199,50 @@ class Session:
             if recorder.failure() and report.state == COMPLETE:
                 report.state, report.failure = FAILED, recorder.failure()
         report.problems += hooks.problems
-        self._finish(report, recorder.run_id)
+        self._finish(report, run_id)
         if report.state == COMPLETE:
             self._after_backup(report, observer)
         return report
 
     def _make_folder(self, report: Report) -> None:
+        if self._early_run:
+            report.started_at_ns, report.folder = self._early_run.started_at_ns, self._early_run.folder
+            self._orders.folder = report.folder
+            return
         report.started_at_ns = time.time_ns()
         name = run_name(report.started_at_ns, self.job.name, comment_slug(self._answers.comment))
         report.folder = make_folder(self.job.config.dir_backups, name, self._before.has_run)
         self._orders.folder = report.folder
 
-    def _enter_run(self) -> tuple[Catalogue, int]:
-        """Enter the run in the catalogue; returns both."""
-        report = self._report
+    def _enter_run(self, report: Report) -> int:
+        """Enter the run in the catalogue, for nothing may be written that it does not know; returns its id."""
+        if self._early_run:
+            self.catalogue.resume_run(self._early_run.id)
+            return self._early_run.id
+        answers = self._answers
+        start = RunStart(
+            report.job,
+            report.folder,
+            report.comment,
+            report.started_at_ns,
+            self._sources_found(),
+            answers.since_ns,
+            answers.skip_known,
+        )
         try:
-            self.catalogue.mark_abandoned_runs()
-            run_id = self.catalogue.start_run(
-                report.job, report.folder, report.comment, report.started_at_ns, self._sources_found()
-            )
+            return self._before.start_run(start)
         except BaseException:
-            with contextlib.suppress(OSError):  # something may have been written already
-                os.rmdir(report.folder)
+            os.rmdir(report.folder)
             raise
-        return self.catalogue, run_id
 
-    def _finish(self, report: Report, run_id: int | None) -> None:
+    def _open_for(self, run_id: int) -> Catalogue:
+        """The catalogue as soon as it is open, for one who records the run."""
+        if self._glance is not None:
+            self.catalogue.mark_abandoned_runs()
+            self.catalogue.adopt_run(run_id)
+        return self.catalogue
+
+    def _finish(self, report: Report, run_id: int) -> None:
         report.finished_at_ns = time.time_ns()
         try:
             if not os.listdir(report.folder):
@@ -223,8 +252,6 @@ class Session:
             if report.state != INTERRUPTED:
                 gone = f"{report.folder}: the backup's folder is gone: {describe_error(error)}"
                 report.state, report.failure = FAILED, report.failure or gone
-        if run_id is None:  # `failure` says why
-            return
         try:
             self.catalogue.finish_run(
                 run_id,
@@ -251,30 +278,47 @@ class Session:
             report.problems.append(problem)
             observer.problem(problem)
 
-    def _placer(self, folder: str) -> Placer:
-        config = self.job.config
+    def _resume(self, early: EarlyRun, report: Report, observer: Observer) -> Resumption:
+        """Repair the folder of a run that goes on, and count what it has."""
+        resumed = Resumption(self.catalogue, early)
+        report.files, report.bytes = resumed.files, resumed.bytes
+        observer.advance(resumed.files, resumed.bytes, "")
+        report.problems += resumed.problems
+        for volume in resumed.complete:
+            names = tuple(archive.name for archive in volume.archives)
+            done = VolumeDone(volume.number, volume.title, volume.folder, volume.capacity, volume.size, names)
+            report.volumes.append(done)
+            report.archive_bytes += volume.size
+        return resumed
+
+    def _placer(self, report: Report) -> Placer:
+        config, folder = self.job.config, report.folder
         job, comment, run = self.job.name, self._answers.comment, os.path.basename(folder)
 
         def readme(number: int, archives: list[tuple[str, str]]) -> str:
             return readme_text(job, run, comment, number, archives, config.digest)
 
-        media = Media(config.volume_sizes, config.max_size)
-        return Placer(self._orders, media, folder, readme, self._report.passed_over.extend)
+        sizes = list(config.volume_sizes)
+        for capacity in self._resumption.capacities if self._resumption else ():
+            if capacity in sizes:
+                sizes.remove(capacity)
+        media = Media(tuple(sizes), config.max_size)
+        return Placer(self._orders, media, folder, readme, report.passed_over.extend)
 
-    def _select(self, directories: Iterable[Directory], source: str) -> Iterable[Directory]:
+    def _select(self, directories: Iterable[Directory], found: Found) -> Iterable[Directory]:
+        if self._resumption is not None:
+            directories = self._resumption.select(directories, found)
         if not self._answers.skip_known:
             return directories
         pool, digest = self._compressing.pool, self._compressing.digest
         known = KnownFiles(self.catalogue, pool, digest, self._tell_known, self._signals.asked)
-        return known.select(directories, source)
+        return known.select(directories, found.source.path)
 
     def _tell_known(self, files: int, size: int) -> None:
         self._report.known_files += files
         self._report.known_bytes += size
 
     def _sources_found(self) -> list[SourceFound]:
-        from ..catalogue.rows import SourceFound
-
         return [
             SourceFound(found.source.path, found.label, found.source.options, found.found_files, found.found_bytes)
             for found in self.survey.sources

@@ -28,7 +28,7 @@ from .worker import compress_batch
 
 T = TypeVar("T")
 WORKER_DIED = "a worker process died; is there enough memory? Try fewer --workers"
-Selection = Callable[[Iterable[Directory], str], Iterable[Directory]]
+Selection = Callable[[Iterable[Directory], Found], Iterable[Directory]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +98,7 @@ def plan_work(survey: Survey, formats: tuple[ArchiveFormat, ...], select: Select
     """
     taken: set[str] = set()
     for number, found in enumerate(survey.sources):
-        directories = select(survey.directories(found), found.source.path)
+        directories = select(survey.directories(found), found)
         for plan, part in _archives(number, found, formats[number], directories, taken):
             for piece in make_batches(part, found.source.path, found.label, plan.archive_format):
                 yield Work(plan, piece)

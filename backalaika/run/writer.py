@@ -11,7 +11,6 @@ frames of a large file) is left out and read back, from the page cache, once it 
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing import shared_memory
@@ -25,6 +24,8 @@ from ..formats.zip import end_of_central_directory
 from .slots import slot_view
 
 PARTIAL = ".partial"
+# Beside a zip that is being written: the entries of its central directory so far.
+CENTRAL = ".directory" + PARTIAL
 _COPY_SIZE = 4 << 20
 # Synced piece by piece while the workers compress, so that nobody waits for a whole volume at its end.
 _SYNC_SIZE = 16 << 20
@@ -74,18 +75,20 @@ Answer = SlotFree | Safe | ArchiveSafe | VolumeSafe | WriteFailed
 
 
 class _Archive:
-    """An archive being written."""
+    """An archive being written; one that is there already, of ``size`` bytes, is gone on with."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, size: int | None = None, central_size: int = 0, central_entries: int = 0) -> None:
         self.path = path
-        self.file = open(path + PARTIAL, "x+b", buffering=0, opener=_private)  # noqa: SIM115 - closed by close, leave or discard
-        self.size = 0
+        mode = "x+b" if size is None else "r+b"
+        self.file = open(path + PARTIAL, mode, buffering=0, opener=private_opener)  # noqa: SIM115 - closed by close, leave or discard
+        self.size = size or 0
         self._hash = xxhash.xxh3_128()
         self._hashed = 0
         self._unsynced = 0
         self.central: IO[bytes] | None = None
-        self.central_size = 0
-        self.central_entries = 0
+        self.central_size = central_size
+        self.central_entries = central_entries
+        self.settle()
 
     def append(self, data: bytes | memoryview, settled: bool) -> None:
         write_all(self.file, data)
@@ -116,33 +119,47 @@ class _Archive:
         self.file.seek(self.size)
 
     def add_central(self, entries: bytes, count: int) -> None:
-        if self.central is None:
-            # Beside the archive and not in /tmp, which may be memory: it grows with the number of files.
-            self.central = tempfile.TemporaryFile(dir=os.path.dirname(self.path))  # noqa: SIM115 - as the archive
-        self.central.write(entries)
+        central = self.central or self._open_central()
+        central.write(entries)
         self.central_size += len(entries)
         self.central_entries += count
+
+    def _open_central(self) -> IO[bytes]:
+        # Beside the archive and not in /tmp, which may be memory: it grows with the number of files. And not in memory
+        # or without a name, for a run that is resumed needs what is no longer anywhere else: modes.
+        self.central = open(self.path + CENTRAL, "a+b", opener=private_opener)  # noqa: SIM115 - as the archive
+        return self.central
+
+    def sync(self) -> None:
+        """Make what was appended safe."""
+        os.fsync(self.file.fileno())
+        if self.central is not None:
+            self.central.flush()
+            os.fsync(self.central.fileno())
 
     def close(self, tail: bytes) -> bytes:
         """Complete the archive, sync it and give it its name; returns its XXH3-128."""
         self.settle()
-        if self.central is not None:
+        if self.central_entries:
             offset = self.size
-            self.central.seek(0)
-            while piece := self.central.read(_COPY_SIZE):
+            central = self.central or self._open_central()
+            central.seek(0)
+            while piece := central.read(_COPY_SIZE):
                 self.append(piece, settled=True)
-            self.central.close()
+            central.close()
             tail = end_of_central_directory(self.central_entries, self.central_size, offset)
         self.append(tail, settled=True)
         os.fsync(self.file.fileno())
         self.file.close()
         os.rename(self.path + PARTIAL, self.path)
+        if self.central is not None:
+            os.unlink(self.path + CENTRAL)
         sync_folder(os.path.dirname(self.path))
         return self._hash.digest()
 
     def leave(self) -> None:
         """Close what is unfinished and leave it where it is."""
-        os.fsync(self.file.fileno())
+        self.sync()
         self.file.close()
         if self.central is not None:
             self.central.close()
@@ -151,19 +168,18 @@ class _Archive:
         self.file.close()
         if self.central is not None:
             self.central.close()
+            os.unlink(self.path + CENTRAL)
         os.unlink(self.path + PARTIAL)
 
 
 class _Volume:
     """A volume being written: its folder, its manifest, and the sums of what is complete."""
 
-    def __init__(self, folder: str) -> None:
-        os.mkdir(folder, 0o700)
+    def __init__(self, folder: str, manifest_size: int | None = None) -> None:
         self.folder = folder
         self.size = 0
         self.sums: list[str] = []
-        path = os.path.join(folder, manifest.MANIFEST)
-        self.manifest = _Archive(path)
+        self.manifest = _Archive(os.path.join(folder, manifest.MANIFEST), manifest_size)
 
     def add_sum(self, name: str, digest: bytes, size: int) -> None:
         self.sums.append(manifest.sums_line(digest.hex(), name))
@@ -183,7 +199,7 @@ class _Volume:
         sync_folder(os.path.dirname(self.folder))
 
     def _write(self, name: str, data: bytes) -> None:
-        with open(os.path.join(self.folder, name), "xb", buffering=0, opener=_private) as file:
+        with open(os.path.join(self.folder, name), "xb", buffering=0, opener=private_opener) as file:
             write_all(file, data)
             os.fsync(file.fileno())
 
@@ -210,11 +226,24 @@ class Writer:
 
     def open_volume(self, volume: int, folder: str) -> None:
         """Make the folder of a volume."""
+        os.mkdir(folder, 0o700)
         self._volumes[volume] = _Volume(folder)
+
+    def reopen_volume(
+        self, volume: int, folder: str, manifest_size: int, complete: list[tuple[str, bytes, int]]
+    ) -> None:
+        """Go on with a volume of a run that ended early; ``complete``: name, XXH3-128 and size of whole archives."""
+        self._volumes[volume] = _Volume(folder, manifest_size)
+        for name, digest, size in complete:
+            self._volumes[volume].add_sum(name, digest, size)
 
     def open_archive(self, archive: int, path: str) -> None:
         """Start an archive."""
         self._archives[archive] = _Archive(path)
+
+    def reopen_archive(self, archive: int, path: str, size: int, central_size: int, central_entries: int) -> None:
+        """Go on with an archive of a run that ended early."""
+        self._archives[archive] = _Archive(path, size, central_size, central_entries)
 
     def append_slot(self, archive: int, slot: int, start: int, length: int, settled: bool) -> None:
         """Append bytes of a slot, which is free after that."""
@@ -279,9 +308,9 @@ class Writer:
     def sync(self, number: int) -> None:
         """Make all that was written so far safe."""
         for archive in self._archives.values():
-            os.fsync(archive.file.fileno())
+            archive.sync()
         for volume in self._volumes.values():
-            os.fsync(volume.manifest.file.fileno())
+            volume.manifest.sync()
         self._answer(Safe(number))
 
 
@@ -345,5 +374,6 @@ def sync_folder(folder: str) -> None:
         os.close(descriptor)
 
 
-def _private(path: str, flags: int) -> int:
+def private_opener(path: str, flags: int) -> int:
+    """Open a file that is for its owner only."""
     return os.open(path, flags, 0o600)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from backalaika.catalogue import Catalogue
-from backalaika.catalogue.rows import FILE, FileRow, FrameRow, SourceFound
+from backalaika.catalogue.rows import FILE, FileRow, FrameRow, RunStart, SourceFound
 
 
 def file_row(volume_id: int, archive_id: int | None, path: str | bytes, **values: Any) -> FileRow:
@@ -18,7 +18,7 @@ def file_row(volume_id: int, archive_id: int | None, path: str | bytes, **values
 
 def start_run(catalogue: Catalogue, job: str = "office", sources: Sequence[SourceFound] = (), at_ns: int = 1) -> int:
     sources = sources or [SourceFound("/srv/office", "office", "zip", 7, 70)]
-    return catalogue.start_run(job, f"/b/{job}", "a comment", at_ns, sources)
+    return catalogue.start_run(RunStart(job, f"/b/{job}", "a comment", at_ns, sources))
 
 
 def save_volume(catalogue: Catalogue, run_id: int, title: str, *paths: str | bytes, **values: Any) -> int:

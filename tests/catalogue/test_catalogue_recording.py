@@ -29,6 +29,7 @@ from backalaika.catalogue.rows import (
     FileEntry,
     FileRow,
     FrameRow,
+    RunStart,
     SourceFound,
 )
 from backalaika.catalogue.schema import folders, metadata
@@ -159,7 +160,7 @@ def test_a_volumes_counts_leave_out_folders(catalogue: Catalogue) -> None:
 
 
 def test_text_that_is_no_unicode_is_recorded_as_it_can_be(catalogue: Catalogue) -> None:
-    run_id = catalogue.start_run("job \udcff", "/b/run \udcff", "comment \udcff", 1, [])
+    run_id = catalogue.start_run(RunStart("job \udcff", "/b/run \udcff", "comment \udcff", 1, []))
     volume_id = catalogue.add_volume(run_id, "run \udcff/vol001", 1, "/b/run \udcff/vol001", None)
     catalogue.record_errors(run_id, [ErrorRow(b"/s/\xff", "message \udcff", 1), ErrorRow(None, "disk full", 2)])
     catalogue.record([], [file_row(volume_id, None, b"/s/\xff")])
@@ -189,8 +190,9 @@ def test_a_runs_state_and_counts_are_kept(catalogue: Catalogue, ask: Callable[[s
 def test_a_run_whose_process_was_killed_is_marked_as_interrupted_once(catalogue: Catalogue, database: str) -> None:
     code = (
         "import os, sys; from backalaika.catalogue import open_catalogue\n"
+        "from backalaika.catalogue.rows import RunStart\n"
         "c = open_catalogue(sys.argv[1])\n"
-        "c.add_volume(c.start_run('job', '/b/dead', '', 1, []), 'dead/vol001', 1, '/b/dead/vol001', None)\n"
+        "c.add_volume(c.start_run(RunStart('job', '/b/dead', '', 1, [])), 'dead/vol001', 1, '/b/dead/vol001', None)\n"
         "os._exit(9)\n"
     )
     subprocess.run([sys.executable, "-c", code, f"sqlite:///{database}"], timeout=60, check=False)

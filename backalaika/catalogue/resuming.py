@@ -1,0 +1,178 @@
+"""Resuming: what the catalogue knows of a run that ended early, so that it can go on.
+
+Rows follow their bytes, so all that is recorded is on disk. A volume that is complete stays; of one that is not, each
+archive is good up to its last recorded frame, and what was saved is in the rows of the run.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Sequence
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from ..errors import CatalogueError
+from .database import chunks
+from .recording import Recording, path_key
+from .rows import (
+    FAILED,
+    INTERRUPTED,
+    KINDS,
+    RUNNING,
+    EarlyRun,
+    RecordedArchive,
+    RecordedVolume,
+    SavedEntry,
+    storable_text,
+)
+from .schema import archives, errors, files, folders, frames, runs, sources, volumes
+
+
+class Resuming(Recording):
+    """The part of a catalogue that lets a run go on."""
+
+    def early_run(self, job: str) -> EarlyRun | None:
+        """The last run of a job if it ended early; None if it is complete, or still running."""
+        newest = select(runs).where(runs.c.job == storable_text(job)).order_by(runs.c.started_at_ns.desc()).limit(1)
+        with self._reading() as connection:
+            run = connection.execute(newest).first()
+            if run is None or run.state not in (INTERRUPTED, FAILED):
+                return None
+            of_run = select(sources.c.path, sources.c.label, sources.c.options).where(sources.c.run_id == run.id)
+            found = connection.execute(of_run.order_by(sources.c.id)).all()
+        saved_files, saved_bytes = self.saved_totals(run.id)
+        return EarlyRun(
+            run.id,
+            os.fsdecode(run.folder),
+            run.comment,
+            run.started_at_ns,
+            run.since_ns,
+            bool(run.skip_known),
+            saved_files,
+            saved_bytes,
+            [(os.fsdecode(path), os.fsdecode(label), options) for path, label, options in found],
+        )
+
+    def saved_totals(self, run_id: int) -> tuple[int, int]:
+        """Files and links that are recorded of a run, and bytes of their content."""
+        totals = select(func.coalesce(func.sum(volumes.c.files), 0), func.coalesce(func.sum(volumes.c.bytes), 0))
+        with self._reading() as connection:
+            number, size = connection.execute(totals.where(volumes.c.run_id == run_id)).one()
+        return int(number), int(size)
+
+    def resume_run(self, run_id: int) -> None:
+        """Enter a run that ended early as running again, in this process.
+
+        Raises:
+            CatalogueError: another process resumed or removed it a moment ago.
+        """
+        statement = update(runs).where(runs.c.id == run_id, runs.c.state.in_((INTERRUPTED, FAILED)))
+        again = statement.values(
+            state=RUNNING, finished_at_ns=None, host=socket.gethostname(), pid=os.getpid(), pid_seen=time.time()
+        )
+        with self._writing() as connection:
+            if not connection.execute(again).rowcount:
+                raise CatalogueError("the run is being resumed by another process, or was removed; nothing was started")
+        self.adopt_run(run_id)
+
+    def recorded_volumes(self, run_id: int) -> list[RecordedVolume]:
+        """The volumes of a run in the order of their numbers, with all that was recorded of their archives."""
+        with self._reading() as connection:
+            found = connection.execute(
+                select(volumes).where(volumes.c.run_id == run_id).order_by(volumes.c.number)
+            ).all()
+            return [
+                RecordedVolume(
+                    volume.id,
+                    volume.number,
+                    volume.title,
+                    os.fsdecode(volume.path),
+                    volume.capacity,
+                    volume.size,
+                    volume.state,
+                    _recorded_archives(connection, volume.id, run_id),
+                )
+                for volume in found
+            ]
+
+    def saved_entries(self, run_id: int, folder_paths: Sequence[bytes]) -> dict[bytes, dict[bytes, SavedEntry]]:
+        """What a run has saved already in some folders.
+
+        Args:
+            run_id: the run.
+            folder_paths: absolute paths; best some hundreds at a time.
+
+        Returns:
+            For each folder and name, the entry that was saved last; the folder itself has an empty name.
+        """
+        saved: dict[bytes, dict[bytes, SavedEntry]] = {path: {} for path in folder_paths}
+        keys = {path_key(path): path for path in saved}
+        columns = (
+            folders.c.path_key,
+            files.c.name,
+            files.c.archive_id,
+            files.c.kind,
+            files.c.size,
+            files.c.mtime_ns,
+            files.c.ctime_ns,
+            files.c.inode,
+        )
+        with self._reading() as connection:
+            for chunk in chunks(list(keys)):
+                asked = select(*columns).join_from(folders, files).join(volumes)
+                asked = asked.where(folders.c.path_key.in_(chunk), volumes.c.run_id == run_id).order_by(files.c.id)
+                for key, name, archive_id, kind, *looks in connection.execute(asked):
+                    saved[keys[key]][name] = SavedEntry(archive_id, KINDS[kind], *looks)
+        return saved
+
+    def forget_errors(self, run_id: int) -> list[tuple[bytes | None, str]]:
+        """Delete the errors of a run that will be met again; returns those that stay, for what they tell of was saved.
+
+        Those are of files that changed while they were read: they are not read again unless they change once more.
+        """
+        with self._writing() as connection:
+            rows = connection.execute(
+                select(errors.c.id, errors.c.path, errors.c.message).where(errors.c.run_id == run_id)
+            ).all()
+            stay = [row for row in rows if row.path is not None and _is_saved(connection, run_id, row.path)]
+            kept = {row.id for row in stay}
+            for chunk in chunks([row.id for row in rows if row.id not in kept]):
+                connection.execute(delete(errors).where(errors.c.id.in_(chunk)))
+        return [(row.path, row.message) for row in stay]
+
+
+def _recorded_archives(connection: Connection, volume_id: int, run_id: int) -> list[RecordedArchive]:
+    first = select(func.min(sources.c.id)).where(sources.c.run_id == run_id).scalar_subquery()
+    members = (
+        select(func.count())
+        .where(files.c.volume_id == volume_id, files.c.archive_id == archives.c.id)
+        .scalar_subquery()
+    )
+    number = select(func.count()).where(frames.c.archive_id == archives.c.id).scalar_subquery()
+    end = (
+        select(func.coalesce(func.max(frames.c.offset + frames.c.size), 0))
+        .where(frames.c.archive_id == archives.c.id)
+        .scalar_subquery()
+    )
+    asked = select(archives, (archives.c.source_id - first).label("source"), number, end, members)
+    found = connection.execute(asked.where(archives.c.volume_id == volume_id).order_by(archives.c.id)).all()
+    return [
+        RecordedArchive(
+            row.id, os.fsdecode(row.name), row.format, row.source, row.state, row.size, row.digest, *row[-3:]
+        )
+        for row in found
+    ]
+
+
+def _is_saved(connection: Connection, run_id: int, path: bytes) -> bool:
+    folder, _, name = path.rpartition(b"/" if os.sep == "/" else os.fsencode(os.sep))
+    asked = (
+        select(files.c.id)
+        .join_from(folders, files)
+        .join(volumes)
+        .where(folders.c.path_key == path_key(folder), files.c.name == name, volumes.c.run_id == run_id)
+        .limit(1)
+    )
+    return connection.execute(asked).first() is not None
