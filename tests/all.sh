@@ -19,6 +19,7 @@ bzip2 bzip2
 gzip gzip
 tar tar
 xxhsum xxhash
+genisoimage genisoimage
 TOOLS
 # shellcheck disable=SC2086  # one word a package
 [ -z "$missing" ] || sh tests/debian.sh $missing
