@@ -64,6 +64,11 @@ class Medium:
         """Bytes of the medium that a folder with these files takes: each with its name and its size in bytes."""
         return sum(self.round_up(size) for _, size in files) + self.overhead(name for name, _ in files)
 
+    def room(self, files: int) -> int:
+        """Bytes that any so many files can have together and surely fit, if each is one that the medium can have."""
+        longest = ("x" * 255 for _ in range(files))
+        return self.capacity - self.overhead(longest) - files * (self.sector - 1)
+
     def holds(self, files: Sequence[tuple[str, int]]) -> bool:
         """Whether a folder with these files fits, and each file is one that the medium can have."""
         most = max((size for _, size in files), default=0)

@@ -31,6 +31,7 @@ class Found:
         label: its top folder in archives; the source's last name, made different from the other sources'.
         found_files, found_bytes: files and links there, after ``skip_files`` and before the minimum date.
         files, bytes: those to be saved.
+        subfolders: how many lie directly in the source.
     """
 
     source: Source
@@ -39,6 +40,7 @@ class Found:
     found_bytes: int = 0
     files: int = 0
     bytes: int = 0
+    subfolders: int = 0
     spool_start: int = 0
     spool_end: int = 0
 
@@ -125,6 +127,7 @@ def _survey_source(
         for directory, problems in walk(path, config.skip_files.matches, config.one_filesystem):
             survey.problems += problems
             _count(found, directory.entries)
+            found.subfolders += bool(directory.path) and os.sep not in directory.path
             entries = directory.entries
             if since_ns is not None:
                 entries = [entry for entry in entries if entry.kind == DIRECTORY or entry.mtime_ns >= since_ns]

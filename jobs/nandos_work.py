@@ -49,10 +49,11 @@ config = dict(
     # The catalogue: a database that remembers which file is on which volume.
     # db_uri="sqlite:///~/backups/backalaika.sqlite",
     #
-    # How much one medium holds, in bytes. This fits on a DVD; for a CD, 1024 * 1024 * 700.
+    # How much one medium holds, in bytes. This fits on a DVD; a name says it to the sector: "cd", "dvd", "bd".
     # max_size=1024 * 1024 * 4350,
     #
-    # Media to be filled first, in megabytes of 1024 * 1024: for two half-used discs, [300, 2100].
+    # Media to be filled first, in megabytes of 1024 * 1024 or by name: for two half-used discs and a CD,
+    # [300, 2100, "cd"].
     # volume_sizes=[],
     #
     # Files and folders to leave out, by name, separated by | and without blanks around it. * stands for anything:

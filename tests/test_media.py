@@ -93,6 +93,16 @@ def test_on_a_medium_in_bytes_files_take_their_own_bytes(stems: list[tuple[str, 
     assert not files or not Medium(max(total - 1, 0)).holds(files) or total == 0
 
 
+@given(st.sampled_from(sorted(MEDIA)), st.lists(STEMS, min_size=1, max_size=60))
+def test_what_there_is_room_for_fits_whatever_the_files_are_called(name: str, stems: list[str]) -> None:
+    medium = MEDIA[name]
+    room = medium.room(len(stems))
+    files = named([(stem, room // len(stems)) for stem in stems])
+
+    assert 0.98 * medium.capacity < room <= medium.capacity
+    assert medium.used(files) <= medium.capacity
+
+
 def test_a_fat32_volume_is_never_more_than_one_file_may_be_there() -> None:
     assert MEDIA["fat32"].holds([("a.zip", 4 * 1024**3 - 1)])
     assert not MEDIA["fat32"].holds([("a.zip", 4 * 1024**3)])

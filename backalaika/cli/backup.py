@@ -155,8 +155,8 @@ def _show_plan(job: Job, session: Session, answers: Answers) -> None:
         f"To save    {display.files(survey.files)}, {display.size(survey.bytes)}"
         + (f" ({'; '.join(chosen)})" if chosen else "")
     )
-    first = ", ".join(display.size(capacity) for capacity in config.volume_sizes)
-    each = f"volumes of {display.size(config.max_size)}"
+    first = ", ".join(display.medium(medium) for medium in config.volume_sizes)
+    each = f"volumes of {display.medium(config.max_size)}"
     display.say(f"Where to   {display.printable(config.dir_backups)}, {f'{first}, then ' if first else ''}{each}")
     free = free_space(config.dir_backups)
     warning = "" if survey.bytes < free else "  LESS than there is to save: it fits only if it compresses well"

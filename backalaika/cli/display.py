@@ -5,8 +5,12 @@ from __future__ import annotations
 import os
 import sys
 import time
+from typing import TYPE_CHECKING
 
 import click
+
+if TYPE_CHECKING:
+    from ..media import Medium
 
 
 def say(line: str) -> None:
@@ -51,6 +55,11 @@ def size(count: int) -> str:
         if number < 999.5 or unit == "TB":
             break
     return f"{number:.3g} {unit}" if number < 99.95 else f"{number:,.0f} {unit}"
+
+
+def medium(medium: Medium) -> str:
+    """A medium: its capacity, and its name if it has one."""
+    return f"{medium.name} ({size(medium.capacity)})" if medium.name else size(medium.capacity)
 
 
 def files(count: int) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 from ..digests import DIGESTS
 from ..errors import ConfigurationError
+from ..media import MEDIA, Medium
 from .skipping import SkipFiles
 
 MIB = 1024 * 1024
@@ -69,18 +70,33 @@ def _read_names(value: object) -> SkipFiles:
     return SkipFiles(tuple(name for name in names if name))
 
 
-def _read_max_size(value: object) -> int:
-    return _integer(value, 1, _LARGEST, "a whole number of bytes above 0, such as 1024 * 1024 * 4350")
+def _named_medium(name: str, expected: str) -> Medium:
+    medium = MEDIA.get(name.strip().lower())
+    if medium is None:
+        raise ValueError(f"{expected}; {nearest(name, MEDIA)}")
+    return medium
 
 
-def _read_volume_sizes(value: object) -> tuple[int, ...]:
-    expected = "a list of numbers of megabytes above 0, such as [700, 4350]"
+def _read_max_size(value: object) -> Medium:
+    expected = "a whole number of bytes above 0, such as 1024 * 1024 * 4350, or the name of a medium"
+    if isinstance(value, str):
+        return _named_medium(value, expected)
+    return Medium(_integer(value, 1, _LARGEST, expected))
+
+
+def _read_volume_sizes(value: object) -> tuple[Medium, ...]:
+    expected = "a list of numbers of megabytes above 0 and names of media, such as [700, 4350, 'dvd']"
     if not isinstance(value, list | tuple):
         raise ValueError(expected)
-    for number in value:
-        if isinstance(number, bool) or not isinstance(number, int | float) or not 1 <= number * MIB <= _LARGEST:
+    media = []
+    for written in value:
+        if isinstance(written, str):
+            media.append(_named_medium(written, f"{expected}; for {_shortened.repr(written)}"))
+            continue
+        if isinstance(written, bool) or not isinstance(written, int | float) or not 1 <= written * MIB <= _LARGEST:
             raise ValueError(expected)
-    return tuple(int(number * MIB) for number in value)
+        media.append(Medium(int(written * MIB)))
+    return tuple(media)
 
 
 def _read_db_uri(value: object) -> str:
@@ -121,7 +137,7 @@ def _key(default: object, read: Callable[[object], Any], meaning: str, secret: b
 
 @dataclass(frozen=True, slots=True)
 class Config:
-    """All settings of a job, checked; sizes are in bytes. Made by `make_config`."""
+    """All settings of a job, checked. Made by `make_config`."""
 
     dir_backups: str = _key("~/backups", read_path, "the folder for backups")
     db_uri: str = _key(
@@ -130,9 +146,11 @@ class Config:
         "the catalogue, as SQLAlchemy writes it; ~ is left as it is",
         secret=True,
     )
-    max_size: int = _key(MIB * 4350, _read_max_size, "the capacity of a volume in bytes")
-    volume_sizes: tuple[int, ...] = _key(
-        [], _read_volume_sizes, "capacities of volumes to fill first, written in megabytes of 1024 * 1024"
+    max_size: Medium = _key(  # noqa: RUF009 - it makes a field, as the others do
+        MIB * 4350, _read_max_size, "the medium of a volume: its capacity in bytes, or its name"
+    )
+    volume_sizes: tuple[Medium, ...] = _key(
+        [], _read_volume_sizes, "media to fill first, written in megabytes of 1024 * 1024 or by name"
     )
     skip_files: SkipFiles = _key(  # noqa: RUF009 - it makes a field, as the others do
         "", _read_names, "names of files and directories to leave out, separated by |, with * as wildcard"

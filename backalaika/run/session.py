@@ -45,10 +45,13 @@ if TYPE_CHECKING:
     from ..catalogue import Catalogue
     from ..catalogue.rows import EarlyRun
     from ..job.loading import Job
+    from ..media import Medium
 
 # Less holds README.txt, sums, manifest, and little else.
 SMALLEST_VOLUME = 256 * 1024
 _SWITCH_INTERVAL_S = 0.0005
+# Manifest, sums and README.txt.
+_OWN_FILES = 3
 
 
 class Session:
@@ -298,11 +301,14 @@ class Session:
         def readme(number: int, archives: list[tuple[str, str]]) -> str:
             return readme_text(job, run, comment, number, archives, config.digest)
 
-        sizes = list(config.volume_sizes)
+        files = _OWN_FILES + sum(
+            found.subfolders + 1 if found.source.separate_dirs else 1 for found in self.survey.sources
+        )
+        sizes = [_surely(medium, files) for medium in config.volume_sizes]
         for capacity in self._resumption.capacities if self._resumption else ():
             if capacity in sizes:
                 sizes.remove(capacity)
-        media = Media(tuple(sizes), config.max_size)
+        media = Media(tuple(sizes), _surely(config.max_size, files))
         return Placer(self._orders, media, folder, readme, report.passed_over.extend)
 
     def _select(self, directories: Iterable[Directory], found: Found) -> Iterable[Directory]:
@@ -388,9 +394,16 @@ def check_destination(job: Job) -> None:
         )
 
 
+def _surely(medium: Medium, files: int) -> int:
+    """Bytes that surely fit on a medium, whatever so many files are called, and in one of them."""
+    room = medium.room(files)
+    return room if medium.largest_file is None else min(room, medium.largest_file)
+
+
 def _smallest_capacity(job: Job) -> int:
     key, smallest = min(
-        [("max_size", job.config.max_size), *(("volume_sizes", size) for size in job.config.volume_sizes)],
+        [("max_size", job.config.max_size.capacity)]
+        + [("volume_sizes", medium.capacity) for medium in job.config.volume_sizes],
         key=lambda item: item[1],
     )
     if smallest < SMALLEST_VOLUME:

@@ -9,6 +9,8 @@ import pytest
 from real_backups import bytes_on, manifest_of
 from trees_compared import look, noise, seen_by, text, write
 
+from backalaika.media import MEDIA
+
 MIB = 1024 * 1024
 
 
@@ -138,3 +140,15 @@ def test_a_run_is_for_its_owner_only_whatever_the_umask(office):
         for name in files:
             assert os.stat(os.path.join(path, name)).st_mode & 0o777 == 0o600
         assert folders or files
+
+
+def test_a_volume_for_a_named_medium_burns_as_one(office):
+    make_mixed_tree(office.tree)
+
+    outcome = office.backup(options="zst", max_size="Dvd+R", volume_sizes=["CD", 300])
+
+    assert 0 <= MEDIA["cd"].capacity - outcome.report["volumes"][0]["capacity"] < MIB
+    (folder,) = outcome.volumes
+    sectors = tools.call("genisoimage", "-r", "-J", "-udf", "-quiet", "-print-size", folder)
+    used = MEDIA["cd"].used([(entry.name, entry.stat().st_size) for entry in os.scandir(folder)])
+    assert int(sectors) * 2048 == used <= MEDIA["cd"].capacity

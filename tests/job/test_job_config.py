@@ -7,6 +7,7 @@ import pytest
 
 from backalaika.errors import ConfigurationError
 from backalaika.job.config import KEYS, absolute_path, make_config, read_settings
+from backalaika.media import MEDIA, Medium
 
 
 def configured(**settings):
@@ -27,7 +28,7 @@ def test_every_key_has_a_default_that_needs_no_thought(home):
 
     assert config.dir_backups == str(home / "backups")
     assert config.db_uri == "sqlite:///~/backups/backalaika.sqlite"
-    assert config.max_size == 1024 * 1024 * 4350
+    assert config.max_size == Medium(1024 * 1024 * 4350)
     assert config.volume_sizes == ()
     assert config.skip_files.patterns == ()
     assert {"jpg", "mp3", "zip"} <= config.store_only
@@ -56,12 +57,26 @@ def test_values_become_what_the_program_works_with(tmp_path):
     )
 
     assert config.dir_backups == str(tmp_path)
-    assert config.max_size == 700
-    assert config.volume_sizes == (700 * 1024 * 1024, 512 * 1024)
+    assert config.max_size == Medium(700)
+    assert config.volume_sizes == (Medium(700 * 1024 * 1024), Medium(512 * 1024))
     assert config.skip_files.matches("a.tmp")
     assert not config.skip_files.matches("")
     assert (config.digest, config.level, config.workers, config.one_filesystem) == ("sha256", 3, 0, True)
     assert config.db_uri == "postgresql://office/backups"
+
+
+@pytest.mark.parametrize("written", ["dvd-dl", "DVD-DL", " Dvd-dl "])
+def test_a_medium_may_be_named_in_any_case(written):
+    config = configured(max_size=written, volume_sizes=[written, 700, "cd"])
+
+    assert config.max_size is MEDIA["dvd-dl"]
+    assert config.volume_sizes == (MEDIA["dvd-dl"], Medium(700 * 1024 * 1024), MEDIA["cd"])
+
+
+def test_for_an_unknown_medium_the_nearest_name_is_told_or_all():
+    assert "; did you mean 'dvd'?" in complaint(max_size="dwd")
+    assert "for 'bd-d'; did you mean 'bd-dl'?" in complaint(volume_sizes=[1, "bd-d"])
+    assert all(name in complaint(max_size="zip drive") for name in MEDIA)
 
 
 @pytest.mark.parametrize("written", ["jpg|MP3|.Zip", " jpg | .mp3|ZIP||", ".JPG|.MP3|.ZIP"])

@@ -123,7 +123,7 @@ def test_the_job_file_wins_over_the_users_and_that_over_the_defaults(load, write
 
     config = load(job_text(more="config = dict(workers=2, level=5)")).config
 
-    assert (config.workers, config.max_size, config.digest, config.level) == (2, 1000, "sha256", 5)
+    assert (config.workers, config.max_size.capacity, config.digest, config.level) == (2, 1000, "sha256", 5)
     assert config.one_filesystem is False
 
 
