@@ -75,6 +75,16 @@ def open_catalogue(db_uri: str) -> Catalogue:
     return Catalogue(engine)
 
 
+def catalogue_exists(db_uri: str) -> bool:
+    """Whether opening a catalogue would not make it anew: whether its file is there; a server's is taken to be.
+
+    Raises:
+        CatalogueError: it is no URI of a database.
+    """
+    url = _parse(db_uri)
+    return url.get_backend_name() != "sqlite" or os.path.exists(os.path.expanduser(str(url.database)))
+
+
 def _parse(db_uri: str) -> URL:
     try:
         url = make_url(db_uri)

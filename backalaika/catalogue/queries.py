@@ -34,6 +34,8 @@ from .schema import archives, files, folders, known, runs, short_bytes, volumes
 
 # Rows fetched at a time, whatever the number of files.
 _FETCHED = 5000
+# Of content, for a ratio that says something.
+_ENOUGH_BYTES = 1_000_000
 
 _wanted = Table(
     "wanted",
@@ -115,6 +117,22 @@ class Queries(Database):
     def last_complete_run(self, job: str) -> dict[str, int]:
         """Files found at each source by the last complete run of a job; empty if there was none."""
         return last_found(self._ask, job)
+
+    def last_ratio(self, job: str) -> float | None:
+        """Bytes of volumes by bytes of content, in the job's last complete run that saved 1 MB or more.
+
+        None if there was none; in a smaller one what belongs to each volume would weigh too much.
+        """
+        size = select(func.sum(volumes.c.size)).where(volumes.c.run_id == runs.c.id).scalar_subquery()
+        last = (
+            select(size, runs.c.bytes)
+            .where(runs.c.job == storable_text(job), runs.c.state == COMPLETE, runs.c.bytes >= _ENOUGH_BYTES)
+            .order_by(runs.c.started_at_ns.desc(), runs.c.id.desc())
+            .limit(1)
+        )
+        with self._reading() as connection:
+            found = connection.execute(last).first()
+        return None if found is None or not found[0] else int(found[0]) / int(found[1])
 
     def has_run(self, name: str) -> bool:
         """Whether a run's folder has this name; its volumes have titles that start with it, wherever it stood."""

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ..catalogue.rows import EarlyRun
     from ..job.loading import Job
     from ..run.answers import Answers
+    from ..run.dry_run import Plan
     from ..run.report import Report
     from ..run.session import Session
 
@@ -26,6 +27,7 @@ EPILOG = """\b
 Examples:
   backalaika backup jobs/example.py
   backalaika backup jobs/office.py --yes --comment 'before the move'
+  backalaika backup jobs/office.py --yes --dry-run
   backalaika backup jobs/office.py --skip-known --since 2026-01-31 --yes
   backalaika backup jobs/office.py --resume
 
@@ -53,6 +55,7 @@ Exit status: 0 all done; 1 done, but some files could not be saved or a hook fai
 @click.option(
     "--resume/--no-resume", default=None, help="Go on with the job's last run, which ended early; or begin a new one."
 )
+@click.option("--dry-run", is_flag=True, help="Show which volumes there would be, and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one report object on standard output at the end.")
 def backup(
     job_file: str,
@@ -63,9 +66,14 @@ def backup(
     allow_shrunk: bool,
     workers: int | None,
     resume: bool | None,
+    dry_run: bool,
     as_json: bool,
 ) -> NoReturn:
     """Run the backup job in FILE."""
+    if dry_run and resume:
+        raise UsageError("--dry-run shows the plan of a new run; leave out --resume")
+    if dry_run:
+        _dry_run(job_file, Given(skip_known, since, comment or ""), yes, as_json)
     from ..job.loading import load_job
     from ..run.resuming import answers_of
     from ..run.session import Session
@@ -113,6 +121,22 @@ def _early_run(job: Job, given: Given, resume: bool | None, terminal: bool) -> E
         f"with {display.files(early.files)}, {display.size(early.bytes)} saved."
     )
     return early if click.confirm("Go on with it?", default=True, err=True) else None
+
+
+def _dry_run(job_file: str, given: Given, yes: bool, as_json: bool) -> NoReturn:
+    """Show the plan and leave."""
+    from ..job.loading import load_job
+    from ..run.dry_run import plan_run
+    from .planning import show_plan
+
+    report_to = _keep_standard_output() if as_json else None
+    job = load_job(job_file)
+    plan = plan_run(job, _answers(given, yes, display.can_ask() and not yes))
+    if report_to is not None:
+        _write_json(plan, report_to)
+    else:
+        show_plan(plan)
+    sys.exit(plan.exit_status)
 
 
 def _answers(given: Given, yes: bool, terminal: bool) -> Answers:
@@ -178,7 +202,7 @@ def _keep_standard_output() -> int:
     return kept
 
 
-def _write_json(report: Report, descriptor: int) -> None:
+def _write_json(report: Report | Plan, descriptor: int) -> None:
     try:
         with open(descriptor, "w", encoding="ascii") as out:
             out.write(json.dumps(report.as_json()) + "\n")

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack
 from functools import partial
@@ -44,6 +44,7 @@ from .work import BatchOnItsWay, Compressing, plan_work, start_early
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
     from ..catalogue.rows import EarlyRun
+    from ..job.config import Config
     from ..job.loading import Job
     from ..media import Medium
 
@@ -91,7 +92,7 @@ class Session:
         check_destination(job)
         if workers is None:
             workers = config.workers if config.workers is not None else available_cpus()
-        smallest = _smallest_capacity(job)
+        smallest = smallest_capacity(job)
         self._formats = tuple(archive_format(source.format, config.level, smallest) for source in job.sources)
         self._finished = False
         with ExitStack() as undo:
@@ -163,18 +164,7 @@ class Session:
 
     def shrunk_sources(self) -> list[str]:
         """What is suspicious about the sources: one line for each that is empty or has lost half of its files."""
-        before = self._before.last_complete_run(self.job.name)
-        lines = []
-        for found in self.survey.sources:
-            path, last = found.source.path, before.get(found.source.path, 0)
-            if not found.found_files:
-                lines.append(f"{path}: this source is empty; is its share mounted?")
-            elif found.found_files * 2 < last:
-                lines.append(
-                    f"{path}: this source has {found.found_files:,} files, the last complete run found {last:,}; "
-                    "is its share mounted?"
-                )
-        return lines
+        return shrunk_sources(self.survey, self._before.last_complete_run(self.job.name))
 
     def run(self, observer: Observer) -> Report:
         """Back up what the survey found."""
@@ -301,14 +291,12 @@ class Session:
         def readme(number: int, archives: list[tuple[str, str]]) -> str:
             return readme_text(job, run, comment, number, archives, config.digest)
 
-        files = _OWN_FILES + sum(
-            found.subfolders + 1 if found.source.separate_dirs else 1 for found in self.survey.sources
-        )
-        sizes = [_surely(medium, files) for medium in config.volume_sizes]
+        media = usable_media(config, self.survey)
+        sizes = list(media.sizes)
         for capacity in self._resumption.capacities if self._resumption else ():
             if capacity in sizes:
                 sizes.remove(capacity)
-        media = Media(tuple(sizes), _surely(config.max_size, files))
+        media = Media(tuple(sizes), media.max_size)
         return Placer(self._orders, media, folder, readme, report.passed_over.extend)
 
     def _select(self, directories: Iterable[Directory], found: Found) -> Iterable[Directory]:
@@ -394,13 +382,40 @@ def check_destination(job: Job) -> None:
         )
 
 
+def shrunk_sources(survey: Survey, before: Mapping[str, int]) -> list[str]:
+    """One line for each source that is empty, or has less than half of the files that it had ``before``."""
+    lines = []
+    for found in survey.sources:
+        path, last = found.source.path, before.get(found.source.path, 0)
+        if not found.found_files:
+            lines.append(f"{path}: this source is empty; is its share mounted?")
+        elif found.found_files * 2 < last:
+            lines.append(
+                f"{path}: this source has {found.found_files:,} files, the last complete run found {last:,}; "
+                "is its share mounted?"
+            )
+    return lines
+
+
+def usable_media(config: Config, survey: Survey) -> Media:
+    """The media of a run, with what surely fits on each."""
+    archives = sum(found.subfolders + 1 if found.source.separate_dirs else 1 for found in survey.sources)
+    files = archives + _OWN_FILES
+    return Media(tuple(_surely(medium, files) for medium in config.volume_sizes), _surely(config.max_size, files))
+
+
 def _surely(medium: Medium, files: int) -> int:
     """Bytes that surely fit on a medium, whatever so many files are called, and in one of them."""
     room = medium.room(files)
     return room if medium.largest_file is None else min(room, medium.largest_file)
 
 
-def _smallest_capacity(job: Job) -> int:
+def smallest_capacity(job: Job) -> int:
+    """Bytes of the smallest volume.
+
+    Raises:
+        ConfigurationError: it is too small.
+    """
     key, smallest = min(
         [("max_size", job.config.max_size.capacity)]
         + [("volume_sizes", medium.capacity) for medium in job.config.volume_sizes],

@@ -1,0 +1,232 @@
+"""Dry run: what a run would do, by sizes alone; nothing is written, no folder, no row, no catalogue that was not there.
+
+The sources are walked and their entries cut into the same pieces as in a run; each counts with its content and
+headers as they are before compression, which is the most that they can need. If the catalogue has a complete run of
+the job, its ratio (bytes of volumes to bytes of content) turns that into an estimate. Only looking for known files
+reads any: those of a size that the catalogue has.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from ..batch import Batch, framed_size, member_path
+from ..formats import ArchiveFormat, archive_format
+from ..planner import Media, TooLarge, next_medium
+from ..survey import Found, Survey, take_survey
+from ..walk import DIRECTORY, FILE, Directory, Problem
+from .answers import Answers
+from .known import KnownFiles
+from .placing import too_large_problem
+from .pool import available_cpus
+from .session import check_destination, shrunk_sources, smallest_capacity, usable_media
+from .work import Work, plan_work
+
+if TYPE_CHECKING:
+    from ..catalogue import Catalogue
+    from ..job.loading import Job
+
+# A member's line in the manifest, compressed: its digest alone has 16 bytes.
+_MANIFEST_LINE = 100
+# README.txt, the sums, the ends of archives.
+_VOLUME = 8192
+
+
+@dataclass(slots=True)
+class PlannedSource:
+    """What is to be saved of a source: files and links, and bytes of their content."""
+
+    path: str
+    options: str
+    files: int = 0
+    bytes: int = 0
+
+
+@dataclass(slots=True)
+class PlannedVolume:
+    """A volume: its number, its capacity and size in bytes, and what each source (by its path) has of it."""
+
+    number: int
+    capacity: int
+    size: int = _VOLUME
+    sources: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def fill(self) -> float:
+        """Size by capacity."""
+        return self.size / self.capacity
+
+
+@dataclass(slots=True)
+class Plan:
+    """What a run would do.
+
+    Attributes:
+        ratio: volumes to content in the job's last complete run; sizes are estimates with it. None: there was no
+            such run, and sizes are the most that can be needed, before compression.
+        unused: capacities in ``volume_sizes`` that nothing is planned for, in bytes.
+        warnings: why the run would not start, one line each.
+        problems: what would not be saved.
+    """
+
+    job: str
+    sources: list[PlannedSource]
+    ratio: float | None = None
+    volumes: list[PlannedVolume] = field(default_factory=list)
+    unused: list[int] = field(default_factory=list)
+    known_files: int = 0
+    known_bytes: int = 0
+    warnings: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
+
+    @property
+    def exit_status(self) -> int:
+        """0, or 1 if something would not be saved."""
+        return 1 if self.problems else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The plan as plain values; a name that is not UTF-8 keeps its bytes as lone surrogates."""
+        return {
+            "job": self.job,
+            "dry_run": True,
+            "exit_status": self.exit_status,
+            "ratio": self.ratio,
+            "files": sum(source.files for source in self.sources),
+            "bytes": sum(source.bytes for source in self.sources),
+            "known_files": self.known_files,
+            "known_bytes": self.known_bytes,
+            "sources": [
+                {"path": source.path, "options": source.options, "files": source.files, "bytes": source.bytes}
+                for source in self.sources
+            ],
+            "volumes": [
+                {
+                    "number": volume.number,
+                    "capacity": volume.capacity,
+                    "size": volume.size,
+                    "fill": volume.fill,
+                    "sources": [{"path": path, "size": size} for path, size in volume.sources.items()],
+                }
+                for volume in self.volumes
+            ],
+            "unused": self.unused,
+            "warnings": self.warnings,
+            "errors": [problem._asdict() for problem in self.problems],
+        }
+
+
+def plan_run(job: Job, answers: Answers, tell: Callable[[int, int], None] | None = None) -> Plan:
+    """Say what a run of the job would do.
+
+    Args:
+        job: what to back up.
+        answers: whether known files are left out, and since when; the comment is not used.
+        tell: called during the survey with the files and bytes found so far.
+
+    Raises:
+        ConfigurationError: a volume is too small.
+        SourceError: a source cannot be read, or the destination lies in it.
+        CatalogueError: there is a catalogue, and it cannot be opened.
+    """
+    check_destination(job)
+    smallest = smallest_capacity(job)
+    formats = tuple(archive_format(source.format, job.config.level, smallest) for source in job.sources)
+    with ExitStack() as undo:
+        survey = undo.enter_context(take_survey(job.sources, job.config, answers.since_ns, tell))
+        plan = Plan(job.name, [PlannedSource(source.path, source.options) for source in job.sources])
+        plan.problems += survey.problems
+        catalogue = _existing_catalogue(job.config.db_uri)
+        known = None
+        if catalogue is not None:
+            undo.enter_context(catalogue)
+            plan.ratio = catalogue.last_ratio(job.name)
+            if answers.skip_known:
+                pool = ThreadPoolExecutor(available_cpus())
+                undo.callback(pool.shutdown, cancel_futures=True)
+                known = KnownFiles(catalogue, pool, job.config.digest, _known_counter(plan), lambda: False)
+        plan.warnings = shrunk_sources(survey, catalogue.last_complete_run(job.name) if catalogue else {})
+        _plan_volumes(plan, survey, formats, known, usable_media(job.config, survey))
+        return plan
+
+
+def _existing_catalogue(db_uri: str) -> Catalogue | None:
+    from ..catalogue import open_catalogue
+    from ..catalogue.opening import catalogue_exists
+
+    return open_catalogue(db_uri) if catalogue_exists(db_uri) else None
+
+
+def _known_counter(plan: Plan) -> Callable[[int, int], None]:
+    def count(files: int, size: int) -> None:
+        plan.known_files += files
+        plan.known_bytes += size
+
+    return count
+
+
+def _plan_volumes(
+    plan: Plan, survey: Survey, formats: tuple[ArchiveFormat, ...], known: KnownFiles | None, media: Media
+) -> None:
+    by_path = {source.path: source for source in plan.sources}
+
+    def select(directories: Iterable[Directory], found: Found) -> Iterator[Directory]:
+        path = found.source.path
+        for directory in known.select(directories, path) if known else directories:
+            saved = [entry for entry in directory.entries if entry.kind != DIRECTORY]
+            by_path[path].files += len(saved)
+            by_path[path].bytes += sum(entry.size for entry in saved if entry.kind == FILE)
+            yield directory
+
+    for work in plan_work(survey, formats, select):
+        if isinstance(work.piece, Problem):
+            plan.problems.append(work.piece)
+        elif work.piece is not None:
+            media = _place(plan, work, media)
+    plan.unused += media.sizes
+
+
+def _place(plan: Plan, work: Work, media: Media) -> Media:
+    """Put a piece on the open volume, or on the next medium that holds it; the media left."""
+    need = _need(work, plan.ratio)
+    volume = plan.volumes[-1] if plan.volumes else None
+    if volume is None or volume.size + need > volume.capacity:
+        decision = next_medium(_VOLUME + need, media)
+        if isinstance(decision, TooLarge):
+            plan.problems += [too_large_problem(place, decision) for place in _places(work)]
+            return media
+        plan.unused += decision.passed_over
+        volume = PlannedVolume(len(plan.volumes) + 1, decision.capacity)
+        plan.volumes.append(volume)
+        media = decision.media
+    path = plan.sources[work.plan.source].path
+    volume.size += need
+    volume.sources[path] = volume.sources.get(path, 0) + need
+    return media
+
+
+def _need(work: Work, ratio: float | None) -> int:
+    """Bytes of a volume that a piece needs: at most, or as many as the ratio lets expect."""
+    piece = work.piece
+    if isinstance(piece, Batch):
+        content = sum(entry.size for part in piece.slices for entry in part.entries if entry.kind == FILE)
+        most = piece.size + piece.count * _MANIFEST_LINE
+    else:
+        assert piece is not None
+        assert not isinstance(piece, Problem)
+        name_size = len(os.fsencode(member_path(piece.member_prefix, piece.entry.name)))
+        content = piece.entry.size
+        most = framed_size(piece.entry, name_size, work.plan.archive_format) + _MANIFEST_LINE
+    return most if ratio is None else min(most, int(content * ratio) + 1)
+
+
+def _places(work: Work) -> list[str]:
+    if isinstance(work.piece, Batch):
+        return [os.path.join(part.directory, entry.name) for part in work.piece.slices for entry in part.entries]
+    assert work.piece is not None
+    assert not isinstance(work.piece, Problem)
+    return [os.path.join(work.piece.directory, work.piece.entry.name)]
