@@ -88,7 +88,7 @@ def backup(
     with Session(job, answers, workers, start_at_once=not terminal, early=early) as session:
         with session.interruptible():
             _check_shrunk(session, allow_shrunk, terminal)
-            _show_plan(job, session, answers)
+            _show_plan(job, session, answers, early)
             if terminal:
                 click.prompt("Press Enter to start, CTRL-C to leave", default="", show_default=False, err=True)
         with watch(session.survey.files, session.survey.bytes) as observer:
@@ -164,7 +164,7 @@ def _check_shrunk(session: Session, allowed: bool, terminal: bool) -> None:
         raise SourceError("nothing was started")
 
 
-def _show_plan(job: Job, session: Session, answers: Answers) -> None:
+def _show_plan(job: Job, session: Session, answers: Answers, early: EarlyRun | None) -> None:
     config, survey = job.config, session.survey
     display.say(f"Job        {job.name}  ({display.printable(job.path)})")
     width = max(len(display.printable(found.source.path)) for found in survey.sources)
@@ -179,6 +179,9 @@ def _show_plan(job: Job, session: Session, answers: Answers) -> None:
         f"To save    {display.files(survey.files)}, {display.size(survey.bytes)}"
         + (f" ({'; '.join(chosen)})" if chosen else "")
     )
+    if early:
+        saved = f"{display.files(early.files)}, {display.size(early.bytes)}"
+        display.say(f"Goes on    {display.printable(early.folder)}, which has {saved} already")
     first = ", ".join(display.medium(medium) for medium in config.volume_sizes)
     each = f"volumes of {display.medium(config.max_size)}"
     display.say(f"Where to   {display.printable(config.dir_backups)}, {f'{first}, then ' if first else ''}{each}")

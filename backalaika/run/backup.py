@@ -126,7 +126,10 @@ class Backup:
             self._end()
 
     def _end(self) -> None:
-        for finish in (self._orders.stop, self._pass_on):
+        steps = [self._orders.stop, self._pass_on]
+        if self._report.state != COMPLETE:  # what is written is not to be written again when the run goes on
+            steps.insert(0, self._placer.sync)
+        for finish in steps:
             try:
                 finish()
             except RunError as error:

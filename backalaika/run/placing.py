@@ -495,14 +495,18 @@ class Placer:
         self._frames.append(rows.Frame(archive.number, number, offset, size, raw_size))
         return number
 
+    def sync(self) -> None:
+        """Let all that was placed become safe, and known to the catalogue."""
+        self._flush_rows()
+        self._orders.numbered("sync")
+        self._waiting_rows = self._waiting_bytes = 0
+
     def _sync_at_times(self, written: int) -> None:
         self._waiting_bytes += written
         if len(self._members) >= 5000:
             self._flush_rows()
         if self._waiting_rows >= ROWS_BETWEEN_SYNCS or self._waiting_bytes >= BYTES_BETWEEN_SYNCS:
-            self._flush_rows()
-            self._orders.numbered("sync")
-            self._waiting_rows = self._waiting_bytes = 0
+            self.sync()
 
     def _flush_rows(self) -> None:
         if self._members or self._frames:
