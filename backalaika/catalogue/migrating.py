@@ -2,19 +2,49 @@
 
 The settings are made here, so that an installed program needs no ``alembic.ini``; the scripts are in ``migrations``.
 All of it happens in the caller's transaction: on SQLite and PostgreSQL a migration that fails leaves nothing behind.
+
+MySQL commits each change of a table at once. There a migration that was cut off is begun again from its start, and the
+tables, columns and indexes that are there already, or gone already, are passed over. So a migration must make and drop
+only what has a name, and bear that its changes of rows are made twice.
 """
 
 from __future__ import annotations
 
 import os
+from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.ddl.mysql import MariaDBImpl, MySQLImpl
 from alembic.util.exc import CommandError
 from sqlalchemy import Connection
+from sqlalchemy.exc import DBAPIError
 
 from ..errors import CatalogueError
-from .database import shown
+from .reasons import shown
+
+# MySQL's numbers for: a table, column or index is there already; a column, index or table is not there to be dropped.
+_DONE_ALREADY = {1050, 1060, 1061, 1091, 1051}
+
+
+class _Repeatable:
+    """What of a migration was done before it was cut off is not done again."""
+
+    def _exec(self, *args: Any, **kwargs: Any) -> Any:
+        try:
+            return super()._exec(*args, **kwargs)  # type: ignore[misc]  # of the class beside this one
+        except DBAPIError as error:
+            if error.orig is None or not _DONE_ALREADY.intersection(error.orig.args[:1]):
+                raise
+            return None
+
+
+class _RepeatableMySQL(_Repeatable, MySQLImpl):
+    __dialect__ = "mysql"  # alembic takes the class that named it last
+
+
+class _RepeatableMariaDB(_Repeatable, MariaDBImpl):
+    __dialect__ = "mariadb"
 
 
 def migration_config(connection: Connection) -> Config:

@@ -19,14 +19,15 @@ from sqlalchemy.exc import ArgumentError
 
 from ..errors import CatalogueError
 from . import REVISION
-from .database import WRITES, readable_errors, shown
+from .database import WRITES
+from .reasons import readable_errors, shown
 from .removal import Removal
 from .resuming import Resuming
 from .schema import alembic_version, metadata
+from .servers import ISOLATION, WRITER_TIMEOUT_S, listen, only_writer
 
-# Writers wait for each other; the longest transaction is the removal of a large volume.
-_TIMEOUT_S = 60
 _WAL_TIMEOUT_S = 5
+_CONNECT_TIMEOUT_S = 10
 _EXAMPLES = "write sqlite:///~/backups/backalaika.sqlite or postgresql://user:password@host/database"
 _DRIVERS = {"sqlite": "pysqlite", "postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
 _EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
@@ -130,11 +131,18 @@ def _prepare_file(url: URL) -> URL:
 def _make_engine(url: URL) -> Engine:
     backend = url.get_backend_name()
     arguments: dict[str, Any] = {}
-    if backend == "sqlite" and "timeout" not in url.query:
-        arguments["timeout"] = _TIMEOUT_S
+    options: dict[str, Any] = {}
+    if backend == "sqlite":
+        if "timeout" not in url.query:
+            arguments["timeout"] = WRITER_TIMEOUT_S
+    else:
+        # A connection that was lost while nothing was written is made anew.
+        options = {"pool_pre_ping": True, "isolation_level": ISOLATION[backend]}
+        if "connect_timeout" not in url.query:
+            arguments["connect_timeout"] = _CONNECT_TIMEOUT_S
     try:
         with readable_errors(url):
-            engine = create_engine(url, connect_args=arguments)
+            engine = create_engine(url, connect_args=arguments, **options)
     except ImportError as error:
         extra = _EXTRAS.get(backend)
         advice = f"install backalaika[{extra}]" if extra else "this Python was built without it"
@@ -144,6 +152,7 @@ def _make_engine(url: URL) -> Engine:
     if backend == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
+    listen(engine)
     return engine
 
 
@@ -179,7 +188,7 @@ def _bring_up_to_date(engine: Engine) -> None:
     with engine.connect() as connection:
         if _revision(connection) == REVISION:
             return
-    with engine.connect().execution_options(**{WRITES: True}) as connection, connection.begin():
+    with engine.connect().execution_options(**{WRITES: True}) as connection, only_writer(connection):
         # Asked again, for another process may have made it in between.
         revision = _revision(connection)
         if revision is None:
@@ -204,6 +213,7 @@ def _create(connection: Connection) -> None:
             f"catalogue {shown(connection.engine.url)}: another program has tables there "
             f"({', '.join(sorted(there))}); name another database in db_uri"
         )
-    metadata.create_all(connection)
+    # First the mark that the tables are ours: MySQL commits each at once, and what is cut off goes on as a migration.
     alembic_version.create(connection)
+    metadata.create_all(connection)
     connection.execute(insert(alembic_version).values(version_num=REVISION))

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Column,
     Connection,
     MetaData,
+    Select,
     Table,
     exists,
     func,
@@ -31,6 +32,7 @@ from .glance import has_titles_of, last_found
 from .recording import path_key
 from .rows import COMPLETE, FILE, KINDS, FileEntry, Looks, VolumeRow, storable_text
 from .schema import archives, files, folders, known, runs, short_bytes, volumes
+from .servers import MYSQL
 
 # Rows fetched at a time, whatever the number of files.
 _FETCHED = 5000
@@ -93,6 +95,7 @@ class Queries(Database):
                 files.c.size,
                 files.c.mtime_ns,
                 files.c.digest,
+                files.c.id,
             )
             .join_from(files, volumes)
             .join(folders)
@@ -102,8 +105,8 @@ class Queries(Database):
         if volume_id is not None:
             asked = asked.where(files.c.volume_id == volume_id)
         with self._reading() as connection:
-            found = connection.execution_options(yield_per=_FETCHED).execute(asked)
-            for title, archive, folder, name, kind, size, mtime_ns, digest in found:
+            found = _streamed(connection, asked)
+            for title, archive, folder, name, kind, size, mtime_ns, digest, _ in found:
                 yield FileEntry(
                     title,
                     None if archive is None else os.fsdecode(archive),
@@ -219,6 +222,21 @@ def find_volume(connection: Connection, title: str) -> FoundVolume:
     raise CatalogueError(f"{title!r}: no volume of this title; {advice}")
 
 
+def _streamed(connection: Connection, asked: Select[Any]) -> Iterator[Any]:
+    """The rows in the order of `files.id`, of which they have one, without holding them all.
+
+    By pages from MySQL, which in one transaction all show the same state: a cursor of its would send all the rest to
+    whoever leaves off in the middle, and be cut off by the server where the reader is slow.
+    """
+    if connection.dialect.name not in MYSQL:
+        yield from connection.execution_options(yield_per=_FETCHED).execute(asked)
+        return
+    page = asked.limit(_FETCHED)
+    while rows := connection.execute(page).all():
+        yield from rows
+        page = asked.limit(_FETCHED).where(files.c.id > rows[-1].id)
+
+
 def _joined(folder: bytes, name: bytes) -> bytes:
     if not name:
         return folder
@@ -228,7 +246,12 @@ def _joined(folder: bytes, name: bytes) -> bytes:
 @contextmanager
 def _wanting(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Iterator[None]:
     """Keep the rows in the temporary table for a while."""
-    _wanted.create(connection, checkfirst=False)
-    bulk_insert(connection, _wanted, rows)
-    yield
-    _wanted.drop(connection, checkfirst=False)
+    try:
+        _wanted.create(connection, checkfirst=False)
+        bulk_insert(connection, _wanted, rows)
+        yield
+        _wanted.drop(connection, checkfirst=False)
+    except BaseException:
+        # The table goes with the connection; MySQL would keep it for the next who gets that.
+        connection.invalidate()
+        raise

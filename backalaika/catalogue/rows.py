@@ -202,5 +202,5 @@ class Removed(NamedTuple):
 
 
 def storable_text(text: str) -> str:
-    """Text that any database takes: what is no Unicode, from an undecodable name, stands as its escape."""
-    return text.encode("utf-8", "backslashreplace").decode()
+    """Text that any database takes: what is no Unicode, from an undecodable name, stands as its escape, as does NUL."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\x00")

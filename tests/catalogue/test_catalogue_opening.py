@@ -7,12 +7,12 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 from catalogue_samples import save_volume, start_run
+from databases import TestDatabase
+from sqlalchemy import inspect
 
 from backalaika.catalogue import REVISION, Catalogue, open_catalogue
 from backalaika.errors import CatalogueError
@@ -20,6 +20,10 @@ from backalaika.errors import CatalogueError
 
 def mode_of(path: str) -> int:
     return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def table_names(database: TestDatabase) -> list[str]:
+    return sorted(inspect(database.engine()).get_table_names())
 
 
 def message_for(uri: str) -> str:
@@ -47,25 +51,25 @@ def test_a_tilde_is_the_home_directory(tmp_path: Path, monkeypatch: pytest.Monke
     assert (tmp_path / "backups" / "x.sqlite").stat().st_size > 0
 
 
-def test_a_closed_catalogue_is_one_file_with_a_write_ahead_log_only_while_open(
-    catalogue: Catalogue, database: str, ask: Callable[[str], list[Any]]
-) -> None:
-    assert ask("PRAGMA journal_mode") == [("wal",)]
-    catalogue.close()
+def test_a_closed_catalogue_is_one_file_with_a_write_ahead_log_only_while_open(sqlite_file: str) -> None:
+    with open_catalogue(f"sqlite:///{sqlite_file}"):
+        connection = sqlite3.connect(sqlite_file)
+        assert connection.execute("PRAGMA journal_mode").fetchall() == [("wal",)]
+        connection.close()
 
-    assert os.listdir(os.path.dirname(database)) == [os.path.basename(database)]
+    assert os.listdir(os.path.dirname(sqlite_file)) == [os.path.basename(sqlite_file)]
 
 
-def test_opening_again_finds_what_was_recorded(database: str) -> None:
-    with open_catalogue(f"sqlite:///{database}") as catalogue:
+def test_opening_again_finds_what_was_recorded(db_uri: str) -> None:
+    with open_catalogue(db_uri) as catalogue:
         save_volume(catalogue, start_run(catalogue), "run/vol001", "/srv/office/a")
-    with open_catalogue(f"sqlite:///{database}") as catalogue:
+    with open_catalogue(db_uri) as catalogue:
         assert [row.title for row in catalogue.volumes()] == ["run/vol001"]
 
 
-def test_the_database_file_may_be_there_and_empty(database: str) -> None:
-    Path(database).touch()
-    with open_catalogue(f"sqlite:///{database}") as catalogue:
+def test_the_database_file_may_be_there_and_empty(sqlite_file: str) -> None:
+    Path(sqlite_file).touch()
+    with open_catalogue(f"sqlite:///{sqlite_file}") as catalogue:
         assert list(catalogue.volumes()) == []
 
 
@@ -143,47 +147,45 @@ def test_a_directory_is_no_catalogue(tmp_path: Path) -> None:
     assert f"{tmp_path}: is a directory" in message_for(f"sqlite:///{tmp_path}")
 
 
-def test_a_file_that_is_no_database_is_left_alone(database: str) -> None:
-    Path(database).write_text("a letter to the customer\n" * 100)
+def test_a_file_that_is_no_database_is_left_alone(sqlite_file: str) -> None:
+    Path(sqlite_file).write_text("a letter to the customer\n" * 100)
 
-    assert "file is not a database" in message_for(f"sqlite:///{database}")
-    assert Path(database).read_text() == "a letter to the customer\n" * 100
-
-
-def test_a_database_of_another_program_is_left_alone(database: str, ask: Callable[[str], list[Any]]) -> None:
-    connection = sqlite3.connect(database)
-    connection.execute("CREATE TABLE files (song)")
-    connection.close()
-
-    assert "another program" in message_for(f"sqlite:///{database}")
-    assert ask("SELECT name FROM sqlite_master") == [("files",)]
+    assert "file is not a database" in message_for(f"sqlite:///{sqlite_file}")
+    assert Path(sqlite_file).read_text() == "a letter to the customer\n" * 100
 
 
-def test_a_catalogue_of_a_newer_version_is_left_alone(database: str, ask: Callable[[str], list[Any]]) -> None:
-    open_catalogue(f"sqlite:///{database}").close()
-    connection = sqlite3.connect(database)
-    with connection:
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-    connection.close()
+def test_a_database_of_another_program_is_left_alone(database: TestDatabase) -> None:
+    database.do("CREATE TABLE files (song INTEGER)")
 
-    assert "made by a newer Backalaika" in message_for(f"sqlite:///{database}")
-    assert ask("SELECT version_num FROM alembic_version") == [("9999",)]
+    assert "another program" in message_for(database.uri)
+    assert table_names(database) == ["files"]
 
 
-def test_a_locked_catalogue_says_that_another_program_is_writing(catalogue: Catalogue, database: str) -> None:
-    start_run(catalogue)
-    with open_catalogue(f"sqlite:///{database}?timeout=0.1") as hasty:
-        blocker = sqlite3.connect(database, isolation_level=None)
-        blocker.execute("BEGIN IMMEDIATE")
-        with pytest.raises(CatalogueError, match="another program is writing"):
+def test_a_catalogue_of_a_newer_version_is_left_alone(database: TestDatabase) -> None:
+    open_catalogue(database.uri).close()
+    database.do("UPDATE alembic_version SET version_num = '9999'")
+
+    assert "made by a newer Backalaika" in message_for(database.uri)
+    assert database.ask("SELECT version_num FROM alembic_version") == [("9999",)]
+
+
+def test_a_locked_catalogue_says_that_another_program_is_writing(
+    database: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backalaika.catalogue.servers.WRITER_TIMEOUT_S", 1)
+    short = "?timeout=0.1" if database.backend == "sqlite" else ""
+    with open_catalogue(database.uri) as catalogue, open_catalogue(database.uri + short) as hasty:
+        with catalogue._writing(), pytest.raises(CatalogueError, match="another program is writing") as caught:
             start_run(hasty)
-        blocker.close()
+        start_run(hasty)
+
+    assert "\n" not in str(caught.value)
 
 
-def test_a_reader_sees_the_last_whole_state_while_another_writes(catalogue: Catalogue, database: str) -> None:
+def test_a_reader_sees_the_last_whole_state_while_another_writes(catalogue: Catalogue, db_uri: str) -> None:
     run_id = start_run(catalogue)
     save_volume(catalogue, run_id, "run/vol001", *(f"/srv/office/{i}" for i in range(7000)))
-    with open_catalogue(f"sqlite:///{database}?timeout=5") as reader:
+    with open_catalogue(db_uri) as reader:
         entries = reader.files("")
         next(entries)
         save_volume(catalogue, run_id, "run/vol002", "/srv/office/new")
@@ -193,11 +195,11 @@ def test_a_reader_sees_the_last_whole_state_while_another_writes(catalogue: Cata
 
 
 @pytest.mark.timeout(60)
-def test_two_writers_wait_for_each_other(catalogue: Catalogue, database: str) -> None:
+def test_two_writers_wait_for_each_other(catalogue: Catalogue, db_uri: str) -> None:
     run_id = start_run(catalogue)
 
     def write(number: int) -> None:
-        with open_catalogue(f"sqlite:///{database}") as own:
+        with open_catalogue(db_uri) as own:
             own._source_ids = catalogue._source_ids
             for i in range(20):
                 save_volume(own, run_id, f"{number}/{i}", f"/srv/office/{i}/{number}")
@@ -211,18 +213,18 @@ def test_two_writers_wait_for_each_other(catalogue: Catalogue, database: str) ->
     assert sum(row.files for row in catalogue.volumes()) == 60
 
 
-def _open_and_close(path: str) -> None:
-    open_catalogue(f"sqlite:///{path}").close()
+def _open_and_close(uri: str) -> None:
+    open_catalogue(uri).close()
 
 
 @pytest.mark.timeout(120)
-def test_processes_that_open_a_new_catalogue_at_once_all_get_it(database: str, ask: Callable[[str], list[Any]]) -> None:
+def test_processes_that_open_a_new_catalogue_at_once_all_get_it(database: TestDatabase) -> None:
+    times = 10 if database.backend == "sqlite" else 3
     with multiprocessing.get_context("spawn").Pool(4) as pool:
-        for i in range(10):
-            pool.map(_open_and_close, [f"{database}{i}"] * 4, chunksize=1)
-        pool.map(_open_and_close, [database] * 4, chunksize=1)
-
-    assert ask("SELECT version_num FROM alembic_version") == [(REVISION,)]
+        for _ in range(times):
+            pool.map(_open_and_close, [database.uri] * 4, chunksize=1)
+            assert database.ask("SELECT version_num FROM alembic_version") == [(REVISION,)]
+            database.empty()
 
 
 def test_a_catalogue_works_in_another_thread_than_the_one_that_opened_it(catalogue: Catalogue) -> None:
@@ -235,15 +237,15 @@ def test_a_catalogue_works_in_another_thread_than_the_one_that_opened_it(catalog
 
 
 @pytest.mark.parametrize("there", [False, True])
-def test_opening_a_new_or_current_catalogue_does_not_import_alembic(database: str, there: bool) -> None:
+def test_opening_a_new_or_current_catalogue_does_not_import_alembic(db_uri: str, there: bool) -> None:
     if there:
-        _open_and_close(database)
+        _open_and_close(db_uri)
     code = (
         "import sys\n"
         "import backalaika.catalogue.rows\n"
         "assert 'sqlalchemy' not in sys.modules\n"
         "from backalaika.catalogue import open_catalogue\n"
-        f"open_catalogue('sqlite:///{database}').close()\n"
+        f"open_catalogue({db_uri!r}).close()\n"
         "assert 'alembic' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)

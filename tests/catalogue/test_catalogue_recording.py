@@ -3,18 +3,17 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from catalogue_samples import file_row, save_volume, start_run
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import create_engine, select
 
-from backalaika.catalogue import Catalogue, open_catalogue
+from backalaika.catalogue import Catalogue
 from backalaika.catalogue.database import bulk_insert
 from backalaika.catalogue.rows import (
     COMPLETE,
@@ -50,16 +49,14 @@ FILES = st.tuples(
 )
 
 
-@settings(max_examples=50, deadline=None)
-@given(st.lists(FILES, max_size=30))
-def test_what_is_recorded_is_listed_again_exactly(found: list[tuple[Any, ...]]) -> None:
-    with (
-        tempfile.TemporaryDirectory() as folder,
-        open_catalogue(f"sqlite:///{folder}/catalogue.sqlite") as catalogue,
-    ):
-        volume_id = catalogue.add_volume(None, "disc", None, None, None)
-        catalogue.record([], [FileRow(volume_id, None, *values, None, None, None) for values in found])
-        listed = list(catalogue.files("disc"))
+@settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(found=st.lists(FILES, max_size=30))
+def test_what_is_recorded_is_listed_again_exactly(catalogue: Catalogue, found: list[tuple[Any, ...]]) -> None:
+    # The examples share a catalogue: to make a new one for each takes a minute on a server.
+    volume_id = catalogue.add_volume(None, "disc", None, None, None)
+    catalogue.record([], [FileRow(volume_id, None, *values, None, None, None) for values in found])
+    listed = list(catalogue.files("disc"))
+    catalogue.remove("disc")
 
     assert listed == [
         FileEntry("disc", None, os.fsdecode(os.path.join(path, name)), kind, size, mtime_ns, digest)
@@ -187,7 +184,7 @@ def test_a_runs_state_and_counts_are_kept(catalogue: Catalogue, ask: Callable[[s
     ]
 
 
-def test_a_run_whose_process_was_killed_is_marked_as_interrupted_once(catalogue: Catalogue, database: str) -> None:
+def test_a_run_whose_process_was_killed_is_marked_as_interrupted_once(catalogue: Catalogue, db_uri: str) -> None:
     code = (
         "import os, sys; from backalaika.catalogue import open_catalogue\n"
         "from backalaika.catalogue.rows import RunStart\n"
@@ -195,7 +192,7 @@ def test_a_run_whose_process_was_killed_is_marked_as_interrupted_once(catalogue:
         "c.add_volume(c.start_run(RunStart('job', '/b/dead', '', 1, [])), 'dead/vol001', 1, '/b/dead/vol001', None)\n"
         "os._exit(9)\n"
     )
-    subprocess.run([sys.executable, "-c", code, f"sqlite:///{database}"], timeout=60, check=False)
+    subprocess.run([sys.executable, "-c", code, db_uri], timeout=60, check=False)
     start_run(catalogue)
 
     assert catalogue.mark_abandoned_runs() == ["/b/dead"]

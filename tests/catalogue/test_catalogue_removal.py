@@ -129,11 +129,11 @@ def test_a_volume_that_a_run_gives_up_goes_and_the_run_stays(
 
 
 def test_a_run_goes_on_in_a_folder_whose_last_other_file_another_process_removed(
-    catalogue: Catalogue, database: str
+    catalogue: Catalogue, db_uri: str
 ) -> None:
     finished_run(catalogue, ["old"])
     volume_id = catalogue.add_volume(start_run(catalogue), "new", 1, "/b", None)
-    with open_catalogue(f"sqlite:///{database}") as other:
+    with open_catalogue(db_uri) as other:
         other.remove("old")
     catalogue.record([], [file_row(volume_id, None, "/srv/office/a")])
 
