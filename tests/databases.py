@@ -53,6 +53,17 @@ class TestDatabase:
             for statement in statements:
                 connection.exec_driver_sql(statement)
 
+    def cut_off(self) -> None:
+        """End all connections that are using the database in a transaction; a server's only."""
+        if self.backend == "postgresql":
+            self.do(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks JOIN pg_class ON pg_class.oid = relation"
+                " WHERE relnamespace = current_schema()::regnamespace AND pid <> pg_backend_pid()"
+            )
+            return
+        asked = "SELECT id FROM information_schema.processlist WHERE db = DATABASE() AND id <> CONNECTION_ID()"
+        self.do(*(f"KILL {number}" for (number,) in self.ask(asked)))
+
     def empty(self) -> None:
         """Drop all tables."""
         tables = MetaData()

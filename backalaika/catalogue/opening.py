@@ -104,6 +104,8 @@ def _parse(db_uri: str) -> URL:
     elif "@" in f"{url.host}{url.database}":
         # Part of a password that holds an @; shown as the host's name, it would be told.
         raise CatalogueError(_not_a_uri(db_uri))
+    elif not url.database:
+        raise CatalogueError(f"db_uri: names no database; write {backend}://user:password@host/database")
     return url.set(drivername=f"{backend}+{_DRIVERS[backend]}")
 
 
@@ -143,17 +145,22 @@ def _make_engine(url: URL) -> Engine:
     try:
         with readable_errors(url):
             engine = create_engine(url, connect_args=arguments, **options)
+            _listen(engine)
+            engine.connect().close()
     except ImportError as error:
         extra = _EXTRAS.get(backend)
         advice = f"install backalaika[{extra}]" if extra else "this Python was built without it"
         raise CatalogueError(f"catalogue {shown(url)}: {error.name} is missing; {advice}") from None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError) as error:  # PyMySQL's, where there is no such charset
         raise CatalogueError(f"db_uri: {shown(url)} has a setting that cannot be used: {error}") from None
-    if backend == "sqlite":
+    return engine
+
+
+def _listen(engine: Engine) -> None:
+    if engine.dialect.name == "sqlite":
         event.listen(engine, "connect", _set_up_sqlite)
         event.listen(engine, "begin", _begin_sqlite)
     listen(engine)
-    return engine
 
 
 def _set_up_sqlite(connection: Any, _record: object) -> None:

@@ -29,7 +29,7 @@ from sqlalchemy import (
 from ..errors import CatalogueError
 from .database import Database, bulk_insert, chunks
 from .glance import has_titles_of, last_found
-from .recording import path_key
+from .recording import known_folders, path_key
 from .rows import COMPLETE, FILE, KINDS, FileEntry, Looks, VolumeRow, storable_text
 from .schema import archives, files, folders, known, runs, short_bytes, volumes
 from .servers import MYSQL
@@ -155,30 +155,28 @@ class Queries(Database):
             For each folder and name of a file (no link) that is on a complete volume: size, mtime_ns, ctime_ns, inode.
         """
         looks: dict[bytes, dict[bytes, Looks]] = {path: {} for path in folder_paths}
-        keys = {path_key(path): path for path in looks}
         with self._reading() as connection:
-            for chunk in chunks(list(keys)):
+            complete = set(connection.execute(select(volumes.c.id).where(volumes.c.state == COMPLETE)).scalars())
+            keys = known_folders(connection, [path_key(path) for path in looks])
+            ids = {keys[key]: path for path in looks if (key := path_key(path)) in keys}
+            for chunk in chunks(list(ids)):
+                # One table alone: joined, a server without statistics may start from the volumes and read all files.
                 asked = (
                     select(
-                        folders.c.path_key,
+                        files.c.folder_id,
+                        files.c.volume_id,
                         files.c.name,
                         files.c.size,
                         files.c.mtime_ns,
                         files.c.ctime_ns,
                         files.c.inode,
                     )
-                    .join_from(folders, files)
-                    .join(volumes)
-                    .where(
-                        folders.c.path_key.in_(chunk),
-                        files.c.kind == KINDS.index(FILE),
-                        files.c.inode.is_not(None),
-                        volumes.c.state == COMPLETE,
-                    )
+                    .where(files.c.folder_id.in_(chunk), files.c.kind == KINDS.index(FILE), files.c.inode.is_not(None))
                     .order_by(files.c.id)
                 )
-                for key, name, size, mtime_ns, ctime_ns, inode in connection.execute(asked):
-                    looks[keys[key]][name] = (size, mtime_ns, ctime_ns, inode % 2**64)
+                for folder_id, volume_id, name, size, mtime_ns, ctime_ns, inode in connection.execute(asked):
+                    if volume_id in complete:
+                        looks[ids[folder_id]][name] = (size, mtime_ns, ctime_ns, inode % 2**64)
         return looks
 
     def known_sizes(self, sizes: Collection[int]) -> set[int]:

@@ -254,15 +254,16 @@ def path_key(path: bytes) -> bytes:
 def _folder_ids(connection: Connection, paths: Collection[bytes]) -> dict[bytes, int]:
     """The id of each folder; those that are new are inserted."""
     keys = {path_key(path): path for path in paths}
-    ids = _known_folders(connection, list(keys))
+    ids = known_folders(connection, list(keys))
     missing = [key for key in keys if key not in ids]
     if missing:
         bulk_insert(connection, folders, [(key, keys[key]) for key in missing])
-        ids |= _known_folders(connection, missing)
+        ids |= known_folders(connection, missing)
     return {path: ids[key] for key, path in keys.items()}
 
 
-def _known_folders(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, int]:
+def known_folders(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, int]:
+    """The id of each folder that is in the catalogue, by the key of its path."""
     ids: dict[bytes, int] = {}
     for chunk in chunks(keys):
         found = connection.execute(select(folders.c.path_key, folders.c.id).where(folders.c.path_key.in_(chunk)))

@@ -85,7 +85,14 @@ def _delete_files(connection: Connection, which: ColumnElement[bool]) -> tuple[i
 
 
 def _forget_contents(connection: Connection, which: ColumnElement[bool]) -> None:
-    """Delete what makes files known, row by row: SQLite looks only for the size of a row among those of a subquery."""
+    """Delete what makes files known.
+
+    By one statement on servers; row by row on SQLite, which looks only for the size of a row among those of a subquery.
+    """
+    if connection.dialect.name != "sqlite":
+        joined = and_(known.c.size == files.c.size, known.c.digest == files.c.digest, known.c.file_id == files.c.id)
+        connection.execute(delete(known).where(joined, which))
+        return
     content = select(files.c.size, files.c.digest, files.c.id).where(which, files.c.digest.is_not(None))
     page = content.order_by(files.c.id).limit(_PAGE)
     forget = delete(known).where(

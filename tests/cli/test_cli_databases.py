@@ -1,0 +1,36 @@
+"""A whole backup with the catalogue in each database."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from databases import DATABASES, new_database
+
+
+@pytest.fixture(params=DATABASES)
+def db_uri(request, tmp_path):
+    with new_database(DATABASES[request.param], tmp_path) as made:
+        yield made.uri
+
+
+def test_a_backup_is_recorded_listed_known_and_removed(home, db_uri):
+    odd = "caf\N{LATIN SMALL LETTER E WITH ACUTE} \udcff\N{VIOLIN}"
+    (home.source / odd).mkdir()
+    (home.source / odd / odd).write_text("odd")
+    job = home.job("zst", more=f"config = dict(db_uri={db_uri!r})")
+    first = home.run("backup", job, "--yes", "--json", status=0).json()
+    listed = [json.loads(line) for line in home.run("files", "", "--db", db_uri, "--json").out.splitlines()]
+
+    names = {entry["path"] for entry in listed if entry["kind"] == "file"}
+    assert names == {str(home.source / f"{i}.txt") for i in range(4)} | {str(home.source / odd / odd)}
+    (home.source / "new.txt").write_text("new")
+    second = home.run("backup", job, "--yes", "--skip-known", "--json", status=0).json()
+    assert (first["files"], second["files"], second["known_files"]) == (5, 1, 5)
+
+    titles = [json.loads(line)["title"] for line in home.run("volumes", "--db", db_uri, "--json").out.splitlines()]
+    assert len(titles) == 2
+    for title in titles:
+        home.run("remove", title, "--yes", "--db", db_uri, status=0)
+    assert home.run("volumes", "--db", db_uri, status=0).out == ""
+    home.assert_nothing_left()
