@@ -17,6 +17,7 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
+    FromClause,
     MetaData,
     Select,
     Table,
@@ -24,6 +25,7 @@ from sqlalchemy import (
     func,
     select,
     text,
+    true,
 )
 
 from ..errors import CatalogueError
@@ -85,27 +87,8 @@ class Queries(Database):
         return self._stream_files(volume_id)
 
     def _stream_files(self, volume_id: int | None) -> Iterator[FileEntry]:
-        asked = (
-            select(
-                volumes.c.title,
-                archives.c.name,
-                folders.c.path,
-                files.c.name,
-                files.c.kind,
-                files.c.size,
-                files.c.mtime_ns,
-                files.c.digest,
-                files.c.id,
-            )
-            .join_from(files, volumes)
-            .join(folders)
-            .join(archives, archives.c.id == files.c.archive_id, isouter=True)
-            .order_by(files.c.id)
-        )
-        if volume_id is not None:
-            asked = asked.where(files.c.volume_id == volume_id)
         with self._reading() as connection:
-            found = _streamed(connection, asked)
+            found = _streamed(connection, volume_id)
             for title, archive, folder, name, kind, size, mtime_ns, digest, _ in found:
                 yield FileEntry(
                     title,
@@ -220,19 +203,43 @@ def find_volume(connection: Connection, title: str) -> FoundVolume:
     raise CatalogueError(f"{title!r}: no volume of this title; {advice}")
 
 
-def _streamed(connection: Connection, asked: Select[Any]) -> Iterator[Any]:
-    """The rows in the order of `files.id`, of which they have one, without holding them all.
+def _streamed(connection: Connection, volume_id: int | None) -> Iterator[Any]:
+    """The rows of `_listed` in the order of `files.id`, without holding them all.
 
     By pages from MySQL, which in one transaction all show the same state: a cursor of its would send all the rest to
     whoever leaves off in the middle, and be cut off by the server where the reader is slow.
     """
+    of_volume = true() if volume_id is None else files.c.volume_id == volume_id
     if connection.dialect.name not in MYSQL:
-        yield from connection.execution_options(yield_per=_FETCHED).execute(asked)
+        yield from connection.execution_options(yield_per=_FETCHED).execute(_listed(files).where(of_volume))
         return
-    page = asked.limit(_FETCHED)
-    while rows := connection.execute(page).all():
+    # A page is cut from one table alone: joined before, MySQL may sort all files for each.
+    wanted = select(files).where(of_volume).order_by(files.c.id).limit(_FETCHED)
+    page = wanted
+    while rows := connection.execute(_listed(page.subquery())).all():
         yield from rows
-        page = asked.limit(_FETCHED).where(files.c.id > rows[-1].id)
+        page = wanted.where(files.c.id > rows[-1].id)
+
+
+def _listed(some: FromClause) -> Select[Any]:
+    """What lists tell of some rows of `files`."""
+    return (
+        select(
+            volumes.c.title,
+            archives.c.name,
+            folders.c.path,
+            some.c.name,
+            some.c.kind,
+            some.c.size,
+            some.c.mtime_ns,
+            some.c.digest,
+            some.c.id,
+        )
+        .join_from(some, volumes, volumes.c.id == some.c.volume_id)
+        .join(folders, folders.c.id == some.c.folder_id)
+        .join(archives, archives.c.id == some.c.archive_id, isouter=True)
+        .order_by(some.c.id)
+    )
 
 
 def _joined(folder: bytes, name: bytes) -> bytes:
