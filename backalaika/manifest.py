@@ -39,6 +39,17 @@ def manifest_piece(lines: bytes, archive: str, frame: int) -> bytes | bytearray:
     return deflate.gzip_compress(lines.replace(b"\n", start)[1:] + b"\n", _LEVEL)
 
 
+def manifest_piece_bound(lines: bytes, archive: str, frame: int) -> int:
+    """Bytes that `manifest_piece` takes at most, for lines of this length with anything in them.
+
+    libdeflate stores what it cannot compress, in blocks of 5,000 bytes and more with 5 bytes each
+    (``libdeflate_deflate_compress_bound``); a gzip member has 18 bytes besides.
+    """
+    start = len(json.dumps(archive)) + len(f'{{"archive":,"frame":{frame},')
+    size = len(lines) + lines.count(b"\n") * start
+    return size + 5 * (size // 5000 + 1) + 18
+
+
 def sums_line(digest_hex: str, name: str) -> str:
     """A line of SUMS.xxh128, as `xxhsum -H2` prints it."""
     return f"{digest_hex}  {name}\n"

@@ -30,40 +30,12 @@ class Media:
     sizes: tuple[int, ...]
     max_size: int
 
-    def largest(self) -> int:
-        """The capacity of the largest medium to come."""
-        return max((*self.sizes, self.max_size))
-
 
 @dataclass(frozen=True, slots=True)
 class TooLarge:
     """The piece fits on no medium to come; ``largest`` is the best of them."""
 
     largest: int
-
-
-@dataclass(frozen=True, slots=True)
-class Next:
-    """The piece goes on a new volume: its ``capacity``, the ``media`` left, and the capacities passed over."""
-
-    capacity: int
-    media: Media
-    passed_over: tuple[int, ...]
-
-
-def next_medium(need: int, media: Media) -> Next | TooLarge:
-    """The medium for a piece that does not fit on the volume that is open.
-
-    Args:
-        need: bytes of an otherwise empty volume with the piece on it.
-        media: the capacities to come.
-    """
-    for i, capacity in enumerate(media.sizes):
-        if need <= capacity:
-            return Next(capacity, Media(media.sizes[i + 1 :], media.max_size), media.sizes[:i])
-    if need <= media.max_size:
-        return Next(media.max_size, Media((), media.max_size), media.sizes)
-    return TooLarge(media.largest())
 
 
 class Rooms:
@@ -156,27 +128,30 @@ class Shelf:
         self._waiting = Rooms(media.sizes)
         self._open = 0
 
-    def candidates(self, least: int, after: int | Medium | None = None) -> Iterator[int | Medium]:
+    def candidates(self, least: int, start: int | Medium = 0) -> Iterator[int | Medium]:
         """Where ``least`` bytes may have room: volumes in use in their order, then media in theirs.
 
         Args:
             least: bytes.
-            after: begin behind this one.
+            start: begin with this one.
         """
-        if not isinstance(after, Medium):
-            place = self._in_use.first(least, 0 if after is None else after + 1)
+        if not isinstance(start, Medium):
+            place = self._in_use.first(least, start)
             while place is not None:
                 yield place
                 place = self._in_use.first(least, place + 1)
-        elif after.number is None:
-            return
-        start = after.number + 1 if isinstance(after, Medium) and after.number is not None else 0
-        waiting = self._waiting.first(least, start)
-        while waiting is not None:
-            yield Medium(waiting)
-            waiting = self._waiting.first(least, waiting + 1)
+            start = Medium(0)
+        if start.number is not None:
+            waiting = self._waiting.first(least, start.number)
+            while waiting is not None:
+                yield Medium(waiting)
+                waiting = self._waiting.first(least, waiting + 1)
         if least <= self._media.max_size:
             yield Medium(None)
+
+    def capacity(self, medium: Medium) -> int:
+        """Bytes of a medium."""
+        return self._media.max_size if medium.number is None else self._media.sizes[medium.number]
 
     def first(self, least: int) -> int | Medium | None:
         """The first of the `candidates`."""
@@ -185,10 +160,12 @@ class Shelf:
 
     def take(self, medium: Medium) -> int:
         """Take a medium into use; returns the number of its volume."""
-        capacity = self._media.max_size
         if medium.number is not None:
-            capacity = self._media.sizes[medium.number]
             self._waiting.put(medium.number, -1)
+        return self.take_another(self.capacity(medium))
+
+    def take_another(self, capacity: int) -> int:
+        """Take a medium into use that is not of the shelf; returns the number of its volume."""
         self._in_use.append(capacity)
         self._capacities.append(capacity)
         self._open += 1
@@ -202,9 +179,8 @@ class Shelf:
 
     def exchange(self, volume: int, medium: Medium) -> None:
         """Give a volume without a medium another one."""
-        capacity = self._media.max_size
+        capacity = self.capacity(medium)
         if medium.number is not None:
-            capacity = self._media.sizes[medium.number]
             self._waiting.put(medium.number, -1)
         self._capacities[volume] = capacity
         self._in_use.put(volume, capacity)
@@ -259,20 +235,20 @@ def plan_volumes(sizes: Sequence[int], media: Media) -> Plan:
     plan = Plan([], [], [])
     shelf = Shelf(media)
     for i in large:
-        _place(i, sizes[i], shelf, media, plan)
+        _place(i, sizes[i], shelf, plan)
     for i, size in enumerate(sizes):
         if size <= above:
-            _place(i, size, shelf, media, plan)
+            _place(i, size, shelf, plan)
     return plan
 
 
-def _place(i: int, size: int, shelf: Shelf, media: Media, plan: Plan) -> None:
+def _place(i: int, size: int, shelf: Shelf, plan: Plan) -> None:
     place = shelf.first(size)
     if place is None:
         plan.too_large.append(i)
         return
     if isinstance(place, Medium):
-        plan.capacities.append(media.max_size if place.number is None else media.sizes[place.number])
+        plan.capacities.append(shelf.capacity(place))
         place = shelf.take(place)
         plan.volumes.append(array("Q"))
     plan.volumes[place].append(i)

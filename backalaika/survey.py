@@ -10,8 +10,8 @@ from __future__ import annotations
 import marshal
 import os
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING
 
 from .errors import RunError, SourceError
@@ -78,6 +78,24 @@ class Survey:
             path, entries = marshal.loads(self.spool.read(length))  # noqa: S302 - our own, in an anonymous file
             position += 8 + length
             yield Directory(path, [Entry._make(values) for values in entries])
+
+    def selected(self, select: Callable[[Iterable[Directory], Found], Iterable[Directory]]) -> Survey:
+        """A survey with what ``select`` lets through, itself on disk, so that it can be read twice.
+
+        Raises:
+            RunError: there is no room for it.
+        """
+        chosen = Survey(tempfile.TemporaryFile(prefix="backalaika-"))  # noqa: SIM115 - closed by the survey
+        try:
+            for found in self.sources:
+                start = chosen.spool.tell()
+                for directory in select(self.directories(found), found):
+                    _keep(chosen, directory)
+                chosen.sources.append(replace(found, spool_start=start, spool_end=chosen.spool.tell()))
+        except BaseException:
+            chosen.spool.close()
+            raise
+        return chosen
 
     def keep(self, directory: Directory) -> None:
         """Put a directory at the end of the spool."""

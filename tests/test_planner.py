@@ -74,7 +74,7 @@ def test_candidates_are_volumes_in_use_then_media_in_their_order_then_new_ones(l
     expected += [Medium(i) for i, size in enumerate(media.sizes) if least <= size]
     assert places == expected + [Medium(None)] * (least <= media.max_size)
     for i, place in enumerate(places):
-        assert list(shelf.candidates(least, place)) == places[i + 1 :]
+        assert list(shelf.candidates(least, place)) == places[i:]
 
 
 def test_a_medium_too_small_for_a_large_piece_takes_what_comes_later() -> None:

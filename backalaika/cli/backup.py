@@ -221,7 +221,7 @@ def _show_report(report: Report, job_file: str) -> None:
         for problem in report.problems:
             display.say("  " + problem_line(problem))
     for capacity in report.passed_over:
-        display.say(f"unused: a medium of {display.size(capacity)}, on which nothing that came fitted")
+        display.say(f"unused: a medium of {display.size(capacity)}, on which nothing was put")
     seconds = (report.finished_at_ns - report.started_at_ns) / 1e9
     known = f"; {display.files(report.known_files)} known already" if report.known_files else ""
     saved = f"{display.files(report.files)}, {display.size(report.bytes)}"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
-    from ..run.placing import VolumeDone
+    from ..run.volumes import VolumeDone
 
 _SECONDS_BETWEEN_LINES = 30
 

@@ -42,12 +42,12 @@ def archive_format(option: str, level: int | None, smallest_capacity: int) -> Ar
     Args:
         option: ``zip``, ``gz``, ``bz2``, ``zst`` or ``xz``.
         level: the job's level, or None for the format's own.
-        smallest_capacity: bytes of the smallest volume; a frame never exceeds a quarter of it, so that even a small
-            medium is filled well and every batch fits on an empty one.
+        smallest_capacity: bytes of the smallest volume; a frame never exceeds a 128th of it, or 64 KiB if that is
+            more, or a quarter, so that a medium is filled well and every batch fits on an empty one.
     """
     codec = CODECS["gz" if option == "zip" else option]
-    # A quarter, in whole tar blocks: a frame of a tar holds nothing else.
-    ceiling = smallest_capacity // 4 // BLOCK * BLOCK
+    # In whole tar blocks: a frame of a tar holds nothing else.
+    ceiling = min(max(smallest_capacity // 128, 64 * 1024), smallest_capacity // 4) // BLOCK * BLOCK
     frame_size = min(codec.frame_size, ceiling)
     # A zip member up to 4 MiB is compressed in one piece, which libdeflate does faster and smaller than chunks.
     large_size = min(4 * MIB, ceiling) if option == "zip" else frame_size

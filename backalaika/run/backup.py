@@ -20,15 +20,16 @@ from typing import TypeVar
 from ..batch import Batch, Large, rebatch, relink
 from ..digests import hasher_factory
 from ..errors import BackalaikaError, RunError
-from ..planner import TooLarge
+from ..planner import Medium, TooLarge
 from ..walk import DIRECTORY, FILE, Problem, describe_error
 from . import rows
 from .large import LargeReader, WhatWasRead
 from .messages import BatchDone, ChunkDone, ChunkTask
 from .orders import WriterOrders
-from .placing import LargeUnit, Placer, VolumeDone, too_large_problem
+from .placing import LargeUnit, Placer, too_large_problem
 from .report import COMPLETE, FAILED, INTERRUPTED, Observer, Report
 from .sizes import ArchivePlan
+from .volumes import Spot, VolumeDone
 from .work import WORKER_DIED, BatchOnItsWay, Compressing, Interrupted, Work, wait_for
 from .worker import VANISHED, cannot_be_read, compress_chunk
 from .writer import partial_files, sync_folder
@@ -134,6 +135,7 @@ class Backup:
                 finish()
             except RunError as error:
                 self._report.state, self._report.failure = FAILED, self._report.failure or str(error)
+        self._report.volumes.sort(key=lambda volume: volume.number)  # they are completed in any order
         if self._report.state != COMPLETE:
             self._report.unfinished = partial_files(self._report.folder)
 
@@ -230,26 +232,26 @@ class Backup:
     def _wait(self, future: Future[T]) -> T:
         return wait_for(future, self._interrupted)
 
-    def _settle_batch(self, plan: ArchivePlan, batch: Batch, slot: int, done: BatchDone) -> None:
-        placed: bool | TooLarge = False
-        while not placed:
-            again = None if plan.archive_format.is_zip else relink(batch, self._placer.linked(plan))
+    def _settle_batch(
+        self, plan: ArchivePlan, batch: Batch, slot: int, done: BatchDone, start: int | Medium = 0
+    ) -> None:
+        spot = self._placer.find(plan, done, start) if done.length else None
+        if isinstance(spot, Spot) and not plan.archive_format.is_zip:
+            again = relink(batch, spot.archive.linked)
             if again is not None:
-                self._place_again(plan, again, slot)
+                self._place_again(plan, again, slot, spot.place)
                 return
-            if not done.length:
-                break
-            placed = self._placer.add_batch(plan, slot, batch, done)
         for problem in done.problems:
             self._tell(problem)
-        if placed is True:
+        if isinstance(spot, Spot):
+            self._placer.add_batch(spot, slot, batch, done)
             self._count(batch, done)
             return
         self._slots.release(slot)
-        if isinstance(placed, TooLarge):
+        if isinstance(spot, TooLarge):
             for piece in batch.slices:
                 for entry in piece.entries:
-                    self._tell(too_large_problem(os.path.join(piece.directory, entry.name), placed))
+                    self._tell(too_large_problem(os.path.join(piece.directory, entry.name), spot))
 
     def _count(self, batch: Batch, done: BatchDone) -> None:
         files = [saved for saved in done.members if saved.kind != DIRECTORY]
@@ -259,18 +261,23 @@ class Backup:
         last = batch.slices[-1]
         self._observer.advance(len(files), size, os.path.join(last.directory, last.entries[-1].name))
 
-    def _place_again(self, plan: ArchivePlan, batch: Batch, slot: int) -> None:
-        """Compress a batch once more, its hard links bent, one piece after another in the slot it has."""
+    def _place_again(self, plan: ArchivePlan, batch: Batch, slot: int, start: int | Medium) -> None:
+        """Compress a batch once more, its hard links bent, one piece after another in the slot it has.
+
+        The first piece goes nowhere before ``start``, for which the links were bent; else a frame that grows by that
+        and shrinks again where the links are right might be sent to and fro for ever.
+        """
         held: int | None = slot
         for piece in rebatch(batch, plan.archive_format):
             if held is None:
                 held = self._same_slot(slot)
             if isinstance(piece, Batch):
-                self._settle_batch(plan, piece, slot, self._wait(self._compressing.submit(plan, piece, slot).future))
+                done = self._wait(self._compressing.submit(plan, piece, slot).future)
+                self._settle_batch(plan, piece, slot, done, start)
             else:
                 self._slots.release(slot)
                 self._place_large_now(plan, piece, slot)
-            held = None
+            held, start = None, 0
         if held is not None:
             self._slots.release(slot)
 
@@ -298,23 +305,23 @@ class Backup:
         if refused:
             unit.dropped = True
             self._slots.release(slot)
-            self._tell(too_large_problem(unit.place, refused))
+            self._tell(too_large_problem(unit.source, refused))
             return
         self._report.bytes += done.content
-        self._observer.advance(0, done.content, unit.place)
+        self._observer.advance(0, done.content, unit.source)
 
     def _settle_large(self, end: _EndOfLarge) -> None:
         unit, read = end.unit, end.read
         if unit.dropped or read is None:
             lost = self._placer.drop_large(unit)
             self._report.bytes -= lost
-            self._observer.advance(0, -lost, unit.place)
+            self._observer.advance(0, -lost, unit.source)
             return
         self._placer.end_large(unit, read.entry, read.digest, read.crc32)
         self._report.files += 1
-        self._observer.advance(1, 0, unit.place)
+        self._observer.advance(1, 0, unit.source)
         if read.trouble:
-            self._tell(Problem(unit.place, read.trouble))
+            self._tell(Problem(unit.source, read.trouble))
 
     # Telling
 

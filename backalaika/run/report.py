@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ..walk import Problem
-from .placing import VolumeDone
+from .volumes import VolumeDone
 
 COMPLETE, INTERRUPTED, FAILED = "complete", "interrupted", "failed"
 
@@ -27,7 +27,7 @@ class Report:
         known_files, known_bytes: left out because a complete volume has them.
         problems: what was not saved, or not as it should be.
         volumes: the complete ones.
-        passed_over: capacities in ``volume_sizes`` on which nothing fitted, in bytes.
+        passed_over: capacities in ``volume_sizes`` on which nothing was put, in bytes.
         unfinished: files of a run that ended early, as they are named on disk.
         failure: one line that says why a run failed.
     """

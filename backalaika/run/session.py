@@ -32,13 +32,14 @@ from .answers import Answers, comment_slug
 from .backup import Backup, make_folder, run_name
 from .known import KnownFiles
 from .orders import WriterOrders
-from .placing import Placer, VolumeDone
+from .placing import Placer
 from .pool import available_cpus, start_pool, stop_pool
 from .recorder import Recorder
 from .report import COMPLETE, FAILED, INTERRUPTED, Observer, Report
 from .resuming import Resumption, check_sources
 from .slots import make_slots, slot_size
 from .stopping import StopSignals, signals_held
+from .volumes import VolumeDone
 from .work import BatchOnItsWay, Compressing, plan_work, start_early
 
 if TYPE_CHECKING:
@@ -126,7 +127,9 @@ class Session:
             if early:
                 check_sources(job, early, self.survey.sources)
             self._report = Report(job.name, "", answers.comment, time.time_ns())
-            work = plan_work(self.survey, self._formats, self._select)
+            work = plan_work(
+                self.survey, self._formats, self._select, (*config.volume_sizes, config.max_size)[0].capacity
+            )
             self._early: deque[BatchOnItsWay] = deque()
             self._work = work
             if at_once:

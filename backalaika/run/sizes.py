@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
 from .. import manifest
@@ -12,6 +12,7 @@ from ..codecs import CODECS
 from ..formats import ArchiveFormat
 from ..formats import tar as tar_format
 from ..formats import zip as zip_format
+from ..planner import Medium
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +25,16 @@ class ArchivePlan:
 
     def name(self, volume: int) -> str:
         """The archive's file name on a volume."""
-        return f"{self.stem}.{volume:03d}.{self.archive_format.suffix}"
+        return self.stem + self._end(volume)
+
+    def _end(self, volume: int) -> str:
+        return f".{volume:03d}.{self.archive_format.suffix}"
+
+    @classmethod
+    def of_archive(cls, source: int, name: str, volume: int, archive_format: ArchiveFormat) -> ArchivePlan:
+        """The plan that an archive on a volume was made by."""
+        plan = cls(source, "", archive_format)
+        return replace(plan, stem=name.removesuffix(plan._end(volume)))
 
 
 @dataclass(slots=True)
@@ -56,55 +66,66 @@ def archive_tail(archive_format: ArchiveFormat) -> bytes | bytearray:
 
 @dataclass(slots=True)
 class OpenVolume:
-    """A volume that takes archives: those on it, the bytes of the closed ones and of the manifest so far."""
+    """A volume that takes archives.
+
+    Attributes:
+        number: in the run, from 1.
+        capacity: bytes.
+        archives: name and suffix of each archive on it, closed ones too.
+        open: those that take frames.
+        archives_size: bytes of all its archives, were they closed now.
+        manifest_size: bytes of the manifest so far.
+        rest: bytes of README.txt and sums, with these archives.
+    """
 
     number: int
     folder: str
     title: str
     capacity: int
+    medium: Medium
     archives: list[tuple[str, str]] = field(default_factory=list)
-    closed_size: int = 0
+    open: dict[ArchivePlan, OpenArchive] = field(default_factory=dict)
+    archives_size: int = 0
     manifest_size: int = 0
+    rest: int = 0
     announced: bool = False
 
+    @property
+    def size(self) -> int:
+        """Bytes of all its files, were it closed now."""
+        return self.archives_size + self.manifest_size + self.rest
 
-def total_size(
-    volume: OpenVolume,
-    archives: Sequence[tuple[str, str]],
-    archive: OpenArchive,
-    frame: int,
-    central: int,
-    entries: int,
-    piece: int,
-    readme: int,
-) -> int:
-    """Bytes of a volume's files once it is complete, with one more frame in an archive.
+
+def sums_size(archives: Sequence[tuple[str, str]]) -> int:
+    """Bytes of the file of sums of a volume with these archives."""
+    return sum(manifest.sums_line_size(name) for name in (*(name for name, _ in archives), *_OTHERS))
+
+
+_OTHERS = (manifest.MANIFEST, manifest.README)
+
+
+def grown_by(archive: OpenArchive, frame: int, central: int, entries: int) -> int:
+    """Bytes by which an archive grows with one more frame; one without frames counts nothing before.
 
     Args:
-        volume: the volume so far.
-        archives: name and suffix of its archives, with that of the frame.
-        archive: the one that takes the frame.
+        archive: as it is.
         frame: bytes of the frame.
         central: bytes of its entries in a zip's central directory.
         entries: how many these are.
-        piece: bytes of its piece of the manifest.
-        readme: bytes of README.txt.
     """
-    size = archive.size + frame
-    if archive.plan.archive_format.is_zip:
-        directory = archive.central_size + central
-        size += directory
-        size += len(zip_format.end_of_central_directory(archive.entries + entries, directory, size - directory))
-    else:
-        size += len(archive.tail())
-    names = [name for name, _ in archives] + [manifest.MANIFEST, manifest.README]
-    sums = sum(manifest.sums_line_size(name) for name in names)
-    return volume.closed_size + size + volume.manifest_size + piece + sums + readme
+    before = closed_archive_size(archive) if archive.size else 0
+    after = _closed_size(
+        archive.plan.archive_format, archive.size + frame, archive.central_size + central, archive.entries + entries
+    )
+    return after - before
 
 
 def closed_archive_size(archive: OpenArchive) -> int:
     """Bytes of an archive once it is closed."""
-    if not archive.plan.archive_format.is_zip:
-        return archive.size + len(archive.tail())
-    end = zip_format.end_of_central_directory(archive.entries, archive.central_size, archive.size)
-    return archive.size + archive.central_size + len(end)
+    return _closed_size(archive.plan.archive_format, archive.size, archive.central_size, archive.entries)
+
+
+def _closed_size(archive_format: ArchiveFormat, size: int, central: int, entries: int) -> int:
+    if not archive_format.is_zip:
+        return size + len(archive_tail(archive_format))
+    return size + central + len(zip_format.end_of_central_directory(entries, central, size))

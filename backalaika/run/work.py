@@ -28,6 +28,8 @@ from .worker import compress_batch
 
 T = TypeVar("T")
 WORKER_DIED = "a worker process died; is there enough memory? Try fewer --workers"
+# Bytes that a member needs on a volume besides its content: headers, padding, manifest. Most need less.
+_MOST_OVERHEAD = 4096
 Selection = Callable[[Iterable[Directory], Found], Iterable[Directory]]
 
 
@@ -88,21 +90,103 @@ def wait_for(future: Future[T], interrupted: Callable[[], bool]) -> T:
             raise RunError(f"compressing failed: {type(error).__name__}: {error}; try fewer --workers") from error
 
 
-def plan_work(survey: Survey, formats: tuple[ArchiveFormat, ...], select: Selection) -> Iterator[Work]:
+def plan_work(survey: Survey, formats: tuple[ArchiveFormat, ...], select: Selection, capacity: int) -> Iterator[Work]:
     """All work of a run, in order.
+
+    In the order of the tree, if all surely fits on the first volume: then the order does not matter, and the first
+    batch is there at once. Else the large files of all sources come first, by decreasing size, and the rest in
+    the order of the tree fills what they leave.
 
     Args:
         survey: what was found.
         formats: one for each source.
-        select: lets through what is to be saved of the directories of a source.
+        select: lets through what is to be saved of the directories of a source; asked once for each.
+        capacity: bytes of the first volume.
     """
+    if survey.bytes + survey.files * _MOST_OVERHEAD <= capacity:
+        yield from _in_tree_order(survey, formats, select)
+        return
+    with survey.selected(select) as selected:
+        yield from _large_first(selected, formats)
+
+
+def _in_tree_order(survey: Survey, formats: tuple[ArchiveFormat, ...], select: Selection) -> Iterator[Work]:
     taken: set[str] = set()
     for number, found in enumerate(survey.sources):
         directories = select(survey.directories(found), found)
         for plan, part in _archives(number, found, formats[number], directories, taken):
-            for piece in make_batches(part, found.source.path, found.label, plan.archive_format):
-                yield Work(plan, piece)
+            yield from (Work(plan, piece) for piece in _batches(plan, found, part))
             yield Work(plan, None)
+
+
+def _large_first(survey: Survey, formats: tuple[ArchiveFormat, ...]) -> Iterator[Work]:
+    """Files of more than ``large_size`` by decreasing size, and then all else; some passes over the survey.
+
+    The directories of a zip come before its files, for unzip leaves a directory as it is that it had to make for a
+    file. (tar does not.)
+    """
+    large = [
+        Work(plan, piece)
+        for plan, found, part in _all_archives(survey, formats)
+        for piece in _batches(plan, found, _worth_a_look(part, plan.archive_format))
+        if _comes_first(piece, plan)
+    ]
+    begun = {work.plan for work in large if work.plan.archive_format.is_zip}
+    sources = {plan.source for plan in begun}
+    for plan, found, part in _all_archives(survey, formats) if begun else ():
+        if plan in begun or plan.source in sources:
+            sources.discard(plan.source)  # its first archive has the top directory
+            begun.add(plan)
+            yield from (Work(plan, piece) for piece in _batches(plan, found, _only(part, directories=True)))
+    large.sort(key=_negative_size)
+    yield from large
+    large.clear()
+    twice = zip(_all_archives(survey, formats), _all_archives(survey, formats), strict=True)
+    for (plan, found, part), (_, _, again) in twice:
+        pieces = _batches(plan, found, part)
+        if plan.archive_format.is_zip:
+            first = () if plan in begun else _batches(plan, found, _only(part, directories=True))
+            pieces = itertools.chain(first, _batches(plan, found, _only(again, directories=False)))
+        yield from (Work(plan, piece) for piece in pieces if not _comes_first(piece, plan))
+        yield Work(plan, None)
+
+
+def _all_archives(
+    survey: Survey, formats: tuple[ArchiveFormat, ...]
+) -> Iterator[tuple[ArchivePlan, Found, Iterable[Directory]]]:
+    taken: set[str] = set()
+    for number, found in enumerate(survey.sources):
+        for plan, part in _archives(number, found, formats[number], survey.directories(found), taken):
+            yield plan, found, part
+
+
+def _batches(plan: ArchivePlan, found: Found, part: Iterable[Directory]) -> Iterator[Batch | Large | Problem]:
+    return make_batches(part, found.source.path, found.label, plan.archive_format)
+
+
+def _negative_size(work: Work) -> int:
+    assert isinstance(work.piece, Large)
+    return -work.piece.entry.size
+
+
+def _only(part: Iterable[Directory], directories: bool) -> Iterator[Directory]:
+    """The directories themselves, or all that lies in them."""
+    for path, entries in part:
+        some = [entry for entry in entries if (entry.kind == DIRECTORY) is directories]
+        if some:
+            yield Directory(path, some)
+
+
+def _comes_first(piece: Batch | Large | Problem | None, plan: ArchivePlan) -> bool:
+    return isinstance(piece, Large) and piece.entry.size > plan.archive_format.large_size
+
+
+def _worth_a_look(directories: Iterable[Directory], archive_format: ArchiveFormat) -> Iterator[Directory]:
+    """Large files, and all of several links, because which of them is the file is decided by their order."""
+    for path, entries in directories:
+        few = [entry for entry in entries if entry.size > archive_format.large_size or entry.key is not None]
+        if few:
+            yield Directory(path, few)
 
 
 def start_early(work: Iterator[Work], compressing: Compressing) -> tuple[deque[BatchOnItsWay], Iterator[Work]]:

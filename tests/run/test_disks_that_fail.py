@@ -12,9 +12,9 @@ import pytest
 from backalaika.job.loading import load_job
 from backalaika.run import large
 from backalaika.run.answers import Answers
-from backalaika.run.placing import VolumeDone
 from backalaika.run.report import COMPLETE, FAILED, Report
 from backalaika.run.session import Session
+from backalaika.run.volumes import VolumeDone
 from backalaika.walk import Problem
 
 

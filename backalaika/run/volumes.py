@@ -1,0 +1,288 @@
+"""Volumes: those that take frames, which of them has room for one, and what is ordered to open and close them.
+
+A volume is begun when the first frame is placed on it, and closed when it is full or the run is at its end; an
+archive when its source has no more frames, or with its volume. All sizes are exact: a volume counts as if all of its
+archives were closed now.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from ..batch import Key
+from ..formats import ArchiveFormat
+from ..planner import Media, Medium, Shelf
+from .orders import WriterOrders
+from .repair import KeptArchive, KeptVolume
+from .sizes import (
+    ArchivePlan,
+    OpenArchive,
+    OpenVolume,
+    closed_archive_size,
+    grown_by,
+    sums_size,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class VolumeDone:
+    """A finished volume, as ``after_volume`` and the report see it. ``size`` and ``capacity`` are in bytes."""
+
+    number: int
+    title: str
+    folder: str
+    capacity: int
+    size: int
+    archives: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Spot:
+    """Where a frame may go.
+
+    Attributes:
+        place: a volume in use, or a medium that would be taken into use.
+        archive: the one of the plan there; its number is 0 if it would be opened.
+        room: bytes left on the volume, with README.txt and sums as they would be.
+    """
+
+    place: int | Medium
+    archive: OpenArchive
+    room: int
+
+    def holds(self, frame: int, central: int, entries: int, piece: int) -> bool:
+        """Whether a frame fits, with its entries in a zip's central directory and its piece of the manifest."""
+        return grown_by(self.archive, frame, central, entries) + piece <= self.room
+
+
+class Volumes:
+    """The volumes of a run.
+
+    Args:
+        orders: the writer.
+        media: capacities to fill.
+        folder: of the run.
+        readme: makes README.txt of a volume from its number and archives.
+        before_close: called before an archive is ordered to be closed.
+
+    Attributes:
+        closed: volumes ordered to be completed, by number; they are complete when the writer says so.
+        begun: how many the run has so far.
+    """
+
+    def __init__(
+        self,
+        orders: WriterOrders,
+        media: Media,
+        folder: str,
+        readme: Callable[[int, list[tuple[str, str]]], str],
+        before_close: Callable[[], None],
+    ) -> None:
+        self._orders = orders
+        self._shelf = Shelf(media)
+        self._folder = folder
+        self._readme = readme
+        self._before_close = before_close
+        self.closed: dict[int, VolumeDone] = {}
+        self._volumes: dict[int, OpenVolume] = {}
+        self.begun = 0
+        self._archives = 0
+        # A volume that was begun for a file that then fitted nowhere: the next medium gets its folder.
+        self._blank: int | None = None
+
+    def __getitem__(self, place: int) -> OpenVolume:
+        return self._volumes[place]
+
+    @property
+    def largest(self) -> int:
+        """The most that an empty medium to come can take."""
+        return self._shelf.largest()
+
+    @property
+    def unused(self) -> tuple[int, ...]:
+        """Capacities of media that were not used."""
+        return self._shelf.unused()
+
+    # Looking
+
+    def spots(self, plan: ArchivePlan, least: int, start: int | Medium = 0) -> Iterator[Spot]:
+        """Where a frame of a plan may go, in the order of preference.
+
+        Args:
+            plan: of its archive.
+            least: bytes that it needs at least.
+            start: begin with this place.
+        """
+        for place in self._shelf.candidates(least, start):
+            yield self.spot(plan, place)
+
+    def spot(self, plan: ArchivePlan, place: int | Medium) -> Spot:
+        """What a place offers to a plan."""
+        if isinstance(place, Medium):
+            number = (self.begun if self._blank is None else self._blank) + 1
+            archive = OpenArchive(0, plan, plan.name(number))
+            rest = self._rest(number, [(archive.name, plan.archive_format.suffix)])
+            return Spot(place, archive, self._shelf.capacity(place) - rest)
+        volume = self._volumes[place]
+        if plan in volume.open:
+            return Spot(place, volume.open[plan], volume.capacity - volume.size)
+        archive = OpenArchive(0, plan, plan.name(volume.number))
+        rest = self._rest(volume.number, [*volume.archives, (archive.name, plan.archive_format.suffix)])
+        return Spot(place, archive, volume.capacity - volume.size + volume.rest - rest)
+
+    def _rest(self, number: int, archives: list[tuple[str, str]]) -> int:
+        return len(self._readme(number, archives).encode()) + sums_size(archives)
+
+    # A run that goes on
+
+    def reopen(self, kept: KeptVolume) -> int:
+        """Take a volume of a run that ended early; returns its place. Its archives are reopened one by one."""
+        recorded = kept.recorded
+        place = self._shelf.take_another(recorded.capacity)
+        volume = OpenVolume(recorded.number, recorded.folder, recorded.title, recorded.capacity, Medium(None))
+        volume.announced = True
+        volume.manifest_size = kept.manifest_size
+        whole = []
+        for archive in kept.complete:
+            assert archive.digest is not None
+            whole.append((archive.name, archive.digest, archive.size))
+            volume.archives.append((archive.name, archive.format))
+            volume.archives_size += archive.size
+        self._orders.order("reopen_volume", volume.number, volume.folder, kept.manifest_size, whole)
+        self._volumes[place] = volume
+        self._weigh(place)
+        return place
+
+    def reopen_archive(
+        self, place: int, kept: KeptArchive, archive_format: ArchiveFormat, linked: dict[Key, str]
+    ) -> int:
+        """Go on with an archive of a reopened volume; returns its number.
+
+        Args:
+            place: of the volume.
+            kept: the archive, repaired.
+            archive_format: of its source.
+            linked: what hard links may point to.
+        """
+        volume, recorded = self._volumes[place], kept.recorded
+        self._archives += 1
+        plan = ArchivePlan.of_archive(recorded.source, recorded.name, volume.number, archive_format)
+        archive = OpenArchive(
+            self._archives, plan, recorded.name, recorded.end, kept.central_size, kept.entries, recorded.frames, True
+        )
+        archive.linked = linked
+        volume.open[plan] = archive
+        volume.archives.append((recorded.name, recorded.format))
+        volume.archives_size += closed_archive_size(archive)
+        path = os.path.join(volume.folder, recorded.name)
+        self._orders.order("reopen_archive", archive.number, path, recorded.end, kept.central_size, kept.entries)
+        self._weigh(place)
+        return archive.number
+
+    # Opening and filling
+
+    def claim(self, spot: Spot) -> tuple[int, OpenArchive]:
+        """Take a spot: its volume is begun and its archive opened if they are not; returns both."""
+        place = self._begin(spot.place) if isinstance(spot.place, Medium) else spot.place
+        volume, plan = self._volumes[place], spot.archive.plan
+        if plan in volume.open:
+            return place, volume.open[plan]
+        self._archives += 1
+        archive = OpenArchive(self._archives, plan, spot.archive.name)
+        volume.open[plan] = archive
+        volume.archives.append((archive.name, plan.archive_format.suffix))
+        self._orders.order("open_archive", archive.number, os.path.join(volume.folder, archive.name))
+        self._weigh(place)
+        return place, archive
+
+    def _begin(self, medium: Medium) -> int:
+        capacity = self._shelf.capacity(medium)
+        if self._blank is not None:
+            place, self._blank = self._blank, None
+            self._shelf.exchange(place, medium)
+            self._volumes[place].capacity, self._volumes[place].medium = capacity, medium
+            return place
+        place = self._shelf.take(medium)
+        self.begun += 1
+        name = f"vol{self.begun:03d}"
+        folder = os.path.join(self._folder, name)
+        title = f"{os.path.basename(self._folder)}/{name}"
+        self._volumes[place] = OpenVolume(self.begun, folder, title, capacity, medium)
+        self._orders.order("open_volume", self.begun, folder)
+        return place
+
+    def exchange(self, place: int, medium: Medium) -> None:
+        """Give a volume on which nothing is settled another medium."""
+        volume = self._volumes[place]
+        self._shelf.put_back(place, volume.medium)
+        self._shelf.exchange(place, medium)
+        volume.capacity, volume.medium = self._shelf.capacity(medium), medium
+
+    def add(self, place: int, archive: OpenArchive, frame: int, central: bytes, entries: int, piece: int) -> None:
+        """A frame was put into an archive, with its entries in the central directory and its piece of the manifest."""
+        volume = self._volumes[place]
+        volume.archives_size += grown_by(archive, frame, len(central), entries)
+        archive.size += frame
+        archive.central_size += len(central)
+        archive.entries += entries
+        volume.manifest_size += piece
+        assert volume.size <= volume.capacity
+        self._shelf.set_room(place, volume.capacity - volume.size)
+
+    def _weigh(self, place: int) -> None:
+        volume = self._volumes[place]
+        volume.rest = self._rest(volume.number, volume.archives)
+        self._shelf.set_room(place, volume.capacity - volume.size)
+
+    # Closing
+
+    def tidy(self, place: int, archive: OpenArchive) -> None:
+        """After something was taken back: remove an archive in which nothing is left; its volume may be blank then."""
+        if archive.size:
+            return
+        volume = self._volumes[place]
+        self._orders.order("discard_archive", archive.number)
+        del volume.open[archive.plan]
+        volume.archives.remove((archive.name, archive.plan.archive_format.suffix))
+        self._weigh(place)
+        if not volume.archives:
+            self._shelf.put_back(place, volume.medium)
+            self._blank = place
+
+    def close_if_full(self, place: int) -> None:
+        """Complete a volume that has room for hardly anything more."""
+        if self._shelf.is_full(place):
+            self._close(place)
+
+    def close_archives(self, plan: ArchivePlan) -> None:
+        """Complete the archives of a plan."""
+        for volume in self._volumes.values():
+            if plan in volume.open:
+                self._close_archive(volume, plan)
+
+    def close_all(self) -> None:
+        """Complete all volumes."""
+        for place, volume in list(self._volumes.items()):
+            if volume.archives:
+                self._close(place)
+            else:
+                self._orders.order("discard_volume", volume.number)
+                del self._volumes[place]
+
+    def _close_archive(self, volume: OpenVolume, plan: ArchivePlan) -> None:
+        archive = volume.open.pop(plan)
+        self._before_close()
+        self._orders.numbered("close_archive", volume.number, archive.number, archive.tail())
+
+    def _close(self, place: int) -> None:
+        self._shelf.close(place)
+        volume = self._volumes.pop(place)
+        for plan in list(volume.open):
+            self._close_archive(volume, plan)
+        self._orders.numbered("close_volume", volume.number, self._readme(volume.number, volume.archives))
+        names = tuple(name for name, _ in volume.archives)
+        self.closed[volume.number] = VolumeDone(
+            volume.number, volume.title, volume.folder, volume.capacity, volume.size, names
+        )
