@@ -11,8 +11,10 @@ frames of a large file) is left out and read back, from the page cache, once it 
 from __future__ import annotations
 
 import os
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from io import FileIO
 from multiprocessing import shared_memory
 from multiprocessing.connection import Connection
 from typing import IO, Any
@@ -29,6 +31,8 @@ CENTRAL = ".directory" + PARTIAL
 _COPY_SIZE = 4 << 20
 # Synced piece by piece while the workers compress, so that nobody waits for a whole volume at its end.
 _SYNC_SIZE = 16 << 20
+# Files that are open at once: many systems let a process have 256.
+MOST_OPEN = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,21 +78,69 @@ class WriteFailed:
 Answer = SlotFree | Safe | ArchiveSafe | VolumeSafe | WriteFailed
 
 
+class _Open:
+    """Which archives have their files open: those used last, for a system lets a process have some hundred."""
+
+    def __init__(self) -> None:
+        self._archives: OrderedDict[_Archive, None] = OrderedDict()
+
+    def use(self, archive: _Archive) -> None:
+        """This one is used now."""
+        self._archives[archive] = None
+        self._archives.move_to_end(archive)
+        if len(self._archives) > MOST_OPEN:
+            self._archives.popitem(last=False)[0].rest()
+
+    def forget(self, archive: _Archive) -> None:
+        """This one's file is closed."""
+        self._archives.pop(archive, None)
+
+
 class _Archive:
     """An archive being written; one that is there already, of ``size`` bytes, is gone on with."""
 
-    def __init__(self, path: str, size: int | None = None, central_size: int = 0, central_entries: int = 0) -> None:
+    def __init__(
+        self, path: str, opened: _Open, size: int | None = None, central_size: int = 0, central_entries: int = 0
+    ) -> None:
         self.path = path
-        mode = "x+b" if size is None else "r+b"
-        self.file = open(path + PARTIAL, mode, buffering=0, opener=private_opener)  # noqa: SIM115 - closed by close, leave or discard
+        self._opened = opened
+        self._file: FileIO | None = FileIO(path + PARTIAL, "x+" if size is None else "r+", opener=private_opener)
+        opened.use(self)
         self.size = size or 0
         self._hash = xxhash.xxh3_128()
         self._hashed = 0
         self._unsynced = 0
-        self.central: IO[bytes] | None = None
+        self._central: IO[bytes] | None = None
         self.central_size = central_size
         self.central_entries = central_entries
         self.settle()
+
+    @property
+    def file(self) -> FileIO:
+        """Its file, at its end unless it was moved; opened again if it rests."""
+        if self._file is None:
+            self._file = FileIO(self.path + PARTIAL, "r+")
+            self._file.seek(self.size)
+        self._opened.use(self)
+        return self._file
+
+    def rest(self) -> None:
+        """Close its files until they are used again; what was written is synced, for `sync` will not see it."""
+        self.sync()
+        if self._file is not None:
+            self._file.close()
+        if self._central is not None:
+            self._central.close()
+        self._file, self._central, self._unsynced = None, None, 0
+        self._opened.forget(self)
+
+    def sync(self) -> None:
+        """Make what was written safe."""
+        if self._file is not None:
+            os.fsync(self._file.fileno())
+        if self._central is not None:
+            self._central.flush()
+            os.fsync(self._central.fileno())
 
     def append(self, data: bytes | memoryview, settled: bool) -> None:
         write_all(self.file, data)
@@ -119,55 +171,38 @@ class _Archive:
         self.file.seek(self.size)
 
     def add_central(self, entries: bytes, count: int) -> None:
-        central = self.central or self._open_central()
-        central.write(entries)
+        self._central_file().write(entries)
         self.central_size += len(entries)
         self.central_entries += count
 
-    def _open_central(self) -> IO[bytes]:
+    def _central_file(self) -> IO[bytes]:
         # Beside the archive and not in /tmp, which may be memory: it grows with the number of files. And not in memory
         # or without a name, for a run that is resumed needs what is no longer anywhere else: modes.
-        self.central = open(self.path + CENTRAL, "a+b", opener=private_opener)  # noqa: SIM115 - as the archive
-        return self.central
-
-    def sync(self) -> None:
-        """Make what was appended safe."""
-        os.fsync(self.file.fileno())
-        if self.central is not None:
-            self.central.flush()
-            os.fsync(self.central.fileno())
+        if self._central is None:
+            self._central = open(self.path + CENTRAL, "a+b", opener=private_opener)  # noqa: SIM115 - as the archive
+        return self._central
 
     def close(self, tail: bytes) -> bytes:
         """Complete the archive, sync it and give it its name; returns its XXH3-128."""
         self.settle()
         if self.central_entries:
             offset = self.size
-            central = self.central or self._open_central()
+            central = self._central_file()
             central.seek(0)
             while piece := central.read(_COPY_SIZE):
                 self.append(piece, settled=True)
-            central.close()
             tail = end_of_central_directory(self.central_entries, self.central_size, offset)
         self.append(tail, settled=True)
-        os.fsync(self.file.fileno())
-        self.file.close()
+        self.rest()
         os.rename(self.path + PARTIAL, self.path)
-        if self.central is not None:
+        if self.central_entries:
             os.unlink(self.path + CENTRAL)
         sync_folder(os.path.dirname(self.path))
         return self._hash.digest()
 
-    def leave(self) -> None:
-        """Close what is unfinished and leave it where it is."""
-        self.sync()
-        self.file.close()
-        if self.central is not None:
-            self.central.close()
-
     def discard(self) -> None:
-        self.file.close()
-        if self.central is not None:
-            self.central.close()
+        self.rest()
+        if self.central_entries:
             os.unlink(self.path + CENTRAL)
         os.unlink(self.path + PARTIAL)
 
@@ -175,11 +210,11 @@ class _Archive:
 class _Volume:
     """A volume being written: its folder, its manifest, and the sums of what is complete."""
 
-    def __init__(self, folder: str, manifest_size: int | None = None) -> None:
+    def __init__(self, folder: str, opened: _Open, manifest_size: int | None = None) -> None:
         self.folder = folder
         self.size = 0
         self.sums: list[str] = []
-        self.manifest = _Archive(os.path.join(folder, manifest.MANIFEST), manifest_size)
+        self.manifest = _Archive(os.path.join(folder, manifest.MANIFEST), opened, manifest_size)
 
     def add_sum(self, name: str, digest: bytes, size: int) -> None:
         self.sums.append(manifest.sums_line(digest.hex(), name))
@@ -212,6 +247,7 @@ class Writer:
         self._view = view
         self._archives: dict[int, _Archive] = {}
         self._volumes: dict[int, _Volume] = {}
+        self._opened = _Open()
 
     def carry_out(self, order: tuple[Any, ...]) -> None:
         """Call the method that the order names, with its arguments."""
@@ -220,30 +256,30 @@ class Writer:
     def leave_unfinished(self) -> None:
         """Close all that is open, as it is: the run has ended early."""
         for archive in self._archives.values():
-            archive.leave()
+            archive.rest()
         for volume in self._volumes.values():
-            volume.manifest.leave()
+            volume.manifest.rest()
 
     def open_volume(self, volume: int, folder: str) -> None:
         """Make the folder of a volume."""
         os.mkdir(folder, 0o700)
-        self._volumes[volume] = _Volume(folder)
+        self._volumes[volume] = _Volume(folder, self._opened)
 
     def reopen_volume(
         self, volume: int, folder: str, manifest_size: int, complete: list[tuple[str, bytes, int]]
     ) -> None:
         """Go on with a volume of a run that ended early; ``complete``: name, XXH3-128 and size of whole archives."""
-        self._volumes[volume] = _Volume(folder, manifest_size)
+        self._volumes[volume] = _Volume(folder, self._opened, manifest_size)
         for name, digest, size in complete:
             self._volumes[volume].add_sum(name, digest, size)
 
     def open_archive(self, archive: int, path: str) -> None:
         """Start an archive."""
-        self._archives[archive] = _Archive(path)
+        self._archives[archive] = _Archive(path, self._opened)
 
     def reopen_archive(self, archive: int, path: str, size: int, central_size: int, central_entries: int) -> None:
         """Go on with an archive of a run that ended early."""
-        self._archives[archive] = _Archive(path, size, central_size, central_entries)
+        self._archives[archive] = _Archive(path, self._opened, size, central_size, central_entries)
 
     def append_slot(self, archive: int, slot: int, start: int, length: int, settled: bool) -> None:
         """Append bytes of a slot, which is free after that."""

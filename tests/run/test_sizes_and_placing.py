@@ -31,7 +31,7 @@ from backalaika.formats import tar as tar_format
 from backalaika.formats import zip as zip_format
 from backalaika.formats.zip import DEFLATED, STORED, ZipMember, end_of_central_directory
 from backalaika.planner import Media, TooLarge
-from backalaika.run import rows
+from backalaika.run import rows, writer
 from backalaika.run.messages import BatchDone, ChunkDone, Saved
 from backalaika.run.placing import LargeUnit, Placer
 from backalaika.run.sizes import ArchivePlan, OpenArchive, closed_archive_size
@@ -449,9 +449,11 @@ def _tar_frame(plan: ArchivePlan, head: bytes, chunk: bytes, last: bool) -> byte
 
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("media", [Media((), 1 << 20), Media((20_000, 40_000, 30_000), 50_000)], ids=["one", "many"])
+@pytest.mark.parametrize("most_open", [100, 2])
 def test_the_real_writer_writes_volumes_of_the_size_that_was_said_which_xxhsum_accepts(
-    media: Media, tmp_path: Path
+    media: Media, most_open: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(writer, "MOST_OPEN", most_open)
     writing = _Writing()
     run = _Run(writing, media, str(tmp_path))
     contents = _contents()
