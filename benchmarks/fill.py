@@ -1,0 +1,104 @@
+"""Fill: how many volumes the files of a tree need, by our planner, by fpart and by dirsplit.
+
+    python -m benchmarks.fill DIRECTORY [--capacity BYTES ...]
+
+Only sizes of content are planned, as the peers do, so that all three solve the same problem: `fpart -s` packs files
+into partitions of at most so many bytes, `dirsplit -s -T` searches for the fullest media. Both get sizes and numbers
+instead of paths. Each plan is checked before it is counted: every file once, no volume over its capacity. Prints one
+JSON object a capacity. Needs the Debian packages fpart and genisoimage.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+
+from backalaika.planner import Media, plan_volumes
+
+# Volumes to make of a tree, the last of them half full.
+PARTS = (4, 10, 30)
+
+
+def sizes_of(directory: Path) -> list[int]:
+    """Sizes of the regular files in the order of the tree; empty ones need no room and are left out."""
+    sizes = []
+    for folder, folders, names in os.walk(directory):
+        folders.sort()
+        for name in sorted(names):
+            path = os.path.join(folder, name)
+            if not os.path.islink(path) and os.path.isfile(path):
+                sizes.append(os.path.getsize(path))
+    return [size for size in sizes if size]
+
+
+def ours(sizes: list[int], capacity: int) -> list[list[int]]:
+    """Volumes by our planner, as numbers of files."""
+    return [list(volume) for volume in plan_volumes(sizes, Media((), capacity)).volumes]
+
+
+def fpart(sizes: list[int], capacity: int) -> list[list[int]]:
+    """Partitions by fpart, which reads sizes and names (``-a``) and answers with number, size and name."""
+    given = "".join(f"{size}\t{i}\n" for i, size in enumerate(sizes))
+    command = ["fpart", "-a", "-s", str(capacity), "-i", "-"]
+    done = subprocess.run(command, input=given, capture_output=True, text=True, check=True)
+    volumes: dict[str, list[int]] = {}
+    for line in done.stdout.splitlines():
+        number, _, name = line.split("\t")
+        volumes.setdefault(number, []).append(int(name))
+    return list(volumes.values())
+
+
+def dirsplit(sizes: list[int], capacity: int) -> list[list[int]]:
+    """Catalogues by dirsplit, which reads sizes and names (``-T``); its lines are ``name=name on disk``."""
+    with tempfile.TemporaryDirectory() as place:
+        given = Path(place) / "given"
+        given.write_text("".join(f"{size} {i}\n" for i, size in enumerate(sizes)))
+        command = ["dirsplit", "-s", str(capacity), "-T", str(given)]
+        subprocess.run(command, cwd=place, capture_output=True, text=True, check=True)
+        catalogues = sorted(Path(place).glob("vol_*.list"), key=lambda path: int(path.stem[4:]))
+        lines = [path.read_text().splitlines() for path in catalogues]
+    return [[int(line.split("=")[1]) for line in volume if line] for volume in lines]
+
+
+PLANNERS = {"backalaika": ours, "fpart": fpart, "dirsplit": dirsplit}
+
+
+def main() -> None:
+    """Compare on the directory that the command line names."""
+    parser = argparse.ArgumentParser(description="Volumes and fill of a tree's files.")
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--capacity", type=int, nargs="*", help="bytes; by default a part of the tree's size")
+    arguments = parser.parse_args()
+    sizes = sizes_of(arguments.directory)
+    largest, total = max(sizes), sum(sizes)
+    for capacity in arguments.capacity or [max(int(total / (part - 0.5)), largest + 1) for part in PARTS]:
+        result: dict[str, object] = {"files": len(sizes), "bytes": total, "capacity": capacity}
+        result["bound"] = max(-(-total // capacity), sum(size * 2 > capacity for size in sizes))
+        for name, plan in PLANNERS.items():
+            start = time.perf_counter()
+            try:
+                volumes = plan(sizes, capacity)
+            except subprocess.CalledProcessError as error:
+                result[name] = {"refused": str(error.stderr)}
+                continue
+            seconds = time.perf_counter() - start
+            result[name] = judge(volumes, sizes, capacity) | {"seconds": round(seconds, 3)}
+        print(json.dumps(result))
+
+
+def judge(volumes: list[list[int]], sizes: list[int], capacity: int) -> dict[str, object]:
+    """Count the volumes of a plan and how full the emptiest but one is, after looking whether it is right."""
+    placed = sorted(i for volume in volumes for i in volume)
+    fills = sorted(sum(sizes[i] for i in volume) / capacity for volume in volumes)
+    if placed != list(range(len(sizes))) or fills[-1] > 1:
+        return {"wrong": f"{len(placed):,} of {len(sizes):,} files placed, the fullest volume is {fills[-1]:.2%} full"}
+    return {"volumes": len(volumes), "least_fill_but_one": round(fills[1], 4) if len(fills) > 1 else None}
+
+
+if __name__ == "__main__":
+    main()
