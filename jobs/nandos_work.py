@@ -56,6 +56,9 @@ config = dict(
     # [300, 2100, "cd"].
     # volume_sizes=[],
     #
+    # Wait for Enter after a volume, so that you can move or burn it, when free space might not hold the next.
+    # volume_pause=False,
+    #
     # Files and folders to leave out, by name, separated by | and without blanks around it. * stands for anything:
     # "*.tmp|Thumbs.db|.cache". By default nothing is left out.
     # skip_files="",

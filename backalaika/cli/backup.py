@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import shutil
 import sys
 from typing import TYPE_CHECKING, NoReturn
 
@@ -91,7 +90,7 @@ def backup(
             _show_plan(job, session, answers, early)
             if terminal:
                 click.prompt("Press Enter to start, CTRL-C to leave", default="", show_default=False, err=True)
-        with watch(session.survey.files, session.survey.bytes) as observer:
+        with watch(session.survey.files, session.survey.bytes, terminal) as observer:
             report = session.run(observer)
     if report_to is not None:
         _write_json(report, report_to)
@@ -165,6 +164,8 @@ def _check_shrunk(session: Session, allowed: bool, terminal: bool) -> None:
 
 
 def _show_plan(job: Job, session: Session, answers: Answers, early: EarlyRun | None) -> None:
+    from ..run.room import free_space
+
     config, survey = job.config, session.survey
     display.say(f"Job        {job.name}  ({display.printable(job.path)})")
     width = max(len(display.printable(found.source.path)) for found in survey.sources)
@@ -188,13 +189,6 @@ def _show_plan(job: Job, session: Session, answers: Answers, early: EarlyRun | N
     free = free_space(config.dir_backups)
     warning = "" if survey.bytes < free else "  LESS than there is to save: it fits only if it compresses well"
     display.say(f"Free       {display.size(free)}{warning}")
-
-
-def free_space(folder: str) -> int:
-    """Bytes free where ``folder`` is, or will be made."""
-    while not os.path.exists(folder) and folder != os.path.dirname(folder):
-        folder = os.path.dirname(folder)
-    return shutil.disk_usage(folder).free
 
 
 def _keep_standard_output() -> int:

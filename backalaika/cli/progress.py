@@ -10,6 +10,8 @@ import sys
 import time
 from typing import TYPE_CHECKING, Protocol
 
+import click
+
 from ..run.report import Observer
 from ..walk import Problem
 from . import display
@@ -33,20 +35,29 @@ class Watch(Observer, Protocol):
     ) -> None: ...
 
 
-def watch(files: int, size: int) -> Watch:
+def watch(files: int, size: int, can_ask: bool) -> Watch:
     """The display that suits standard error.
 
     Args:
         files: how many files there are to save.
         size: how many bytes of content.
+        can_ask: whether somebody is there to answer.
     """
-    return Bar(files, size) if sys.stderr.isatty() else Lines(files, size)
+    return Bar(files, size, can_ask) if sys.stderr.isatty() else Lines(files, size, can_ask)
+
+
+def _wait_for_enter(request: str) -> None:
+    try:
+        click.prompt(request, default="", show_default=False, prompt_suffix=" ", err=True)
+    except click.Abort:
+        raise KeyboardInterrupt from None
 
 
 class Lines:
     """Plain lines."""
 
-    def __init__(self, files: int, size: int) -> None:
+    def __init__(self, files: int, size: int, can_ask: bool) -> None:
+        self._can_ask = can_ask
         self._all_files, self._all_bytes = files, size
         self._files = self._bytes = 0
         self._next = time.monotonic() + _SECONDS_BETWEEN_LINES
@@ -75,11 +86,21 @@ class Lines:
         """A line for a complete volume."""
         display.say(volume_line(volume))
 
+    def note(self, line: str) -> None:
+        """A line."""
+        display.say(display.printable(line))
+
+    def wait(self, request: str) -> bool:
+        """Ask and wait for Enter."""
+        if self._can_ask:
+            _wait_for_enter(display.printable(request))
+        return self._can_ask
+
 
 class Bar:
     """A bar at the bottom of the terminal; problems and volumes are printed above it."""
 
-    def __init__(self, files: int, size: int) -> None:
+    def __init__(self, files: int, size: int, can_ask: bool) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -92,6 +113,7 @@ class Bar:
         from rich.table import Column
 
         self._files, self._all_files = 0, files
+        self._can_ask = can_ask
         self._progress: Progress = Progress(
             TextColumn("{task.fields[files]}"),
             BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
@@ -128,6 +150,18 @@ class Bar:
     def volume(self, volume: VolumeDone) -> None:
         """A line above the bar, for a complete volume."""
         self._print(volume_line(volume), "")
+
+    def note(self, line: str) -> None:
+        """A line above the bar."""
+        self._print(display.printable(line), "")
+
+    def wait(self, request: str) -> bool:
+        """Take the bar away, ask and wait for Enter, and show it again."""
+        if self._can_ask:
+            self._progress.stop()
+            _wait_for_enter(display.printable(request))
+            self._progress.start()
+        return self._can_ask
 
     def _print(self, line: str, style: str) -> None:
         try:

@@ -152,6 +152,9 @@ class Config:
     volume_sizes: tuple[Medium, ...] = _key(
         [], _read_volume_sizes, "media to fill first, written in megabytes of 1024 * 1024 or by name"
     )
+    volume_pause: bool = _key(
+        False, _read_switch, "wait for Enter after a volume when free space might not hold the next"
+    )
     skip_files: SkipFiles = _key(  # noqa: RUF009 - it makes a field, as the others do
         "", _read_names, "names of files and directories to leave out, separated by |, with * as wildcard"
     )

@@ -70,6 +70,7 @@ class Backup:
         record: takes what the catalogue is to know; called with what is safe.
         interrupted: whether the user wants to stop.
         on_volume: called with each complete volume.
+        before_more: called before more is read; it may wait, and raise `Interrupted`.
     """
 
     def __init__(
@@ -82,6 +83,7 @@ class Backup:
         record: Callable[[rows.Record], None],
         interrupted: Callable[[], bool],
         on_volume: Callable[[VolumeDone], None],
+        before_more: Callable[[], None],
     ) -> None:
         self._compressing = compressing
         self._pool, self._slots = compressing.pool, compressing.slots
@@ -92,6 +94,7 @@ class Backup:
         self._record = record
         self._interrupted = interrupted
         self._on_volume = on_volume
+        self._before_more = before_more
         self._new_hasher = hasher_factory(compressing.digest)
         self._on_its_way: deque[_OnItsWay] = deque()
 
@@ -209,6 +212,7 @@ class Backup:
             self._check_interrupt()
             self._orders.listen(block=False)
             self._pass_on()
+            self._before_more()
             slot = self._slots.acquire()
             if slot is not None:
                 return slot

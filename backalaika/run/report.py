@@ -100,6 +100,16 @@ class Observer(Protocol):
     def volume(self, volume: VolumeDone) -> None:
         """A volume is complete."""
 
+    def note(self, line: str) -> None:
+        """Something that the user should know, and that is no problem of a file."""
+
+    def wait(self, request: str) -> bool:
+        """Ask the user to do something and wait for Enter; False, at once, if there is nobody to ask.
+
+        Raises:
+            KeyboardInterrupt: the user wants to stop.
+        """
+
 
 def volume_number(volume: VolumeDone) -> str:
     """The folder name of a volume."""

@@ -37,6 +37,7 @@ from .pool import available_cpus, start_pool, stop_pool
 from .recorder import Recorder
 from .report import COMPLETE, FAILED, INTERRUPTED, Observer, Report
 from .resuming import Resumption, check_sources
+from .room import Room
 from .slots import make_slots, slot_size
 from .stopping import StopSignals, signals_held
 from .volumes import VolumeDone
@@ -177,6 +178,7 @@ class Session:
         run_id = self._enter_run(report)
         if self._early_run:
             self._resumption = self._resume(self._early_run, report, observer)
+        room = self._room(report, observer)
         placer = self._placer(report)
         adopted = placer.restore(self._resumption, self._formats) if self._resumption else None
         with _Hooks(self.job, observer, self._signals.asked) as hooks:
@@ -190,6 +192,7 @@ class Session:
                     recorder.record,
                     self._signals.asked,
                     hooks.volume,
+                    room.pause,
                 )
                 backup.run(self.survey.problems, self._early, self._work)
             if recorder.failure() and report.state == COMPLETE:
@@ -286,6 +289,10 @@ class Session:
             report.volumes.append(done)
             report.archive_bytes += volume.size
         return resumed
+
+    def _room(self, report: Report, observer: Observer) -> Room:
+        memory = self._compressing.slots.bytes
+        return Room(self.job.config, self.survey, report, observer, self._signals.interruptible, memory)
 
     def _placer(self, report: Report) -> Placer:
         config, folder = self.job.config, report.folder

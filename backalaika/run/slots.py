@@ -59,6 +59,7 @@ class Slots:
 
     def __init__(self, count: int, size: int) -> None:
         self.size = size
+        self.bytes = count * size
         self._memory = shared_memory.SharedMemory(create=True, size=count * size)
         self.name = self._memory.name
         self._free = list(range(count))

@@ -133,6 +133,7 @@ WRONG = {
     "level": ["6", 1.0, True, -1],
     "workers": ["2", 2.0, True, -1],
     "one_filesystem": [None, 0, 1, "yes"],
+    "volume_pause": [None, 0, 1, "yes", []],
 }
 
 

@@ -33,6 +33,12 @@ class Nobody:
     def volume(self, volume: VolumeDone) -> None:
         pass
 
+    def note(self, line: str) -> None:
+        pass
+
+    def wait(self, request: str) -> bool:
+        return False
+
 
 def back_up(home: Path, observer: Nobody, option: str = "zip", skip_known: bool = False) -> Report:
     job = home / "job.py"
