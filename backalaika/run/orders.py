@@ -13,17 +13,24 @@ from typing import Any
 
 from ..errors import RunError
 from . import rows
+from .patience import ROOM_MADE, DiskFull
 from .pool import WRITER_NAME, start_process
 from .slots import Slots
 from .writer import ArchiveSafe, Safe, SlotFree, VolumeSafe, WriteFailed, run_writer
 
 
 class WriterOrders:
-    """The writer's process, as the run talks to it; ``folder`` is the run's, for messages."""
+    """The writer's process, as the run talks to it.
+
+    Attributes:
+        folder: the run's, for messages.
+        on_full: called with the system's message when the disk is full; when it returns, the write is tried again.
+    """
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
         self.folder = ""
+        self.on_full: Callable[[str], None] | None = None
         self._connection, theirs = Pipe()
         self._process = start_process(run_writer, (theirs, slots.name, slots.size), WRITER_NAME)
         theirs.close()
@@ -76,6 +83,11 @@ class WriterOrders:
             case VolumeSafe(number, volume, size):
                 self._release(number)
                 self.safe.append(rows.VolumeComplete(volume, size))
+            case DiskFull(message):
+                if self.on_full is None:
+                    raise RunError(f"{self.folder}: {message}; make room, then start the backup again")
+                self.on_full(message)
+                self._connection.send(ROOM_MADE)
             case WriteFailed(message):
                 raise RunError(f"{self.folder}: {message}; make room or mend the disk, then start the backup again")
 
@@ -98,7 +110,9 @@ class WriterOrders:
             self._connection.send(None)
             # What it still says (slots, syncs) must be taken, or it would wait for us.
             while True:
-                self._take(self._connection.recv())
+                answer = self._connection.recv()
+                if not isinstance(answer, DiskFull):  # no longer: it has been told to end
+                    self._take(answer)
         except (EOFError, OSError):
             pass  # the pipe's end: the writer has closed its files, or is gone, which `wait_until_safe` has told
         finally:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
+from ..errors import RunError
 from ..survey import Survey
 from .report import Observer, Report
 from .work import Interrupted
@@ -77,6 +78,23 @@ class Room:
         if not asked and not self._told:
             self._told = True
             self._observer.note(f"{about}; volume_pause waits for nobody: there is no terminal, or --yes was given")
+
+    def disk_full(self, reason: str) -> None:
+        """Ask to make room on a disk that is full; returns when it was made.
+
+        Args:
+            reason: the system's word for it.
+
+        Raises:
+            RunError: there is nobody to ask.
+            Interrupted: the user wants to stop.
+        """
+        folder, needed = self._report.folder, self.to_save() + self._on_its_way
+        missing = needed - free_space(folder)
+        # A quota, or what is kept for root, may leave nothing of what is free.
+        about = f"{folder}: {reason}; at most {_size(missing if missing > 0 else needed)} more are needed"
+        if not self._wait(f"{about}. Make room and press Enter (CTRL-C stops)"):
+            raise RunError(f"{about}; make room, then start the backup again")
 
     def _next_capacity(self) -> int:
         used = len(self._report.volumes) + len(self._report.passed_over)

@@ -179,6 +179,7 @@ class Session:
         if self._early_run:
             self._resumption = self._resume(self._early_run, report, observer)
         room = self._room(report, observer)
+        self._orders.on_full = room.disk_full
         placer = self._placer(report)
         adopted = placer.restore(self._resumption, self._formats) if self._resumption else None
         with _Hooks(self.job, observer, self._signals.asked) as hooks:

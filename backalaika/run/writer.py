@@ -14,6 +14,7 @@ import os
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from io import FileIO
 from multiprocessing import shared_memory
 from multiprocessing.connection import Connection
@@ -23,6 +24,7 @@ import xxhash
 
 from .. import manifest
 from ..formats.zip import end_of_central_directory
+from .patience import DiskFull, Inbox, StopWaitingError, patiently
 from .slots import slot_view
 
 PARTIAL = ".partial"
@@ -75,7 +77,7 @@ class WriteFailed:
     message: str
 
 
-Answer = SlotFree | Safe | ArchiveSafe | VolumeSafe | WriteFailed
+Answer = SlotFree | Safe | ArchiveSafe | VolumeSafe | DiskFull | WriteFailed
 
 
 class _Open:
@@ -104,7 +106,8 @@ class _Archive:
     ) -> None:
         self.path = path
         self._opened = opened
-        self._file: FileIO | None = FileIO(path + PARTIAL, "x+" if size is None else "r+", opener=private_opener)
+        mode = "x+" if size is None else "r+"
+        self._file: FileIO | None = patiently(lambda: FileIO(path + PARTIAL, mode, opener=private_opener))
         opened.use(self)
         self.size = size or 0
         self._hash = xxhash.xxh3_128()
@@ -139,7 +142,6 @@ class _Archive:
         if self._file is not None:
             os.fsync(self._file.fileno())
         if self._central is not None:
-            self._central.flush()
             os.fsync(self._central.fileno())
 
     def append(self, data: bytes | memoryview, settled: bool) -> None:
@@ -171,7 +173,7 @@ class _Archive:
         self.file.seek(self.size)
 
     def add_central(self, entries: bytes, count: int) -> None:
-        self._central_file().write(entries)
+        write_all(self._central_file(), entries)
         self.central_size += len(entries)
         self.central_entries += count
 
@@ -179,7 +181,8 @@ class _Archive:
         # Beside the archive and not in /tmp, which may be memory: it grows with the number of files. And not in memory
         # or without a name, for a run that is resumed needs what is no longer anywhere else: modes.
         if self._central is None:
-            self._central = open(self.path + CENTRAL, "a+b", opener=private_opener)  # noqa: SIM115 - as the archive
+            path = self.path + CENTRAL
+            self._central = patiently(lambda: open(path, "a+b", buffering=0, opener=private_opener))  # noqa: SIM115 - as the archive
         return self._central
 
     def close(self, tail: bytes) -> bytes:
@@ -194,7 +197,7 @@ class _Archive:
             tail = end_of_central_directory(self.central_entries, self.central_size, offset)
         self.append(tail, settled=True)
         self.rest()
-        os.rename(self.path + PARTIAL, self.path)
+        patiently(lambda: os.rename(self.path + PARTIAL, self.path))
         if self.central_entries:
             os.unlink(self.path + CENTRAL)
         sync_folder(os.path.dirname(self.path))
@@ -234,7 +237,8 @@ class _Volume:
         sync_folder(os.path.dirname(self.folder))
 
     def _write(self, name: str, data: bytes) -> None:
-        with open(os.path.join(self.folder, name), "xb", buffering=0, opener=private_opener) as file:
+        path = os.path.join(self.folder, name)
+        with patiently(lambda: open(path, "xb", buffering=0, opener=private_opener)) as file:
             write_all(file, data)
             os.fsync(file.fileno())
 
@@ -262,7 +266,7 @@ class Writer:
 
     def open_volume(self, volume: int, folder: str) -> None:
         """Make the folder of a volume."""
-        os.mkdir(folder, 0o700)
+        patiently(lambda: os.mkdir(folder, 0o700))
         self._volumes[volume] = _Volume(folder, self._opened)
 
     def reopen_volume(
@@ -362,19 +366,15 @@ def run_writer(connection: Connection, memory_name: str, slot_bytes: int) -> Non
 
     writer = Writer(answer, lambda slot: slot_view(memory, slot, slot_bytes))
     failed = False
-    while True:
-        try:
-            order = connection.recv()
-        except EOFError:
-            break  # the main process is gone
-        if order is None:
-            break
+    for order in Inbox(connection, answer):
         if failed:
             if order[0] == "append_slot":
                 answer(SlotFree(order[2]))
             continue
         try:
             writer.carry_out(order)
+        except StopWaitingError:
+            break
         except OSError as error:
             failed = True
             answer(WriteFailed(f"{error.filename or 'backup'}: {error.strerror or error}"))
@@ -393,10 +393,10 @@ def partial_files(folder: str) -> list[str]:
 
 
 def write_all(file: Any, data: bytes | memoryview) -> None:
-    """Write every byte; a raw file may take fewer at once."""
-    written = file.write(data)
-    while written < len(data):
-        written += file.write(data[written:])
+    """Write every byte, when there is room for it; a raw file may take fewer at once."""
+    rest = memoryview(data)
+    while rest:
+        rest = rest[patiently(partial(file.write, rest)) :]
 
 
 def sync_folder(folder: str) -> None:

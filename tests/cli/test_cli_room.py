@@ -63,16 +63,17 @@ def fill(home, count, size=MB):
         (home.source / f"{number}.bin").write_bytes(os.urandom(size))
 
 
-def wholly_unpacked(home, volumes, tmp_path):
-    """Unpack all zips of the volumes; what is there must be the source."""
+def assert_all_is_saved(home, volumes, tmp_path, options="zip"):
+    """Check the sums of the volumes and unpack their archives; what is there must be the source."""
     place = tmp_path / "unpacked"
     place.mkdir()
     for volume in volumes:
-        for archive in volume.glob("*.zip"):
-            subprocess.run(["unzip", "-qo", str(archive), "-d", str(place)], check=True, timeout=60)
         subprocess.run(["xxhsum", "--quiet", "-c", "SUMS.xxh128"], cwd=volume, check=True, timeout=60)
-    saved = {path.name: path.read_bytes() for path in place.rglob("*") if path.is_file()}
-    assert saved == {path.name: path.read_bytes() for path in home.source.iterdir()}
+        for archive in volume.glob("*.0*"):
+            unpack = ["unzip", "-qo", str(archive), "-d"] if options == "zip" else ["tar", "xf", str(archive), "-C"]
+            subprocess.run([*unpack, str(place)], check=True, timeout=60)
+    subprocess.run(["diff", "-r", str(place / "source"), str(home.source)], check=True, timeout=60)
+    assert home.runs()[0][0] == "complete"
 
 
 def pausing_job(home, disk, pause="True"):
@@ -97,8 +98,7 @@ def test_with_volume_pause_it_waits_until_volumes_are_moved_and_goes_on(home, di
 
     assert terminal.exitstatus == 0, terminal.before
     assert pauses >= 2
-    wholly_unpacked(home, [*shelf.iterdir(), *small.glob("*/vol*")], tmp_path)
-    assert home.runs()[0][0] == "complete"
+    assert_all_is_saved(home, [*shelf.iterdir(), *small.glob("*/vol*")], tmp_path)
 
 
 def test_ctrl_c_at_the_pause_ends_the_run_in_order(home, disk, talk):
@@ -135,3 +135,84 @@ def test_with_enough_room_or_without_the_key_nothing_is_asked(home, disk, talk, 
 
     assert terminal.exitstatus == 0, terminal.before
     assert "press Enter" not in terminal.before
+
+
+def full_disk_job(home, disk, options="zip", **config):
+    return home.job(options, more=f"config = dict(dir_backups={str(disk)!r}, max_size={4 * MB}, **{config!r})")
+
+
+@pytest.mark.parametrize("options", ["zip", "gz", "zst,separate_dirs"])
+def test_a_full_disk_asks_for_room_and_the_run_goes_on_where_it_was(home, disk, talk, tmp_path, options):
+    small = disk(12)
+    ballast = small / "ballast"
+    ballast.write_bytes(bytes(6 * MB))
+    fill(home, 8)
+    (home.source / "large.bin").write_bytes(os.urandom(3 * MB))
+    (home.source / "many").mkdir()
+    for number in range(2000):
+        (home.source / "many" / f"{number}.txt").write_text(f"{number}\n")
+    terminal = talk(full_disk_job(home, small, options))
+    terminal.expect("No space left on device; at most [0-9.]+ MB more are needed. Make room and press Enter")
+    terminal.sendline("")  # no room was made: it asks again
+    terminal.expect("No space left on device; at most [0-9.]+ MB more are needed. Make room and press Enter")
+    before = terminal.before
+    subprocess.run(["mount", "-o", "remount,size=60m", str(small)], check=True)
+    terminal.sendline("")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+
+    assert terminal.exitstatus == 0, before + terminal.before
+    assert_all_is_saved(home, small.glob("*/vol*"), tmp_path, options)
+    wait_for(lambda: home.processes() == [])
+
+
+def test_ctrl_c_at_a_full_disk_ends_the_run_in_order(home, disk, talk):
+    fill(home, 20)
+    terminal = talk(full_disk_job(home, disk(8)))
+    terminal.expect("Make room and press Enter")
+    terminal.sendcontrol("c")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+
+    assert terminal.exitstatus == 130, terminal.before
+    assert home.runs()[0][0] == "interrupted"
+    wait_for(lambda: home.processes() == [])
+
+
+def test_without_a_terminal_a_full_disk_ends_the_run_with_the_sum_that_is_missing(home, disk):
+    fill(home, 20)
+
+    done = home.run("backup", full_disk_job(home, disk(8)), "--yes", "--json", "--workers", "1", status=3)
+
+    failure = done.json()["failure"]
+    missing = float(failure.split("at most ")[1].split(" MB")[0])
+    assert "No space left on device; at most" in failure
+    assert failure.endswith("make room, then start the backup again")
+    # 21 MB less the 8 MB that the disk has, and not more than what may be in memory besides.
+    assert 12 < missing < 26
+    assert home.runs()[0][0] == "failed"
+    wait_for(lambda: home.processes() == [])
+
+
+@pytest.mark.parametrize("options", ["zip", "xz"])
+def test_room_that_comes_in_crumbs_leaves_no_scar(home, disk, talk, tmp_path, options):
+    """Whatever is being written when there is no room: content, a manifest, a central directory, sums, a folder."""
+    small = disk(1)
+    for number in range(3000):
+        (home.source / f"{number:04d}-{'x' * 60}.txt").write_bytes(os.urandom(100))
+    fill(home, 9, 300_000)
+    terminal = talk(
+        home.job(options, more=f"config = dict(dir_backups={str(small)!r}, max_size={MB})"), "--workers", "1"
+    )
+
+    asked, room = 0, 1024
+    while terminal.expect(["Make room and press Enter", pexpect.EOF]) == 0:
+        asked += 1
+        room += 68
+        subprocess.run(["mount", "-o", f"remount,size={room}k", str(small)], check=True)
+        terminal.sendline("")
+    terminal.close()
+
+    assert terminal.exitstatus == 0, terminal.before
+    assert asked > 20
+    assert_all_is_saved(home, small.glob("*/vol*"), tmp_path, options)
