@@ -177,5 +177,5 @@ def problem_line(problem: Problem) -> str:
 
 def volume_line(volume: VolumeDone) -> str:
     """A complete volume on one line."""
-    fill = 100 * volume.size / volume.capacity
-    return f"complete: {display.printable(volume.folder)}  {display.size(volume.size)}, {fill:.1f} % full"
+    size, fill = display.size(volume.size), f"{100 * volume.fill:.1f} % full"
+    return f"complete: {display.printable(volume.folder)}  {size}, {fill}"

@@ -77,6 +77,7 @@ class Report:
                     "folder": volume.folder,
                     "capacity": volume.capacity,
                     "size": volume.size,
+                    "fill": volume.fill,
                     "archives": list(volume.archives),
                 }
                 for volume in self.volumes

@@ -98,6 +98,62 @@ def test_after_volume_gets_each_complete_volume(home, tmp_path):
     assert all(os.path.exists(os.path.join(folder, "SUMS.xxh128")) for _, folder, _ in told)
 
 
+def test_after_volume_sees_the_size_and_the_fill(home, tmp_path):
+    for i in range(4):
+        (home.source / f"{i}.bin").write_bytes(os.urandom(400_000))
+    seen = "[volume.title, volume.folder, volume.number, volume.size, volume.capacity, volume.fill]"
+    hook = f"import json\ndef after_volume(volume):\n    print(json.dumps({seen}), file=open(OUT, 'a'))\n"
+    more = f"OUT = {str(tmp_path / 'out')!r}\nconfig = dict(max_size=1_000_000)\n{hook}"
+
+    report = home.run("backup", home.job(more=more), "--yes", "--json", status=0).json()
+
+    told = [json.loads(line) for line in (tmp_path / "out").read_text().splitlines()]
+    assert len(told) == len(report["volumes"]) > 1
+    for number, (line, volume) in enumerate(zip(told, report["volumes"], strict=True), start=1):
+        assert line == [volume["title"], volume["folder"], number, volume["size"], 1_000_000, volume["fill"]]
+        assert volume["size"] == sum(entry.stat().st_size for entry in os.scandir(volume["folder"]))
+        assert volume["fill"] == volume["size"] / 1_000_000
+
+
+def test_after_volume_runs_while_the_next_volume_is_written(home):
+    for i in range(4):
+        (home.source / f"{i}.bin").write_bytes(os.urandom(400_000))
+    hook = """
+import os, time
+def after_volume(volume):
+    following = os.path.join(os.path.dirname(volume.folder), f"vol{volume.number + 1:03d}", "SUMS.xxh128")
+    until = time.monotonic() + 20
+    while volume.number == 1 and not os.path.exists(following):
+        assert time.monotonic() < until, "the next volume waits for this call"
+        time.sleep(0.01)
+"""
+
+    report = home.run(
+        "backup", home.job(more=f"config = dict(max_size=1_000_000)\n{hook}"), "--yes", "--json", status=0
+    ).json()
+
+    assert len(report["volumes"]) > 1
+
+
+def test_after_volume_that_fails_for_one_volume_is_called_for_the_others(home, tmp_path):
+    for i in range(6):
+        (home.source / f"{i}.bin").write_bytes(os.urandom(400_000))
+    hook = (
+        "def after_volume(volume):\n    print(volume.number, file=open(OUT, 'a'))\n"
+        "    if volume.number == 1: raise OSError(5, 'no disc in the drive')\n"
+    )
+    more = f"OUT = {str(tmp_path / 'out')!r}\nconfig = dict(max_size=1_000_000)\n{hook}"
+
+    report = home.run("backup", home.job(more=more), "--yes", "--json", status=1).json()
+
+    assert report["state"] == "complete"
+    assert len(report["volumes"]) >= 3
+    assert (tmp_path / "out").read_text().split() == [str(i + 1) for i in range(len(report["volumes"]))]
+    (error,) = report["errors"]
+    assert "vol001" in error["message"]
+    assert "no disc in the drive" in error["message"]
+
+
 @pytest.mark.parametrize("hook", ["after_volume", "after_backup"])
 @pytest.mark.parametrize("fails", ["raise ValueError('no\\x1b[31m\\nburner')", "import sys; sys.exit('no\\nburner')"])
 def test_a_hook_that_fails_is_told_and_the_backup_goes_on(home, hook, fails):
