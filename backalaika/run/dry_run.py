@@ -9,6 +9,8 @@ reads any: those of a size that the catalogue has.
 from __future__ import annotations
 
 import os
+from array import array
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from ..batch import Batch, framed_size, member_path
 from ..formats import ArchiveFormat, archive_format
-from ..planner import Media, TooLarge, next_medium
+from ..planner import Media, TooLarge, plan_volumes
 from ..survey import Found, Survey, take_survey
 from ..walk import DIRECTORY, FILE, Directory, Problem
 from .answers import Answers
@@ -182,31 +184,30 @@ def _plan_volumes(
             by_path[path].bytes += sum(entry.size for entry in saved if entry.kind == FILE)
             yield directory
 
+    rooms = Media(tuple(size - _VOLUME for size in media.sizes), media.max_size - _VOLUME)
+    largest = max((*rooms.sizes, rooms.max_size))
+    needs, owners = array("Q"), array("L")
     for work in plan_work(survey, formats, select):
         if isinstance(work.piece, Problem):
             plan.problems.append(work.piece)
         elif work.piece is not None:
-            media = _place(plan, work, media)
-    plan.unused += media.sizes
-
-
-def _place(plan: Plan, work: Work, media: Media) -> Media:
-    """Put a piece on the open volume, or on the next medium that holds it; the media left."""
-    need = _need(work, plan.ratio)
-    volume = plan.volumes[-1] if plan.volumes else None
-    if volume is None or volume.size + need > volume.capacity:
-        decision = next_medium(_VOLUME + need, media)
-        if isinstance(decision, TooLarge):
-            plan.problems += [too_large_problem(place, decision) for place in _places(work)]
-            return media
-        plan.unused += decision.passed_over
-        volume = PlannedVolume(len(plan.volumes) + 1, decision.capacity)
+            need = _need(work, plan.ratio)
+            if need > largest:
+                refused = TooLarge(largest + _VOLUME)
+                plan.problems += [too_large_problem(place, refused) for place in _places(work)]
+                continue
+            needs.append(need)
+            owners.append(work.plan.source)
+    placed = plan_volumes(needs, rooms)
+    left = Counter(rooms.sizes) - Counter(placed.capacities)
+    plan.unused = [size + _VOLUME for size in left.elements()]
+    for number, (pieces, room) in enumerate(zip(placed.volumes, placed.capacities, strict=True), start=1):
+        volume = PlannedVolume(number, room + _VOLUME)
+        for piece in pieces:
+            path = plan.sources[owners[piece]].path
+            volume.size += needs[piece]
+            volume.sources[path] = volume.sources.get(path, 0) + needs[piece]
         plan.volumes.append(volume)
-        media = decision.media
-    path = plan.sources[work.plan.source].path
-    volume.size += need
-    volume.sources[path] = volume.sources.get(path, 0) + need
-    return media
 
 
 def _need(work: Work, ratio: float | None) -> int:
