@@ -34,11 +34,6 @@ BYTES_BETWEEN_SYNCS = 256 << 20
 # Bytes of the longest digest.
 MOST_DIGEST = 32
 
-    @property
-    def fill(self) -> float:
-        """Size by capacity: 1 is full."""
-        return self.size / self.capacity
-
 
 class LargeUnit:
     """A large file on its way: the frames that were placed, and how it ends."""

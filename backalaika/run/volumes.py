@@ -37,6 +37,11 @@ class VolumeDone:
     size: int
     archives: tuple[str, ...]
 
+    @property
+    def fill(self) -> float:
+        """Size by capacity: 1 is full."""
+        return self.size / self.capacity
+
 
 @dataclass(frozen=True, slots=True)
 class Spot:
