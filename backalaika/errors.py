@@ -40,5 +40,9 @@ class CatalogueError(BackalaikaError):
     exit_status = 2
 
 
+class CatalogueFullError(CatalogueError):
+    """There is no room for the catalogue on its disk; nothing of the call was written, and it may be tried again."""
+
+
 class RunError(BackalaikaError):
     """The run cannot go on: the disk is full, a process died."""

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from sqlalchemy.engine import URL
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from ..errors import CatalogueError
+from ..errors import CatalogueError, CatalogueFullError
 
 LOCKED = "another program is writing to it; try again when that has ended"
 
@@ -37,6 +37,9 @@ _ADVICE = {
     r"No space left|disk is full|table .* is full": "make room on the server's disk",
 }
 
+# As SQLite says it, and as the system does.
+_FULL = ("disk is full", "No space left on device")
+
 
 @contextmanager
 def readable_errors(url: URL) -> Iterator[None]:
@@ -44,7 +47,9 @@ def readable_errors(url: URL) -> Iterator[None]:
     try:
         yield
     except SQLAlchemyError as error:
-        raise CatalogueError(f"catalogue {shown(url)}: {_reason(error, url)}") from None
+        reason = _reason(error, url)
+        kind = CatalogueFullError if any(words in reason for words in _FULL) else CatalogueError
+        raise kind(f"catalogue {shown(url)}: {reason}") from None
 
 
 def shown(url: URL) -> str:

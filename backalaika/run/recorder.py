@@ -16,13 +16,16 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..catalogue.rows import ErrorRow, FileRow, FrameRow
-from ..errors import CatalogueError, RunError
+from ..errors import CatalogueError, CatalogueFullError, RunError
 from . import rows
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
+    from .room import Room
 
 _WAITING = 64
+# A disk that is full for the catalogue is soon full for the writer, and the user is asked.
+_UNTIL_ASKED_S = 10.0
 
 
 class Recorder:
@@ -33,6 +36,7 @@ class Recorder:
         run_id: the run's.
         digest: which digest the run's files have.
         adopted: of a run that goes on, the ids of volumes and archives by the run's numbers.
+        room: where the user is asked for room; the catalogue may lie on the disk that is full.
     """
 
     def __init__(
@@ -41,7 +45,9 @@ class Recorder:
         run_id: int,
         digest: str,
         adopted: tuple[dict[int, int], dict[int, int]] | None = None,
+        room: Room | None = None,
     ) -> None:
+        self._room = room
         self._open_catalogue = open_catalogue
         self._catalogue: Catalogue
         self._run_id = run_id
@@ -84,10 +90,21 @@ class Recorder:
                 self._attempt(partial(self._write, record))
 
     def _attempt(self, step: Callable[[], None]) -> None:
-        try:
-            step()
-        except Exception as error:  # nobody would empty the queue, and the run would wait for ever
-            self._failure = error
+        until = time.monotonic() + _UNTIL_ASKED_S
+        while True:
+            try:
+                step()
+                return
+            except CatalogueFullError as error:
+                if self._room is None or self._room.refused or time.monotonic() > until:
+                    self._failure = error
+                    return
+                if self._room.asking:
+                    until = time.monotonic() + _UNTIL_ASKED_S
+                time.sleep(0.1)
+            except Exception as error:  # nobody would empty the queue, and the run would wait for ever
+                self._failure = error
+                return
 
     def _open(self) -> None:
         self._catalogue = self._open_catalogue()

@@ -34,6 +34,10 @@ class Room:
         observer: asks the user.
         interruptible: where CTRL-C may end a question.
         on_its_way: bytes that may be written of the next volume before a complete one is heard of.
+
+    Attributes:
+        asking: whether the user is being asked to make room on a full disk.
+        refused: whether that was in vain, and the run ends.
     """
 
     def __init__(
@@ -53,6 +57,7 @@ class Room:
         self._on_its_way = on_its_way
         self._volumes = len(report.volumes)
         self._told = False
+        self.asking = self.refused = False
 
     def to_save(self) -> int:
         """Bytes that have no place yet, at most: before compression, and with what may still prove to be known."""
@@ -93,7 +98,13 @@ class Room:
         missing = needed - free_space(folder)
         # A quota, or what is kept for root, may leave nothing of what is free.
         about = f"{folder}: {reason}; at most {_size(missing if missing > 0 else needed)} more are needed"
-        if not self._wait(f"{about}. Make room and press Enter (CTRL-C stops)"):
+        self.asking = True
+        made = False
+        try:
+            made = self._wait(f"{about}. Make room and press Enter (CTRL-C stops)")
+        finally:
+            self.asking, self.refused = False, not made
+        if not made:
             raise RunError(f"{about}; make room, then start the backup again")
 
     def _next_capacity(self) -> int:

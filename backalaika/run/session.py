@@ -183,7 +183,7 @@ class Session:
         placer = self._placer(report)
         adopted = placer.restore(self._resumption, self._formats) if self._resumption else None
         with _Hooks(self.job, observer, self._signals.asked) as hooks:
-            with Recorder(partial(self._open_for, run_id), run_id, self.job.config.digest, adopted) as recorder:
+            with Recorder(partial(self._open_for, run_id), run_id, self.job.config.digest, adopted, room) as recorder:
                 backup = Backup(
                     self._compressing,
                     self._orders,

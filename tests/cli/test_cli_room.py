@@ -1,8 +1,10 @@
 """Too little room on the destination's disk: the pause after a volume, and the conversation when the disk is full."""
 
+import json
 import os
 import shutil
 import subprocess
+import time
 
 import pexpect
 import pytest
@@ -164,6 +166,29 @@ def test_a_full_disk_asks_for_room_and_the_run_goes_on_where_it_was(home, disk, 
     assert terminal.exitstatus == 0, before + terminal.before
     assert_all_is_saved(home, small.glob("*/vol*"), tmp_path, options)
     wait_for(lambda: home.processes() == [])
+
+
+def test_a_catalogue_on_the_disk_that_is_full_waits_too(home, disk, talk, tmp_path):
+    small = disk(12)
+    for number in range(5000):
+        (home.source / f"{number:04d}.txt").write_bytes(os.urandom(1500))
+    fill(home, 8, 700_000)
+    database = f"sqlite:///{small}/backalaika.sqlite"
+    more = f"config = dict(dir_backups={str(small)!r}, max_size={MB}, db_uri={database!r})"
+    terminal = talk(home.job("zst", more=more), "--workers", "1")
+
+    terminal.expect("Make room and press Enter")
+    time.sleep(1)
+    subprocess.run(["mount", "-o", "remount,size=80m", str(small)], check=True)
+    terminal.sendline("")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+
+    assert terminal.exitstatus == 0, terminal.before
+    listed = home.run("volumes", "--db", database, "--json", status=0).out.splitlines()
+    states = {json.loads(line)["state"] for line in listed}
+    assert states == {"complete"}
+    assert sum(json.loads(line)["files"] for line in listed) == len(list(home.source.iterdir()))
 
 
 def test_ctrl_c_at_a_full_disk_ends_the_run_in_order(home, disk, talk):
