@@ -187,7 +187,7 @@ def _plan_volumes(
     rooms = Media(tuple(size - _VOLUME for size in media.sizes), media.max_size - _VOLUME)
     largest = max((*rooms.sizes, rooms.max_size))
     needs, owners = array("Q"), array("L")
-    for work in plan_work(survey, formats, select):
+    for work in plan_work(survey, formats, select, 0):
         if isinstance(work.piece, Problem):
             plan.problems.append(work.piece)
         elif work.piece is not None:

@@ -128,9 +128,8 @@ class Session:
             if early:
                 check_sources(job, early, self.survey.sources)
             self._report = Report(job.name, "", answers.comment, time.time_ns())
-            work = plan_work(
-                self.survey, self._formats, self._select, (*config.volume_sizes, config.max_size)[0].capacity
-            )
+            select = self._select if answers.skip_known or early else None
+            work = plan_work(self.survey, self._formats, select, (*config.volume_sizes, config.max_size)[0].capacity)
             self._early: deque[BatchOnItsWay] = deque()
             self._work = work
             if at_once:

@@ -90,7 +90,9 @@ def wait_for(future: Future[T], interrupted: Callable[[], bool]) -> T:
             raise RunError(f"compressing failed: {type(error).__name__}: {error}; try fewer --workers") from error
 
 
-def plan_work(survey: Survey, formats: tuple[ArchiveFormat, ...], select: Selection, capacity: int) -> Iterator[Work]:
+def plan_work(
+    survey: Survey, formats: tuple[ArchiveFormat, ...], select: Selection | None, capacity: int
+) -> Iterator[Work]:
     """All work of a run, in order.
 
     In the order of the tree, if all surely fits on the first volume: then the order does not matter, and the first
@@ -100,20 +102,25 @@ def plan_work(survey: Survey, formats: tuple[ArchiveFormat, ...], select: Select
     Args:
         survey: what was found.
         formats: one for each source.
-        select: lets through what is to be saved of the directories of a source; asked once for each.
+        select: lets through what is to be saved of the directories of a source, asked once for each; None: all.
         capacity: bytes of the first volume.
     """
     if survey.bytes + survey.files * _MOST_OVERHEAD <= capacity:
         yield from _in_tree_order(survey, formats, select)
         return
+    if select is None:
+        yield from _large_first(survey, formats)
+        return
     with survey.selected(select) as selected:
         yield from _large_first(selected, formats)
 
 
-def _in_tree_order(survey: Survey, formats: tuple[ArchiveFormat, ...], select: Selection) -> Iterator[Work]:
+def _in_tree_order(survey: Survey, formats: tuple[ArchiveFormat, ...], select: Selection | None) -> Iterator[Work]:
     taken: set[str] = set()
     for number, found in enumerate(survey.sources):
-        directories = select(survey.directories(found), found)
+        directories: Iterable[Directory] = survey.directories(found)
+        if select is not None:
+            directories = select(directories, found)
         for plan, part in _archives(number, found, formats[number], directories, taken):
             yield from (Work(plan, piece) for piece in _batches(plan, found, part))
             yield Work(plan, None)

@@ -72,6 +72,30 @@ def test_a_large_file_that_turns_out_too_large_for_the_rest_of_a_medium_moves_wh
         tools.call("xxhsum", "-c", "SUMS.xxh128", cwd=volume)
 
 
+@pytest.mark.parametrize("option", ["gz", "zst"])
+def test_a_hard_link_never_points_to_another_volume(office, option):
+    write(office.tree / "a-large", noise(2_500_000, 1))
+    write(office.tree / "b-large", noise(2_400_000, 2))
+    for number in range(8):
+        write(office.tree / f"c{number}", noise(150_000, 10 + number))
+        os.link(office.tree / f"{'ab'[number % 2]}-large", office.tree / f"d{number}")
+        os.link(office.tree / f"c{number}", office.tree / f"e{number}")
+
+    outcome = office.backup(options=option, max_size=3 * MIB)
+
+    capacities_kept(outcome)
+    assert len(outcome.volumes) > 2
+    saved = []
+    for archive in outcome.archives:
+        place = office.place()
+        tools.unpack_with_tar(archive, place)  # alone
+        for line in manifest_of(archive.parent):
+            if line["kind"] in ("file", "hardlink"):
+                saved.append(line["path"].removeprefix("tree/"))
+                assert (place / line["path"]).read_bytes() == (office.tree / saved[-1]).read_bytes()
+    assert sorted(saved) == sorted(os.listdir(office.tree))
+
+
 @pytest.mark.parametrize("option", ["zip", "gz"])
 def test_a_file_that_fits_on_no_medium_is_named_and_all_others_are_saved(office, option):
     write(office.tree / "a", noise(500_000))
