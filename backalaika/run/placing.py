@@ -73,6 +73,7 @@ class Placer:
         folder: of the run.
         readme: makes README.txt of a volume from its number and archives.
         on_unused: called at the end with the capacities of media that were not used.
+        most_in_use: volumes that may wait to be filled further; None: any number.
     """
 
     def __init__(
@@ -82,10 +83,11 @@ class Placer:
         folder: str,
         readme: Callable[[int, list[tuple[str, str]]], str],
         on_unused: Callable[[tuple[int, ...]], None],
+        most_in_use: int | None = None,
     ) -> None:
         self._orders = orders
         self._on_unused = on_unused
-        self._volumes = Volumes(orders, media, folder, readme, self._flush_rows)
+        self._volumes = Volumes(orders, media, folder, readme, self._flush_rows, most_in_use)
         self._frames: list[rows.Frame] = []
         self._members: list[rows.Member] = []
         self._waiting_bytes = 0

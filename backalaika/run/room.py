@@ -75,7 +75,7 @@ class Room:
             return
         self._volumes = volumes
         folder, free = self._report.folder, free_space(self._report.folder)
-        need = min(self._next_capacity(), self.to_save()) + self._on_its_way
+        need = min(self._most_capacity(), self.to_save()) + self._on_its_way
         if free >= need:
             return
         about = f"{folder}: {_size(free)} are free, and the next volume may need {_size(need)}"
@@ -107,10 +107,8 @@ class Room:
         if not made:
             raise RunError(f"{about}; make room, then start the backup again")
 
-    def _next_capacity(self) -> int:
-        used = len(self._report.volumes) + len(self._report.passed_over)
-        media = self._config.volume_sizes
-        return media[used].capacity if used < len(media) else self._config.max_size.capacity
+    def _most_capacity(self) -> int:
+        return max(medium.capacity for medium in (*self._config.volume_sizes, self._config.max_size))
 
     def _wait(self, message: str) -> bool:
         try:

@@ -53,6 +53,8 @@ if TYPE_CHECKING:
 # Less holds README.txt, sums, manifest, and little else.
 SMALLEST_VOLUME = 256 * 1024
 _SWITCH_INTERVAL_S = 0.0005
+# A disk that holds few volumes has no room for unfinished ones: with `volume_pause` none waits for what fills it.
+_IN_USE_WITH_PAUSES = 1
 # Manifest, sums and README.txt.
 _OWN_FILES = 3
 
@@ -129,7 +131,8 @@ class Session:
                 check_sources(job, early, self.survey.sources)
             self._report = Report(job.name, "", answers.comment, time.time_ns())
             select = self._select if answers.skip_known or early else None
-            work = plan_work(self.survey, self._formats, select, (*config.volume_sizes, config.max_size)[0].capacity)
+            first = None if config.volume_pause else (*config.volume_sizes, config.max_size)[0].capacity
+            work = plan_work(self.survey, self._formats, select, first)
             self._early: deque[BatchOnItsWay] = deque()
             self._work = work
             if at_once:
@@ -307,7 +310,8 @@ class Session:
             if capacity in sizes:
                 sizes.remove(capacity)
         media = Media(tuple(sizes), media.max_size)
-        return Placer(self._orders, media, folder, readme, report.passed_over.extend)
+        in_use = _IN_USE_WITH_PAUSES if config.volume_pause else None
+        return Placer(self._orders, media, folder, readme, report.passed_over.extend, in_use)
 
     def _select(self, directories: Iterable[Directory], found: Found) -> Iterable[Directory]:
         if self._resumption is not None:

@@ -71,6 +71,7 @@ class Volumes:
         folder: of the run.
         readme: makes README.txt of a volume from its number and archives.
         before_close: called before an archive is ordered to be closed.
+        most_in_use: volumes that may wait to be filled further; None: any number.
 
     Attributes:
         closed: volumes ordered to be completed, by number; they are complete when the writer says so.
@@ -84,12 +85,14 @@ class Volumes:
         folder: str,
         readme: Callable[[int, list[tuple[str, str]]], str],
         before_close: Callable[[], None],
+        most_in_use: int | None = None,
     ) -> None:
         self._orders = orders
         self._shelf = Shelf(media)
         self._folder = folder
         self._readme = readme
         self._before_close = before_close
+        self._most_in_use = most_in_use
         self.closed: dict[int, VolumeDone] = {}
         self._volumes: dict[int, OpenVolume] = {}
         self.begun = 0
@@ -257,9 +260,11 @@ class Volumes:
             self._blank = place
 
     def close_if_full(self, place: int) -> None:
-        """Complete a volume that has room for hardly anything more."""
+        """Complete a volume that has room for hardly anything more, and the oldest if too many are in use."""
         if self._shelf.is_full(place):
             self._close(place)
+        if self._most_in_use is not None and len(self._volumes) > self._most_in_use:
+            self._close(next(place for place, volume in self._volumes.items() if volume.archives))
 
     def close_archives(self, plan: ArchivePlan) -> None:
         """Complete the archives of a plan."""

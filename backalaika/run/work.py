@@ -91,7 +91,7 @@ def wait_for(future: Future[T], interrupted: Callable[[], bool]) -> T:
 
 
 def plan_work(
-    survey: Survey, formats: tuple[ArchiveFormat, ...], select: Selection | None, capacity: int
+    survey: Survey, formats: tuple[ArchiveFormat, ...], select: Selection | None, capacity: int | None
 ) -> Iterator[Work]:
     """All work of a run, in order.
 
@@ -103,9 +103,9 @@ def plan_work(
         survey: what was found.
         formats: one for each source.
         select: lets through what is to be saved of the directories of a source, asked once for each; None: all.
-        capacity: bytes of the first volume.
+        capacity: bytes of the first volume; None: keep the order of the tree, so that volumes are soon complete.
     """
-    if survey.bytes + survey.files * _MOST_OVERHEAD <= capacity:
+    if capacity is None or survey.bytes + survey.files * _MOST_OVERHEAD <= capacity:
         yield from _in_tree_order(survey, formats, select)
         return
     if select is None:

@@ -118,9 +118,10 @@ def test_ctrl_c_at_the_pause_ends_the_run_in_order(home, disk, talk):
 
 
 def test_without_a_terminal_it_says_once_that_it_does_not_wait(home, disk):
-    fill(home, 14)
+    fill(home, 13)
+    (home.source / "more.bin").write_bytes(os.urandom(400_000))  # all fits, but by less than what may be on its way
 
-    done = home.run("backup", pausing_job(home, disk(16)), "--yes", "--workers", "1", status=0)
+    done = home.run("backup", pausing_job(home, disk(14)), "--yes", "--workers", "1", status=0)
 
     told = [line for line in done.err.splitlines() if "volume_pause" in line]
     assert len(told) == 1
