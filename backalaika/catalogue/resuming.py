@@ -11,13 +11,15 @@ import socket
 import time
 from collections.abc import Sequence
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import Connection, case, delete, func, select, update
 
 from ..errors import CatalogueError
 from .database import chunks
 from .recording import Recording, path_key
 from .rows import (
+    DIRECTORY,
     FAILED,
+    FILE,
     INTERRUPTED,
     KINDS,
     RUNNING,
@@ -35,9 +37,11 @@ class Resuming(Recording):
 
     def early_run(self, job: str) -> EarlyRun | None:
         """The last run of a job if it ended early; None if it is complete, or still running."""
-        newest = select(runs).where(runs.c.job == storable_text(job)).order_by(runs.c.started_at_ns.desc()).limit(1)
+        newest = (
+            select(runs).where(runs.c.job == storable_text(job)).order_by(runs.c.started_at_ns.desc(), runs.c.id.desc())
+        )
         with self._reading() as connection:
-            run = connection.execute(newest).first()
+            run = connection.execute(newest.limit(1)).first()
             if run is None or run.state not in (INTERRUPTED, FAILED):
                 return None
             of_run = select(sources.c.path, sources.c.label, sources.c.options).where(sources.c.run_id == run.id)
@@ -56,10 +60,12 @@ class Resuming(Recording):
         )
 
     def saved_totals(self, run_id: int) -> tuple[int, int]:
-        """Files and links that are recorded of a run, and bytes of their content."""
-        totals = select(func.coalesce(func.sum(volumes.c.files), 0), func.coalesce(func.sum(volumes.c.bytes), 0))
+        """Files and links that are recorded of a run, and bytes of content: a hard link has none of its own."""
+        content = case((files.c.kind == KINDS.index(FILE), files.c.size), else_=0)
+        totals = select(func.count(), func.coalesce(func.sum(content), 0)).join_from(files, volumes)
+        totals = totals.where(volumes.c.run_id == run_id, files.c.kind != KINDS.index(DIRECTORY))
         with self._reading() as connection:
-            number, size = connection.execute(totals.where(volumes.c.run_id == run_id)).one()
+            number, size = connection.execute(totals).one()
         return int(number), int(size)
 
     def resume_run(self, run_id: int) -> None:
@@ -144,7 +150,10 @@ class Resuming(Recording):
 
 
 def _recorded_archives(connection: Connection, volume_id: int, run_id: int) -> list[RecordedArchive]:
-    first = select(func.min(sources.c.id)).where(sources.c.run_id == run_id).scalar_subquery()
+    earlier = sources.alias()
+    source = (
+        select(func.count()).where(earlier.c.run_id == run_id, earlier.c.id < archives.c.source_id).scalar_subquery()
+    )
     members = (
         select(func.count())
         .where(files.c.volume_id == volume_id, files.c.archive_id == archives.c.id)
@@ -156,7 +165,7 @@ def _recorded_archives(connection: Connection, volume_id: int, run_id: int) -> l
         .where(frames.c.archive_id == archives.c.id)
         .scalar_subquery()
     )
-    asked = select(archives, (archives.c.source_id - first).label("source"), number, end, members)
+    asked = select(archives, source.label("source"), number, end, members)
     found = connection.execute(asked.where(archives.c.volume_id == volume_id).order_by(archives.c.id)).all()
     return [
         RecordedArchive(
