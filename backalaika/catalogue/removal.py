@@ -5,6 +5,8 @@ One transaction each. The folders of what goes are noted first, and those to whi
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, func, select, update
 
 from ..errors import CatalogueError
@@ -50,6 +52,16 @@ class Removal(Recording, Queries):
             connection.execute(delete(frames).where(frames.c.archive_id == archive_id))
             connection.execute(delete(archives).where(archives.c.id == archive_id))
             _recount(connection, volume_id)
+
+    def drop_files(self, file_ids: Sequence[int]) -> None:
+        """Remove files from volumes that are not complete, for newer ones take their places."""
+        with self._writing() as connection:
+            for chunk in chunks(file_ids):
+                which = files.c.id.in_(chunk)
+                volume_ids = connection.execute(select(files.c.volume_id).where(which).distinct()).scalars().all()
+                _delete_files(connection, which)
+                for volume_id in volume_ids:
+                    _recount(connection, volume_id)
 
 
 def _remove_volume(connection: Connection, volume: FoundVolume) -> Removed:

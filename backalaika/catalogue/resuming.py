@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import socket
 import time
+from array import array
 from collections.abc import Sequence
 
 from sqlalchemy import Connection, case, delete, func, select, update
@@ -31,6 +32,8 @@ from .rows import (
 )
 from .schema import archives, errors, files, folders, frames, runs, sources, volumes
 
+_FETCHED = 5000
+
 
 class Resuming(Recording):
     """The part of a catalogue that lets a run go on."""
@@ -46,6 +49,7 @@ class Resuming(Recording):
                 return None
             of_run = select(sources.c.path, sources.c.label, sources.c.options).where(sources.c.run_id == run.id)
             found = connection.execute(of_run.order_by(sources.c.id)).all()
+            digest = connection.execute(select(volumes.c.digest).where(volumes.c.run_id == run.id).limit(1)).scalar()
         saved_files, saved_bytes = self.saved_totals(run.id)
         return EarlyRun(
             run.id,
@@ -57,6 +61,7 @@ class Resuming(Recording):
             saved_files,
             saved_bytes,
             [(os.fsdecode(path), os.fsdecode(label), options) for path, label, options in found],
+            digest,
         )
 
     def saved_totals(self, run_id: int) -> tuple[int, int]:
@@ -103,11 +108,23 @@ class Resuming(Recording):
                 for volume in found
             ]
 
-    def saved_entries(self, run_id: int, folder_paths: Sequence[bytes]) -> dict[bytes, dict[bytes, SavedEntry]]:
-        """What a run has saved already in some folders.
+    def member_places(self, archive: RecordedArchive) -> array[int]:
+        """Where the recorded members of a zip start in it, sorted."""
+        place = (frames.c.offset + files.c.offset).label("place")
+        asked = select(place).join_from(
+            files, frames, (frames.c.archive_id == files.c.archive_id) & (frames.c.number == files.c.frame)
+        )
+        volume = select(archives.c.volume_id).where(archives.c.id == archive.id).scalar_subquery()
+        # The volume too, for there is no index on the archive alone.
+        asked = asked.where(files.c.volume_id == volume, files.c.archive_id == archive.id).order_by(place)
+        with self._reading() as connection:
+            return array("Q", connection.execution_options(yield_per=_FETCHED).execute(asked).scalars())
+
+    def saved_entries(self, source: int, folder_paths: Sequence[bytes]) -> dict[bytes, dict[bytes, SavedEntry]]:
+        """What the run that goes on has saved already of a source in some folders.
 
         Args:
-            run_id: the run.
+            source: counts the job's sources; two may overlap.
             folder_paths: absolute paths; best some hundreds at a time.
 
         Returns:
@@ -118,6 +135,7 @@ class Resuming(Recording):
         columns = (
             folders.c.path_key,
             files.c.name,
+            files.c.id,
             files.c.archive_id,
             files.c.kind,
             files.c.size,
@@ -127,10 +145,12 @@ class Resuming(Recording):
         )
         with self._reading() as connection:
             for chunk in chunks(list(keys)):
-                asked = select(*columns).join_from(folders, files).join(volumes)
-                asked = asked.where(folders.c.path_key.in_(chunk), volumes.c.run_id == run_id).order_by(files.c.id)
-                for key, name, archive_id, kind, *looks in connection.execute(asked):
-                    saved[keys[key]][name] = SavedEntry(archive_id, KINDS[kind], *looks)
+                asked = select(*columns).join_from(folders, files).join(archives, archives.c.id == files.c.archive_id)
+                asked = asked.where(
+                    folders.c.path_key.in_(chunk), archives.c.source_id == self._source_ids[source]
+                ).order_by(files.c.id)
+                for key, name, row_id, archive_id, kind, *looks in connection.execute(asked):
+                    saved[keys[key]][name] = SavedEntry(row_id, archive_id, KINDS[kind], *looks)
         return saved
 
     def forget_errors(self, run_id: int) -> list[tuple[bytes | None, str]]:

@@ -132,6 +132,7 @@ class EarlyRun(NamedTuple):
         since_ns, skip_known: how the questions were answered.
         files, bytes: what is recorded as saved, without folders.
         sources: path, label and options of each, in the order of the job.
+        digest: which digest its files have; None as long as no volume is recorded.
     """
 
     id: int
@@ -143,6 +144,7 @@ class EarlyRun(NamedTuple):
     files: int
     bytes: int
     sources: list[tuple[str, str, str]]
+    digest: str | None
 
 
 class RecordedArchive(NamedTuple):
@@ -182,8 +184,9 @@ class RecordedVolume(NamedTuple):
 
 
 class SavedEntry(NamedTuple):
-    """How an entry looked when the run saved it, and in which archive it is."""
+    """How an entry looked when the run saved it, and in which archive it is; ``id`` is that of its row."""
 
+    id: int
     archive_id: int
     kind: str
     size: int

@@ -11,6 +11,7 @@ each but the last ends at a flush point on a byte boundary, and may refer to the
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 from collections.abc import Iterator
@@ -169,8 +170,27 @@ def central_entries(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
             return
         (offset,) = struct.unpack_from("<I", fixed, 42)
         if offset == _LIMIT:  # 4.5.3: the offset is the last of the ZIP64 fields, which come last here
+            if len(rest) < 8:
+                return
             (offset,) = struct.unpack_from("<Q", rest, len(rest) - 8)
         yield offset, fixed + rest
+
+
+def central_start(file: IO[bytes]) -> int | None:
+    """Where the central directory of an archive of ours starts, which has no comment; None if it has no such end."""
+    size = file.seek(0, os.SEEK_END)
+    file.seek(max(size - _END.size - _LOCATOR64.size, 0))
+    tail = file.read()
+    if len(tail) < _END.size or tail[-_END.size :][:4] != b"PK\x05\x06":
+        return None
+    start: int = _END.unpack(tail[-_END.size :])[6]
+    if tail.startswith(b"PK\x06\x07") and len(tail) == _END.size + _LOCATOR64.size:
+        file.seek(_LOCATOR64.unpack(tail[: _LOCATOR64.size])[2])
+        end64 = file.read(_END64.size)
+        if len(end64) < _END64.size or not end64.startswith(b"PK\x06\x06"):
+            return None
+        start = _END64.unpack(end64)[9]
+    return start if start < size else None
 
 
 def end_of_central_directory(entries: int, size: int, offset: int) -> bytes:

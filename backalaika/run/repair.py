@@ -3,15 +3,21 @@
 Rows follow their bytes, so more may be on disk than is recorded: the end of an archive, lines of the manifest, an
 archive that was complete but for its row. All that is cut away; what is left is as it was when the last row was
 written, and the writer goes on from there. Done once more after a crash in its midst, it does the same.
+
+What is recorded is not believed where it can be seen to be wrong: an archive of which bytes, entries of the central
+directory or lines of the manifest are not there is given up, and its files are saved again.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import zipfile
+import re
 import zlib
-from collections.abc import Iterator, Mapping
+from array import array
+from bisect import bisect_left
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO
@@ -20,11 +26,12 @@ import deflate
 
 from .. import manifest
 from ..catalogue.rows import COMPLETE, RecordedArchive, RecordedVolume
-from ..formats.zip import central_entries
+from ..formats.zip import central_entries, central_start
 from .writer import CENTRAL, PARTIAL, private_opener, sync_folder
 
 _PIECE = 1 << 20
-_SUFFIXES = (".zip", ".tar.gz", ".tar.bz2", ".tar.zst", ".tar.xz")
+# After the name of an archive or the manifest: of the writer, of a zip's directory, and of a repair.
+_UNFINISHED = rf"({re.escape(CENTRAL)}|{re.escape(PARTIAL)})(\.new{re.escape(PARTIAL)})?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,37 +62,55 @@ class KeptVolume:
     manifest_size: int
 
 
-def repair_volume(volume: RecordedVolume) -> KeptVolume:
+Places = Callable[[RecordedArchive], "array[int]"]
+
+
+def repair_volume(volume: RecordedVolume, places: Places) -> KeptVolume:
     """Cut a volume that is not complete back to what is recorded of it.
+
+    Args:
+        volume: as the catalogue has it.
+        places: where the recorded members of a zip start in it, sorted.
 
     Raises:
         OSError: its folder is not there, or cannot be written.
     """
+    starts = {archive.name: places(archive) for archive in volume.archives if archive.format == "zip"}
+    lines = _count_lines(volume, starts)
     kept = KeptVolume(volume, [], [], [], 0)
     for archive in volume.archives:
-        if archive.state == COMPLETE:
+        if lines[archive.name] < archive.members:
+            kept.lost.append(archive)
+        elif archive.state == COMPLETE:
             there = _size(_path(volume, archive)) == archive.size
             (kept.complete if there else kept.lost).append(archive)
-        elif cut := _cut_archive(volume, archive):
+        elif cut := _cut_archive(volume, archive, starts.get(archive.name)):
             kept.archives.append(cut)
         else:
             kept.lost.append(archive)
     names = {archive.name for archive in kept.complete} | {kept.recorded.name + PARTIAL for kept in kept.archives}
     names |= {archive.recorded.name + CENTRAL for archive in kept.archives if archive.central_size}
-    remove_our_files(volume.folder, names | {manifest.MANIFEST, manifest.MANIFEST + PARTIAL})
-    ends = {archive.name: archive.size for archive in kept.complete}
-    ends |= {archive.recorded.name: archive.recorded.end for archive in kept.archives}
-    size = _cut_manifest(volume.folder, ends)
+    remove_our_files(volume.folder, volume.number, names | {manifest.MANIFEST, manifest.MANIFEST + PARTIAL})
+    left = [*kept.complete, *(archive.recorded for archive in kept.archives)]
+    size = _cut_manifest(volume.folder, _Recorded(left, starts))
     sync_folder(volume.folder)
     return KeptVolume(volume, kept.archives, kept.complete, kept.lost, size)
 
 
-def remove_our_files(folder: str, but: set[str] = frozenset()) -> None:  # type: ignore[assignment]
-    """Remove what a run leaves in a volume's folder, and nothing that anybody else has put there."""
-    for name in sorted(os.listdir(folder)):
-        ours = name in (manifest.MANIFEST, manifest.SUMS, manifest.README) or name.endswith((PARTIAL, *_SUFFIXES))
-        if ours and name not in but:
+def remove_our_files(folder: str, number: int, but: Set[str] = frozenset()) -> None:
+    """Remove what a run leaves in the folder of its volume ``number``, and nothing that anybody else has put there."""
+    for name in our_files(folder, number):
+        if name not in but:
             os.unlink(os.path.join(folder, name))
+
+
+def our_files(folder: str, number: int) -> list[str]:
+    """Names of the files in the folder of volume ``number`` that are called as a run calls its own."""
+    archive = rf".*\.{number:03d}\.(zip|tar\.(gz|bz2|zst|xz))"
+    ours = re.compile(rf"({archive}|{re.escape(manifest.MANIFEST)})({_UNFINISHED})?|{manifest.SUMS}|{manifest.README}")
+    with os.scandir(folder) as entries:
+        found = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
+    return sorted(name for name in found if ours.fullmatch(name))
 
 
 def _path(volume: RecordedVolume, archive: RecordedArchive) -> str:
@@ -99,28 +124,30 @@ def _size(path: str) -> int:
         return -1
 
 
-def _cut_archive(volume: RecordedVolume, archive: RecordedArchive) -> KeptArchive | None:
+def _cut_archive(volume: RecordedVolume, archive: RecordedArchive, starts: array[int] | None) -> KeptArchive | None:
     """Cut an archive after its last recorded frame; None if not all of its recorded bytes are there."""
     path = _path(volume, archive)
     partial = path + PARTIAL
-    was_complete = _size(path) >= 0 and _size(partial) < 0
-    if max(_size(path), _size(partial)) < archive.end:
+    has_its_name = _size(partial) < 0
+    if _size(path if has_its_name else partial) < archive.end:
         return None
     central_size = entries = 0
-    if archive.format == "zip":
-        central_size, entries = _cut_central(path, was_complete, archive.end)
-        if entries != archive.members:
+    if starts is not None:
+        central_size, entries = _cut_central(path, has_its_name, starts)
+        if entries != len(starts):
             return None
-    if was_complete:
+    if has_its_name:
         os.rename(path, partial)
+    # What the archive itself has of the directory is cut away: the file beside it must be safe before that.
+    sync_folder(volume.folder)
     with open(partial, "r+b", buffering=0) as file:
         file.truncate(archive.end)
         os.fsync(file.fileno())
     return KeptArchive(archive, central_size, entries)
 
 
-def _cut_central(path: str, from_archive: bool, end: int) -> tuple[int, int]:
-    """Keep the entries of a zip's central directory whose members lie before ``end``; returns their bytes and number.
+def _cut_central(path: str, from_archive: bool, starts: array[int]) -> tuple[int, int]:
+    """Keep the entries of a zip's central directory whose members are recorded; returns their bytes and number.
 
     They are in a file beside the archive, or in the archive itself if it had its name already.
     """
@@ -128,44 +155,72 @@ def _cut_central(path: str, from_archive: bool, end: int) -> tuple[int, int]:
     try:
         with open(path if from_archive else path + CENTRAL, "rb") as file:
             if from_archive:
-                with zipfile.ZipFile(file) as archive:
-                    start = archive.start_dir
+                start = central_start(file)
+                if start is None:
+                    return 0, 0
                 file.seek(start)
             with _replacing(path + CENTRAL) as out:
                 for offset, entry in central_entries(file):
-                    if offset < end:
+                    if _has(starts, offset):
                         size += out.write(entry)
                         entries += 1
-    except (FileNotFoundError, zipfile.BadZipFile):
+    except FileNotFoundError:
         return 0, 0
     return size, entries
 
 
-def _cut_manifest(folder: str, ends: Mapping[str, int]) -> int:
-    """Keep the manifest's lines of members that lie before the end of their archive; returns its size."""
+def _has(starts: array[int], place: int) -> bool:
+    index = bisect_left(starts, place)
+    return index < len(starts) and starts[index] == place
+
+
+class _Recorded:
+    """Tells which lines of a manifest are of recorded members of these archives."""
+
+    def __init__(self, archives: Iterable[RecordedArchive], starts: Mapping[str, array[int]]) -> None:
+        self._ends = {archive.name: archive.size or archive.end for archive in archives}
+        self._starts = starts
+
+    def archive_of(self, line: bytes) -> str | None:
+        """The name of the archive that a line's member is recorded in."""
+        try:
+            member = json.loads(line)
+            archive, frame, offset = member["archive"], int(member["frame"]), int(member["offset"])
+            end = self._ends.get(archive, 0)
+        except (ValueError, KeyError, TypeError):  # no line of ours
+            return None
+        starts = self._starts.get(archive)
+        there = frame < end if starts is None else _has(starts, frame + offset)
+        return archive if there and end else None
+
+
+def _count_lines(volume: RecordedVolume, starts: Mapping[str, array[int]]) -> Counter[str]:
+    """How many lines the manifest has of each archive's recorded members."""
+    recorded = _Recorded(volume.archives, starts)
+    found = (recorded.archive_of(line) for lines in _manifest_pieces(volume.folder) for line in lines.splitlines())
+    return Counter(archive for archive in found if archive is not None)
+
+
+def _cut_manifest(folder: str, recorded: _Recorded) -> int:
+    """Keep the manifest's lines of recorded members; returns its size."""
     path = os.path.join(folder, manifest.MANIFEST)
-    source = path if _size(path) >= 0 else path + PARTIAL
     size = 0
     with _replacing(path + PARTIAL) as out:
-        for lines in _manifest_pieces(source):
-            kept = b"".join(line for line in lines.splitlines(keepends=True) if _is_kept(line, ends))
+        for lines in _manifest_pieces(folder):
+            kept = b"".join(line for line in lines.splitlines(keepends=True) if recorded.archive_of(line))
             if kept:
                 size += out.write(deflate.gzip_compress(kept, 1))
-    if source == path:
+    sync_folder(folder)
+    if _size(path) >= 0:
         os.unlink(path)
     return size
 
 
-def _is_kept(line: bytes, ends: Mapping[str, int]) -> bool:
-    try:
-        member = json.loads(line)
-    except ValueError:  # the disk's last block before a power cut
-        return False
-    return bool(member["frame"] < ends.get(member["archive"], 0))
-
-
-def _manifest_pieces(path: str) -> Iterator[bytes]:
-    """The lines of each whole gzip member."""
+def _manifest_pieces(folder: str) -> Iterator[bytes]:
+    """The lines of each whole gzip member of a manifest, finished or not."""
+    path = os.path.join(folder, manifest.MANIFEST)
+    if _size(path) < 0:
+        path += PARTIAL
     if _size(path) < 0:
         return
     with open(path, "rb") as file:

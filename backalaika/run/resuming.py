@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from ..batch import Key, member_path, member_prefix
 from ..catalogue.rows import COMPLETE, EarlyRun, RecordedVolume, SavedEntry
 from ..errors import ConfigurationError, RunError
-from ..survey import Found
+from ..survey import Found, Survey
 from ..walk import DIRECTORY, FILE, HARD_LINK, Directory, Entry, Problem, describe_error
 from .answers import Answers
 from .repair import KeptVolume, remove_our_files, repair_volume
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..job.loading import Job
 
 _ENTRIES_AT_A_TIME = 5000
-_VOLUME = re.compile(r"vol\d{3,}")
+_VOLUME = re.compile(r"vol(\d{3,})", re.ASCII)
 
 
 class Resumption:
@@ -34,6 +34,7 @@ class Resumption:
     Args:
         catalogue: knows the run, which is entered there as running again.
         early: the run as it ended.
+        survey: what there is to save now.
 
     Attributes:
         capacities: of all volumes of the run, by their numbers from 1; 0 where none is left.
@@ -48,14 +49,14 @@ class Resumption:
         RunError: its folder is gone, or cannot be written.
     """
 
-    def __init__(self, catalogue: Catalogue, early: EarlyRun) -> None:
+    def __init__(self, catalogue: Catalogue, early: EarlyRun, survey: Survey) -> None:
         self._catalogue = catalogue
-        self._run_id = early.id
+        self._sources = {id(found): number for number, found in enumerate(survey.sources)}
         self.capacities: list[int] = []
         self.complete: list[RecordedVolume] = []
         self.kept: list[KeptVolume] = []
         try:
-            self._repair(early)
+            self._repair(early, survey)
         except OSError as error:
             raise RunError(
                 f"{early.folder}: the run cannot go on: {describe_error(error)}; put its folder back where it was, "
@@ -69,59 +70,109 @@ class Resumption:
         ]
         self.files, self.bytes = catalogue.saved_totals(early.id)
 
-    def _repair(self, early: EarlyRun) -> None:
+    def _repair(self, early: EarlyRun, survey: Survey) -> None:
         recorded = self._catalogue.recorded_volumes(early.id)
-        ours = {volume.folder for volume in recorded}
-        for name in sorted(os.listdir(early.folder)):
-            folder = os.path.join(early.folder, name)
-            if _VOLUME.fullmatch(name) and folder not in ours:
-                _remove_folder(folder)
-        for volume in recorded:
-            self.capacities += [0] * (volume.number - len(self.capacities))
-            self.capacities[volume.number - 1] = volume.capacity
+        if not recorded and not os.path.lexists(early.folder):  # the run ended before it wrote, and removed it
+            os.makedirs(early.folder, 0o700)
+        self._clear(early.folder, {volume.folder for volume in recorded})
+        self._drop_superseded(recorded, survey)
+        for volume in self._catalogue.recorded_volumes(early.id):
+            self._use_up(volume.number)
             if volume.state == COMPLETE:
+                self.capacities[volume.number - 1] = volume.capacity
                 self.complete.append(volume)
-                continue
-            if not os.path.isdir(volume.folder):
-                self._catalogue.drop_volume(volume.id)
-                continue
-            kept = repair_volume(volume)
-            for archive in kept.lost:
-                self._catalogue.drop_archive(archive.id)
-            if kept.archives or kept.complete:
+            elif kept := self._repaired(volume):
+                self.capacities[volume.number - 1] = volume.capacity
                 self.kept.append(kept)
-            else:
-                self._catalogue.drop_volume(volume.id)
-                _remove_folder(volume.folder)
+
+    def _clear(self, folder: str, recorded: set[str]) -> None:
+        """Remove folders of volumes that were begun and not recorded; what is left of one keeps its number."""
+        for name in sorted(os.listdir(folder)):
+            place = os.path.join(folder, name)
+            if (match := _VOLUME.fullmatch(name)) and place not in recorded:
+                if os.path.isdir(place) and not os.path.islink(place):
+                    _remove_folder(place, int(match[1]))
+                if os.path.lexists(place):
+                    self._use_up(int(match[1]))
+
+    def _use_up(self, number: int) -> None:
+        self.capacities += [0] * (number - len(self.capacities))
+
+    def _repaired(self, volume: RecordedVolume) -> KeptVolume | None:
+        """What is left of a volume; None if it is nothing, and then its medium is free again."""
+        if not os.path.isdir(volume.folder):
+            self._catalogue.drop_volume(volume.id)
+            return None
+        kept = repair_volume(volume, self._catalogue.member_places)
+        for archive in kept.lost:
+            self._catalogue.drop_archive(archive.id)
+        if kept.archives or kept.complete:
+            return kept
+        self._catalogue.drop_volume(volume.id)
+        _remove_folder(volume.folder, volume.number)
+        return None
+
+    def _drop_superseded(self, recorded: list[RecordedVolume], survey: Survey) -> None:
+        """Forget what zips that are still open have of files that are different now, and will be saved again.
+
+        Two members of one name are for tar the old one and the new one; a zip has only one place for each. Without
+        its row a member loses its place in the central directory, and its line in the manifest.
+        """
+        zips = {
+            archive.id
+            for volume in recorded
+            for archive in volume.archives
+            if volume.state != COMPLETE and archive.state != COMPLETE and archive.format == "zip"
+        }
+        if not zips:
+            return
+        superseded = [
+            row.id
+            for found in survey.sources
+            if found.source.format == "zip"
+            for some in _some_at_a_time(survey.directories(found))
+            for _, entries in self._compared(some, found)
+            for entry, row in entries
+            if row is not None and row.archive_id in zips and not _looks_the_same(entry, row)
+        ]
+        self._catalogue.drop_files(superseded)
 
     def select(self, directories: Iterable[Directory], found: Found) -> Iterator[Directory]:
         """The directories of a source with what is not saved yet, or looks different now."""
-        some: list[Directory] = []
-        count = 0
-        for directory in directories:
-            some.append(directory)
-            count += len(directory.entries)
-            if count >= _ENTRIES_AT_A_TIME:
-                yield from self._unsaved(some, found)
-                some, count = [], 0
-        yield from self._unsaved(some, found)
+        for some in _some_at_a_time(directories):
+            for directory, entries in self._compared(some, found):
+                left = []
+                for entry, row in entries:
+                    if row is None or not _looks_the_same(entry, row):
+                        left.append(entry)
+                    elif row.kind == FILE and entry.key is not None and row.archive_id in self.linked:
+                        path_there = member_path(member_prefix(found.label, directory.path), entry.name)
+                        self.linked[row.archive_id].setdefault(entry.key, path_there)
+                if left:
+                    yield Directory(directory.path, left)
 
-    def _unsaved(self, directories: list[Directory], found: Found) -> Iterator[Directory]:
+    def _compared(
+        self, directories: list[Directory], found: Found
+    ) -> Iterator[tuple[Directory, list[tuple[Entry, SavedEntry | None]]]]:
+        """Each directory with its entries, and what the run has saved of them."""
         source = found.source.path
         places = [os.fsencode(os.path.join(source, path) if path else source) for path, _ in directories]
-        saved = self._catalogue.saved_entries(self._run_id, places)
-        for place, (path, entries) in zip(places, directories, strict=True):
+        saved = self._catalogue.saved_entries(self._sources[id(found)], places)
+        for place, directory in zip(places, directories, strict=True):
             there = saved[place]
-            left = []
-            for entry in entries:
-                row = there.get(os.fsencode(entry.name))
-                if row is None or not _looks_the_same(entry, row):
-                    left.append(entry)
-                elif row.kind == FILE and entry.key is not None and row.archive_id in self.linked:
-                    path_there = member_path(member_prefix(found.label, path), entry.name)
-                    self.linked[row.archive_id].setdefault(entry.key, path_there)
-            if left:
-                yield Directory(path, left)
+            yield directory, [(entry, there.get(os.fsencode(entry.name))) for entry in directory.entries]
+
+
+def _some_at_a_time(directories: Iterable[Directory]) -> Iterator[list[Directory]]:
+    some: list[Directory] = []
+    count = 0
+    for directory in directories:
+        some.append(directory)
+        count += len(directory.entries)
+        if count >= _ENTRIES_AT_A_TIME:
+            yield some
+            some, count = [], 0
+    yield some
 
 
 def _looks_the_same(entry: Entry, row: SavedEntry) -> bool:
@@ -135,9 +186,9 @@ def _looks_the_same(entry: Entry, row: SavedEntry) -> bool:
     return same and (entry.mtime_ns, entry.ctime_ns, entry.inode) == (row.mtime_ns, row.ctime_ns, inode)
 
 
-def _remove_folder(folder: str) -> None:
+def _remove_folder(folder: str, number: int) -> None:
     """Remove a volume's folder with what a run leaves there; it stays if anything else is in it."""
-    remove_our_files(folder)
+    remove_our_files(folder, number)
     if not os.listdir(folder):
         os.rmdir(folder)
 
@@ -161,14 +212,20 @@ def answers_of(early: EarlyRun) -> Answers:
 
 
 def check_sources(job: Job, early: EarlyRun, sources: list[Found]) -> None:
-    """Refuse to go on with a run of other sources: its archives have their paths and formats.
+    """Refuse to go on with a run of other sources or another digest: its archives have their paths and formats.
 
     Raises:
-        ConfigurationError: sources or their options have changed.
+        ConfigurationError: sources, their options or the digest have changed.
     """
+    run = os.path.basename(early.folder)
+    if early.digest not in (None, job.config.digest):
+        raise ConfigurationError(
+            f"{job.path}: the run {run} has the digest {early.digest!r}, and digest is {job.config.digest!r} now; "
+            "put it back, or start a new run with --no-resume"
+        )
     now = [(found.source.path, found.label, found.source.options) for found in sources]
     if now != early.sources:
         raise ConfigurationError(
-            f"{job.path}: sources or their options have changed since the run {os.path.basename(early.folder)} ended "
+            f"{job.path}: sources or their options have changed since the run {run} ended "
             "early; put them back, or start a new run with --no-resume"
         )

@@ -282,7 +282,7 @@ class Session:
 
     def _resume(self, early: EarlyRun, report: Report, observer: Observer) -> Resumption:
         """Repair the folder of a run that goes on, and count what it has."""
-        resumed = Resumption(self.catalogue, early)
+        resumed = Resumption(self.catalogue, early, self.survey)
         report.files, report.bytes = resumed.files, resumed.bytes
         observer.advance(resumed.files, resumed.bytes, "")
         report.problems += resumed.problems

@@ -75,15 +75,26 @@ def unfinished(office: Office) -> list[Path]:
     return sorted(office.backups.glob("2*/vol*/*.partial"))
 
 
-def cut_short(office: Office, *arguments: str, least: int = 1, number: int = signal.SIGKILL, **job: Any) -> list[str]:
-    """Start a backup and end it when at least so many files are recorded; returns its command.
+def bytes_unfinished(office: Office) -> int:
+    """How much a run has written into files that are not finished."""
+    total = 0
+    for path in unfinished(office):
+        with contextlib.suppress(FileNotFoundError):  # it was finished a moment ago
+            total += path.stat().st_size
+    return total
 
-    A machine may be so busy that the run is faster than the one who watches it: then it is run again.
+
+def cut_short(
+    office: Office, *arguments: str, least: int = 1, written: int = 1, number: int = signal.SIGKILL, **job: Any
+) -> list[str]:
+    """Start a backup and end it when at least so many files are recorded, and so many bytes unfinished.
+
+    Returns the command. A busy machine may run it to its end before it is looked at: then it is run again.
     """
     command = office.command(*arguments, **job)
     for _ in range(10):
         process = start(command, office)
-        end_when(process, lambda: recorded_files(office) >= least and bool(unfinished(office)), number)
+        end_when(process, lambda: recorded_files(office) >= least and bytes_unfinished(office) >= written, number)
         if process.returncode not in (0, 1):
             return command
         forget_all(office)
