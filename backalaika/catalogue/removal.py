@@ -13,7 +13,7 @@ from ..errors import CatalogueError
 from .database import chunks, execute_many
 from .queries import FoundVolume, Queries, find_volume
 from .recording import Recording
-from .rows import DIRECTORY, KINDS, RUNNING, Removed
+from .rows import DIRECTORY, INCOMPLETE, KINDS, RUNNING, Removed, Unfinished
 from .schema import archives, errors, files, folders, frames, known, runs, sources, volumes
 
 _PAGE = 5000
@@ -37,6 +37,26 @@ class Removal(Recording, Queries):
             if volume.run_state == RUNNING:
                 raise CatalogueError(f"{title!r}: its run is still writing; remove it when that has ended")
             return _remove_volume(connection, volume)
+
+    def clean_up(self, unfinished: Unfinished) -> Removed:
+        """Remove volumes that are not complete; their run can no longer go on, and goes too if nothing is left of it.
+
+        Raises:
+            CatalogueError: the run is writing.
+        """
+        with self._writing() as connection:
+            of_run = runs.c.id == unfinished.run_id
+            if connection.execute(select(runs.c.state).where(of_run)).scalar() == RUNNING:
+                raise CatalogueError(f"{unfinished.run_folder}: the run is writing; clean up when it has ended")
+            removed = Removed(0, 0, 0, 0)
+            for title, _, _ in unfinished.volumes:
+                volume = _remove_volume(connection, find_volume(connection, title))
+                removed = Removed(*(so_far + now for so_far, now in zip(removed, volume, strict=True)))
+            if connection.execute(select(volumes.c.id).where(volumes.c.run_id == unfinished.run_id)).first():
+                connection.execute(update(runs).where(of_run).values(state=INCOMPLETE))
+            else:
+                _delete_run(connection, unfinished.run_id)
+        return removed
 
     def drop_volume(self, volume_id: int) -> None:
         """Remove a volume that a run gives up, with all that was recorded on it; the run stays."""
@@ -69,10 +89,14 @@ def _remove_volume(connection: Connection, volume: FoundVolume) -> Removed:
     run_id = volume.run_id
     if run_id is None or connection.execute(select(volumes.c.id).where(volumes.c.run_id == run_id)).first():
         return removed
+    _delete_run(connection, run_id)
+    return removed._replace(runs=1)
+
+
+def _delete_run(connection: Connection, run_id: int) -> None:
     connection.execute(delete(errors).where(errors.c.run_id == run_id))
     connection.execute(delete(sources).where(sources.c.run_id == run_id))
     connection.execute(delete(runs).where(runs.c.id == run_id))
-    return removed._replace(runs=1)
 
 
 def _delete_volume(connection: Connection, volume_id: int) -> Removed:

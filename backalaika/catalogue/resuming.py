@@ -18,16 +18,20 @@ from ..errors import CatalogueError
 from .database import chunks
 from .recording import Recording, path_key
 from .rows import (
+    COMPLETE,
     DIRECTORY,
     FAILED,
     FILE,
+    INCOMPLETE,
     INTERRUPTED,
     KINDS,
     RUNNING,
     EarlyRun,
+    EndedRun,
     RecordedArchive,
     RecordedVolume,
     SavedEntry,
+    Unfinished,
     storable_text,
 )
 from .schema import archives, errors, files, folders, frames, runs, sources, volumes
@@ -63,6 +67,42 @@ class Resuming(Recording):
             [(os.fsdecode(path), os.fsdecode(label), options) for path, label, options in found],
             digest,
         )
+
+    def ended_runs(self) -> list[EndedRun]:
+        """Runs that ended early and were not cleaned up, oldest first."""
+        asked = select(runs).order_by(runs.c.started_at_ns, runs.c.id)
+        with self._reading() as connection:
+            found = connection.execute(asked).all()
+        last = {run.job: run.id for run in found}
+        return [
+            EndedRun(os.fsdecode(run.folder), run.job, run.state, run.id == last[run.job])
+            for run in found
+            if run.state in (INTERRUPTED, FAILED)
+        ]
+
+    def unfinished(self, name: str) -> Unfinished | None:
+        """What is not complete of a run, by its folder's name, or of a volume, by its title; None if nothing is.
+
+        The run may still be writing, as ``run_state`` tells.
+        """
+        incomplete = volumes.c.state != COMPLETE
+        with self._reading() as connection:
+            for run in connection.execute(select(runs).where(runs.c.state != COMPLETE).order_by(runs.c.id)).all():
+                folder = os.fsdecode(run.folder)
+                asked = select(volumes).where(volumes.c.run_id == run.id, incomplete).order_by(volumes.c.number)
+                rows = connection.execute(asked).all()
+                found = [(row.title, row.number, os.fsdecode(row.path)) for row in rows]
+                if os.path.basename(folder) == name and (found or run.state != INCOMPLETE):
+                    return Unfinished(run.id, run.state, folder, True, found)
+                if of_title := [volume for volume in found if volume[0] == storable_text(name)]:
+                    return Unfinished(run.id, run.state, folder, False, of_title)
+        return None
+
+    def complete_folders(self, run_id: int) -> set[str]:
+        """Where the complete volumes of a run were written."""
+        asked = select(volumes.c.path).where(volumes.c.run_id == run_id, volumes.c.state == COMPLETE)
+        with self._reading() as connection:
+            return {os.fsdecode(path) for path in connection.execute(asked).scalars()}
 
     def saved_totals(self, run_id: int) -> tuple[int, int]:
         """Files and links that are recorded of a run, and bytes of content: a hard link has none of its own."""

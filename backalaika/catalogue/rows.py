@@ -147,6 +147,31 @@ class EarlyRun(NamedTuple):
     digest: str | None
 
 
+class EndedRun(NamedTuple):
+    """A run that ended early; ``is_last`` tells whether it is the last of its job, which alone can go on."""
+
+    folder: str
+    job: str
+    state: str
+    is_last: bool
+
+
+class Unfinished(NamedTuple):
+    """What can be cleaned up: a volume that is not complete, or all of them of a run that is not.
+
+    Attributes:
+        run_id, run_state, run_folder: the run.
+        is_run: whether it is the run, and not one volume of it.
+        volumes: title, number and folder of each.
+    """
+
+    run_id: int
+    run_state: str
+    run_folder: str
+    is_run: bool
+    volumes: list[tuple[str, int, str]]
+
+
 class RecordedArchive(NamedTuple):
     """An archive of a run that ended early.
 

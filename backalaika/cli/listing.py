@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import shlex
 from typing import TYPE_CHECKING
 
 import click
 
-from ..errors import UsageError
+from ..errors import CatalogueError, RunError, UsageError
 from . import display
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
+    from ..catalogue.rows import EndedRun, Removed, Unfinished
 
 _db = click.option("--db", metavar="URI", help="The catalogue; by default db_uri of ~/.backalaika.")
 _EXIT_STATUS = "Exit status: 0 done; 2 wrong usage or configuration, or no such volume; 130 interrupted."
@@ -36,18 +40,32 @@ Examples:
 @_db
 @_json
 def volumes(db: str | None, as_json: bool) -> None:
-    """List the volumes that the catalogue knows."""
+    """List the volumes that the catalogue knows, and the runs that ended early."""
     with _open(db) as catalogue:
+        with contextlib.suppress(CatalogueError):  # it may be read by who may not write
+            catalogue.mark_abandoned_runs()
         for volume in catalogue.volumes():
             if as_json:
                 click.echo(json.dumps(volume._asdict()))
                 continue
-            state = "" if volume.state == "complete" else f"  {volume.state.upper()}"
+            why = f" ({volume.run_state})" if volume.run_state in ("running", "interrupted", "failed") else ""
+            state = "" if volume.state == "complete" else f"  {volume.state.upper()}{why}"
             click.echo(
                 f"{display.moment(volume.added_at_ns)}  {display.files(volume.files):>16}  "
                 f"{display.size(volume.bytes):>8}  {display.printable(volume.title)}"
                 f"{f'  {display.printable(volume.description)}' if volume.description else ''}{state}"
             )
+        if not as_json:
+            for ended in catalogue.ended_runs():
+                display.say(_advice(ended))
+
+
+def _advice(run: EndedRun) -> str:
+    """What can be done about a run that ended early; on standard error, for it is no volume."""
+    name, job = display.printable(os.path.basename(run.folder)), display.printable(run.job)
+    how = "was interrupted" if run.state == "interrupted" else run.state
+    go_on = f"go on with it: backalaika backup --resume JOBFILE, that of the job {job!r}; " if run.is_last else ""
+    return f"The run {name} {how}; {go_on}clean it up: backalaika remove {shlex.quote(name)}"
 
 
 @click.command(
@@ -81,6 +99,7 @@ def files(title: str, db: str | None, as_json: bool) -> None:
 Examples:
   backalaika remove 2026-11-22_0915-office/vol001
   backalaika remove 2026-11-22_0915-office/vol001 --yes
+  backalaika remove 2026-11-22_0915-office         cleans up a run that ended early
 
 {_EXIT_STATUS}"""
 )
@@ -88,11 +107,54 @@ Examples:
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
 @_db
 def remove(title: str, yes: bool, db: str | None) -> None:
-    """Remove the volume TITLE from the catalogue; nothing on disks or discs is touched."""
+    """Remove the volume TITLE from the catalogue; what is complete on disks or discs is not touched.
+
+    Of a volume that is not complete the unfinished files go too. TITLE may also be a run that ended early, by the
+    name of its folder: then all its volumes that are not complete go, and it can no longer be resumed.
+    """
     with _open(db) as catalogue:
+        catalogue.mark_abandoned_runs()
+        unfinished = catalogue.unfinished(title)
+        if unfinished and unfinished.run_state == "running":
+            raise CatalogueError(f"{title!r}: its run is still writing; remove it when that has ended")
         if not yes:
             if not display.can_ask():
                 raise UsageError(f"{title}: no terminal to ask at whether to remove it; give --yes")
-            click.confirm(f"Remove {display.printable(title)} from the catalogue?", abort=True, err=True)
-        removed = catalogue.remove(title)
+            click.confirm(_question(title, unfinished), abort=True, err=True)
+        removed = _clean_up(catalogue, unfinished) if unfinished else catalogue.remove(title)
     display.say(f"Removed {display.printable(title)}: {removed.files:,} entries in {removed.archives:,} archives")
+
+
+def _question(title: str, unfinished: Unfinished | None) -> str:
+    name = display.printable(title)
+    if unfinished is None:
+        return f"Remove {name} from the catalogue?"
+    folder = unfinished.run_folder if unfinished.is_run else unfinished.volumes[0][2]
+    what = "the unfinished volumes of the run " if unfinished.is_run else ""
+    return (
+        f"Remove {what}{name} from the catalogue, and delete the unfinished files (*.partial) in "
+        f"{display.printable(folder)}?"
+    )
+
+
+def _clean_up(catalogue: Catalogue, unfinished: Unfinished) -> Removed:
+    """Remove unfinished files, then what the catalogue has of them; so that, stopped between, it can be done again."""
+    from ..run.repair import remove_unfinished, volume_folders
+
+    folder = unfinished.run_folder
+    try:
+        places = {(number, path) for _, number, path in unfinished.volumes}
+        if unfinished.is_run and os.path.isdir(folder):
+            complete = catalogue.complete_folders(unfinished.run_id)
+            places |= {place for place in volume_folders(folder) if place[1] not in complete}
+        stays = [path for number, place in sorted(places) for path in remove_unfinished(place, number)]
+        if os.path.isdir(folder) and not os.listdir(folder):
+            os.rmdir(folder)
+    except OSError as error:
+        raise RunError(
+            f"{folder}: {error.filename}: {error.strerror}; nothing was removed from the catalogue"
+        ) from None
+    removed = catalogue.clean_up(unfinished)
+    for path in stays:
+        display.say(f"  stays: {display.printable(path)}")
+    return removed

@@ -32,6 +32,7 @@ from .writer import CENTRAL, PARTIAL, private_opener, sync_folder
 _PIECE = 1 << 20
 # After the name of an archive or the manifest: of the writer, of a zip's directory, and of a repair.
 _UNFINISHED = rf"({re.escape(CENTRAL)}|{re.escape(PARTIAL)})(\.new{re.escape(PARTIAL)})?"
+_VOLUME = re.compile(r"vol(\d{3,})", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +112,31 @@ def our_files(folder: str, number: int) -> list[str]:
     with os.scandir(folder) as entries:
         found = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
     return sorted(name for name in found if ours.fullmatch(name))
+
+
+def remove_unfinished(folder: str, number: int) -> list[str]:
+    """Remove the unfinished files of volume ``number``, and its folder if nothing is left; the paths of what stays.
+
+    Nothing is done where there is no folder.
+
+    Raises:
+        OSError: something cannot be removed.
+    """
+    if not os.path.isdir(folder):
+        return []
+    for name in our_files(folder, number):
+        if name.endswith(PARTIAL):
+            os.unlink(os.path.join(folder, name))
+    stays = sorted(os.listdir(folder))
+    if not stays:
+        os.rmdir(folder)
+    return [os.path.join(folder, name) for name in stays]
+
+
+def volume_folders(run_folder: str) -> list[tuple[int, str]]:
+    """Numbers and paths of what is called as a volume in a run's folder, in order."""
+    found = [(_VOLUME.fullmatch(name), os.path.join(run_folder, name)) for name in os.listdir(run_folder)]
+    return sorted((int(match[1]), path) for match, path in found if match)
 
 
 def _path(volume: RecordedVolume, archive: RecordedArchive) -> str:

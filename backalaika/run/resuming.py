@@ -8,7 +8,6 @@ that are open and to new ones.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -18,14 +17,13 @@ from ..errors import ConfigurationError, RunError
 from ..survey import Found, Survey
 from ..walk import DIRECTORY, FILE, HARD_LINK, Directory, Entry, Problem, describe_error
 from .answers import Answers
-from .repair import KeptVolume, remove_our_files, repair_volume
+from .repair import KeptVolume, remove_our_files, repair_volume, volume_folders
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
     from ..job.loading import Job
 
 _ENTRIES_AT_A_TIME = 5000
-_VOLUME = re.compile(r"vol(\d{3,})", re.ASCII)
 
 
 class Resumption:
@@ -87,13 +85,13 @@ class Resumption:
 
     def _clear(self, folder: str, recorded: set[str]) -> None:
         """Remove folders of volumes that were begun and not recorded; what is left of one keeps its number."""
-        for name in sorted(os.listdir(folder)):
-            place = os.path.join(folder, name)
-            if (match := _VOLUME.fullmatch(name)) and place not in recorded:
-                if os.path.isdir(place) and not os.path.islink(place):
-                    _remove_folder(place, int(match[1]))
-                if os.path.lexists(place):
-                    self._use_up(int(match[1]))
+        for number, place in volume_folders(folder):
+            if place in recorded:
+                continue
+            if os.path.isdir(place) and not os.path.islink(place):
+                _remove_folder(place, number)
+            if os.path.lexists(place):
+                self._use_up(number)
 
     def _use_up(self, number: int) -> None:
         self.capacities += [0] * (number - len(self.capacities))

@@ -1,8 +1,9 @@
 import os
 import signal
 
+import pexpect
 import pytest
-from command_line import Home
+from command_line import PROGRAM, Home
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,3 +31,27 @@ def big_source(tmp_path_factory):
         for number in range(files):
             (source / folder / f"{number}.bin").write_bytes(os.urandom(1 << 20))
     return source
+
+
+@pytest.fixture
+def talk(home):
+    """Start a command on a terminal of its own."""
+    started = []
+
+    def start(*arguments):
+        terminal = pexpect.spawn(
+            PROGRAM[0],
+            [*PROGRAM[1:], *arguments],
+            env=home.environment,
+            cwd=str(home.root),
+            encoding="utf-8",
+            codec_errors="surrogateescape",
+            timeout=30,
+            dimensions=(40, 100),
+        )
+        started.append(terminal)
+        return terminal
+
+    yield start
+    for terminal in started:
+        terminal.close(force=True)

@@ -6,33 +6,9 @@ import sys
 
 import pexpect
 import pytest
-from command_line import CHECKOUT, PROGRAM
+from command_line import CHECKOUT
 
 pytestmark = pytest.mark.timeout(120)
-
-
-@pytest.fixture
-def talk(home):
-    """Start a command on a terminal of its own."""
-    started = []
-
-    def start(*arguments):
-        terminal = pexpect.spawn(
-            PROGRAM[0],
-            [*PROGRAM[1:], *arguments],
-            env=home.environment,
-            cwd=str(home.root),
-            encoding="utf-8",
-            codec_errors="surrogateescape",
-            timeout=30,
-            dimensions=(40, 100),
-        )
-        started.append(terminal)
-        return terminal
-
-    yield start
-    for terminal in started:
-        terminal.close(force=True)
 
 
 def ending(terminal):
