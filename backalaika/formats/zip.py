@@ -185,7 +185,7 @@ def central_start(file: IO[bytes]) -> int | None:
         return None
     start: int = _END.unpack(tail[-_END.size :])[6]
     if tail.startswith(b"PK\x06\x07") and len(tail) == _END.size + _LOCATOR64.size:
-        file.seek(_LOCATOR64.unpack(tail[: _LOCATOR64.size])[2])
+        file.seek(min(_LOCATOR64.unpack(tail[: _LOCATOR64.size])[2], size))
         end64 = file.read(_END64.size)
         if len(end64) < _END64.size or not end64.startswith(b"PK\x06\x06"):
             return None
