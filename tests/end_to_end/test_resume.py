@@ -35,10 +35,11 @@ from runs_cut_short import (
     unfinished,
     unpack_run,
 )
-from trees_compared import noise, write
+from trees_compared import make_tree, noise, write
 
 pytestmark = pytest.mark.timeout(180)
 
+TINY_MEDIA = {"volume_sizes": [1, 3], "max_size": 2 * MIB, "level": 1}
 ONE_MEDIUM = {"max_size": 60 * MIB, "level": 1}
 
 
@@ -243,15 +244,17 @@ def test_a_file_that_cannot_be_saved_is_told_by_both_and_counted_once(office):
 @pytest.mark.parametrize("option", ["zip", "gz", "bz2", "zst", "xz"])
 def test_a_run_killed_at_any_moment_goes_on(office, option):
     """Ten moments in each format, so fifty in all: before, in and after writing, and in the repair."""
-    make_office_tree(office.tree)
+    make_tree(office.tree, large=600_000)
+    for number in range(20):
+        write(office.tree / f"folder{number % 3}" / f"{number}.bin", noise(200_000, number))
     moments = random.Random(f"crash {option}")
     for number in range(10):
-        delays = [moments.uniform(0.1, 1.5) for _ in range(moments.randint(1, 3))]
+        delays = [moments.uniform(0.2, 1.6) for _ in range(moments.randint(1, 3))]
         print(option, number, delays)  # shown if it fails
         forget_all(office)
         arguments: tuple[str, ...] = ()
         for delay_s in delays:
-            process = start(office.command(*arguments, options=option, **SMALL_MEDIA), office)
+            process = start(office.command(*arguments, options=option, **TINY_MEDIA), office)
             until = time.monotonic() + delay_s
             end_when(process, lambda until=until: time.monotonic() >= until)
             if states(office) != ["interrupted"] and states(office) != ["running"]:
@@ -259,7 +262,7 @@ def test_a_run_killed_at_any_moment_goes_on(office, option):
             arguments = ("--resume",)
         state = states(office)
         if state != ["complete"]:
-            office.backup(*arguments if state else (), options=option, **SMALL_MEDIA)
+            office.backup(*arguments if state else (), options=option, **TINY_MEDIA)
         assert_whole(office, last_run(office), option)
 
 
