@@ -11,13 +11,15 @@ from __future__ import annotations
 
 import os
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
 
 from .. import manifest
 from ..batch import Batch, Large, member_path
 from ..formats import ArchiveFormat
 from ..formats import zip as zip_format
 from ..formats.zip import ZipMember
+from ..media import Medium as Kind
 from ..planner import Media, Medium, TooLarge
 from ..walk import FILE, Entry, Problem
 from . import rows
@@ -74,6 +76,7 @@ class Placer:
         readme: makes README.txt of a volume from its number and archives.
         on_unused: called at the end with the capacities of media that were not used.
         most_in_use: volumes that may wait to be filled further; None: any number.
+        kinds: what media of these capacities are made for; others are plain bytes.
     """
 
     def __init__(
@@ -84,10 +87,11 @@ class Placer:
         readme: Callable[[int, list[tuple[str, str]]], str],
         on_unused: Callable[[tuple[int, ...]], None],
         most_in_use: int | None = None,
+        kinds: Mapping[int, Kind] = MappingProxyType({}),
     ) -> None:
         self._orders = orders
         self._on_unused = on_unused
-        self._volumes = Volumes(orders, media, folder, readme, self._flush_rows, most_in_use)
+        self._volumes = Volumes(orders, media, folder, readme, self._flush_rows, most_in_use, kinds)
         self._frames: list[rows.Frame] = []
         self._members: list[rows.Member] = []
         self._waiting_bytes = 0

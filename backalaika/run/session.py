@@ -288,7 +288,9 @@ class Session:
         report.problems += resumed.problems
         for volume in resumed.complete:
             names = tuple(archive.name for archive in volume.archives)
-            done = VolumeDone(volume.number, volume.title, volume.folder, volume.capacity, volume.size, names)
+            done = VolumeDone(
+                volume.number, volume.title, volume.folder, volume.capacity, volume.size, volume.size, names
+            )
             report.volumes.append(done)
             report.archive_bytes += volume.size
         return resumed
@@ -304,14 +306,14 @@ class Session:
         def readme(number: int, archives: list[tuple[str, str]]) -> str:
             return readme_text(job, run, comment, number, archives, config.digest)
 
-        media = usable_media(config, self.survey)
-        sizes = list(media.sizes)
+        sizes = [medium.capacity for medium in config.volume_sizes]
         for capacity in self._resumption.capacities if self._resumption else ():
             if capacity in sizes:
                 sizes.remove(capacity)
-        media = Media(tuple(sizes), media.max_size)
+        media = Media(tuple(sizes), config.max_size.capacity)
+        kinds = {medium.capacity: medium for medium in (*config.volume_sizes, config.max_size)}
         in_use = _IN_USE_WITH_PAUSES if config.volume_pause else None
-        return Placer(self._orders, media, folder, readme, report.passed_over.extend, in_use)
+        return Placer(self._orders, media, folder, readme, report.passed_over.extend, in_use, kinds)
 
     def _select(self, directories: Iterable[Directory], found: Found) -> Iterable[Directory]:
         if self._resumption is not None:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import lru_cache
 
 from .. import manifest
@@ -12,6 +13,7 @@ from ..codecs import CODECS
 from ..formats import ArchiveFormat
 from ..formats import tar as tar_format
 from ..formats import zip as zip_format
+from ..media import Medium as Kind
 from ..planner import Medium
 
 
@@ -25,16 +27,22 @@ class ArchivePlan:
 
     def name(self, volume: int) -> str:
         """The archive's file name on a volume."""
-        return self.stem + self._end(volume)
+        return f"{self.stem}.{volume:03d}.{self.archive_format.suffix}"
 
-    def _end(self, volume: int) -> str:
-        return f".{volume:03d}.{self.archive_format.suffix}"
+    def free_name(self, volume: int, taken: Sequence[tuple[str, str]]) -> str:
+        """The name of one more archive on a volume: with ``-2`` and so on if the source has some there already."""
+        names = {name for name, _ in taken}
+        candidate, number = self.name(volume), 1
+        while candidate in names:
+            number += 1
+            candidate = f"{self.stem}.{volume:03d}-{number}.{self.archive_format.suffix}"
+        return candidate
 
     @classmethod
     def of_archive(cls, source: int, name: str, volume: int, archive_format: ArchiveFormat) -> ArchivePlan:
         """The plan that an archive on a volume was made by."""
-        plan = cls(source, "", archive_format)
-        return replace(plan, stem=name.removesuffix(plan._end(volume)))
+        end = rf"\.{volume:03d}(-\d+)?\.{re.escape(archive_format.suffix)}"
+        return cls(source, re.sub(f"{end}$", "", name), archive_format)
 
 
 @dataclass(slots=True)
@@ -71,11 +79,16 @@ class OpenVolume:
     Attributes:
         number: in the run, from 1.
         capacity: bytes.
+        medium: which it is on the shelf.
+        kind: what it is made for; a disc keeps files in whole sectors, and has a file system of its own.
         archives: name and suffix of each archive on it, closed ones too.
-        open: those that take frames.
+        open: those that take frames, one a plan.
+        full: those that are as large as a file may be there; to be closed with their plan.
         archives_size: bytes of all its archives, were they closed now.
+        archives_used: what these take of the medium.
         manifest_size: bytes of the manifest so far.
-        rest: bytes of README.txt and sums, with these archives.
+        own_size: bytes of README.txt and sums, with these archives.
+        own_used: what these and the file system take of the medium.
     """
 
     number: int
@@ -83,29 +96,43 @@ class OpenVolume:
     title: str
     capacity: int
     medium: Medium
+    kind: Kind
     archives: list[tuple[str, str]] = field(default_factory=list)
     open: dict[ArchivePlan, OpenArchive] = field(default_factory=dict)
+    full: list[OpenArchive] = field(default_factory=list)
     archives_size: int = 0
+    archives_used: int = 0
     manifest_size: int = 0
-    rest: int = 0
+    own_size: int = 0
+    own_used: int = 0
     announced: bool = False
 
     @property
     def size(self) -> int:
         """Bytes of all its files, were it closed now."""
-        return self.archives_size + self.manifest_size + self.rest
+        return self.archives_size + self.manifest_size + self.own_size
+
+    @property
+    def used(self) -> int:
+        """What all its files take of the medium, were it closed now."""
+        return self.archives_used + self.kind.round_up(self.manifest_size) + self.own_used
 
 
-def sums_size(archives: Sequence[tuple[str, str]]) -> int:
-    """Bytes of the file of sums of a volume with these archives."""
-    return sum(manifest.sums_line_size(name) for name in (*(name for name, _ in archives), *_OTHERS))
+def own_files(kind: Kind, readme: int, archives: Sequence[tuple[str, str]]) -> tuple[int, int]:
+    """Bytes of README.txt and sums of a volume with these archives, and what they and the file system take of it.
+
+    Args:
+        kind: of the medium.
+        readme: bytes of README.txt.
+        archives: name and suffix of each.
+    """
+    names = [*(name for name, _ in archives), manifest.MANIFEST, manifest.README]
+    sums = sum(manifest.sums_line_size(name) for name in names)
+    return readme + sums, kind.round_up(readme) + kind.round_up(sums) + kind.overhead([*names, manifest.SUMS])
 
 
-_OTHERS = (manifest.MANIFEST, manifest.README)
-
-
-def grown_by(archive: OpenArchive, frame: int, central: int, entries: int) -> int:
-    """Bytes by which an archive grows with one more frame; one without frames counts nothing before.
+def grown(archive: OpenArchive, frame: int, central: int, entries: int) -> tuple[int, int]:
+    """Bytes of an archive once it is closed, without and with one more frame; one without frames has none.
 
     Args:
         archive: as it is.
@@ -117,7 +144,7 @@ def grown_by(archive: OpenArchive, frame: int, central: int, entries: int) -> in
     after = _closed_size(
         archive.plan.archive_format, archive.size + frame, archive.central_size + central, archive.entries + entries
     )
-    return after - before
+    return before, after
 
 
 def closed_archive_size(archive: OpenArchive) -> int:

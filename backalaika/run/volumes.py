@@ -8,11 +8,13 @@ archives were closed now.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from ..batch import Key
 from ..formats import ArchiveFormat
+from ..media import Medium as Kind
 from ..planner import Media, Medium, Shelf
 from .orders import WriterOrders
 from .repair import KeptArchive, KeptVolume
@@ -21,26 +23,30 @@ from .sizes import (
     OpenArchive,
     OpenVolume,
     closed_archive_size,
-    grown_by,
-    sums_size,
+    grown,
+    own_files,
 )
 
 
 @dataclass(frozen=True, slots=True)
 class VolumeDone:
-    """A finished volume, as ``after_volume`` and the report see it. ``size`` and ``capacity`` are in bytes."""
+    """A finished volume, as ``after_volume`` and the report see it; sizes are in bytes.
+
+    ``size`` is that of its files; ``used`` what they take of ``capacity``, which on a disc is more.
+    """
 
     number: int
     title: str
     folder: str
     capacity: int
     size: int
+    used: int
     archives: tuple[str, ...]
 
     @property
     def fill(self) -> float:
-        """Size by capacity: 1 is full."""
-        return self.size / self.capacity
+        """What is used of the capacity: 1 is full."""
+        return self.used / self.capacity
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,16 +56,24 @@ class Spot:
     Attributes:
         place: a volume in use, or a medium that would be taken into use.
         archive: the one of the plan there; its number is 0 if it would be opened.
-        room: bytes left on the volume, with README.txt and sums as they would be.
+        kind: of the medium.
+        manifest: bytes of the manifest there.
+        room: bytes left on the medium, with README.txt and sums as they would be.
     """
 
     place: int | Medium
     archive: OpenArchive
+    kind: Kind
+    manifest: int
     room: int
 
     def holds(self, frame: int, central: int, entries: int, piece: int) -> bool:
         """Whether a frame fits, with its entries in a zip's central directory and its piece of the manifest."""
-        return grown_by(self.archive, frame, central, entries) + piece <= self.room
+        before, after = grown(self.archive, frame, central, entries)
+        if self.kind.largest_file is not None and after > self.kind.largest_file:
+            return False
+        used = self.kind.round_up
+        return used(after) - used(before) + used(self.manifest + piece) - used(self.manifest) <= self.room
 
 
 class Volumes:
@@ -72,6 +86,7 @@ class Volumes:
         readme: makes README.txt of a volume from its number and archives.
         before_close: called before an archive is ordered to be closed.
         most_in_use: volumes that may wait to be filled further; None: any number.
+        kinds: what media of these capacities are made for; others are plain bytes.
 
     Attributes:
         closed: volumes ordered to be completed, by number; they are complete when the writer says so.
@@ -86,6 +101,7 @@ class Volumes:
         readme: Callable[[int, list[tuple[str, str]]], str],
         before_close: Callable[[], None],
         most_in_use: int | None = None,
+        kinds: Mapping[int, Kind] = MappingProxyType({}),
     ) -> None:
         self._orders = orders
         self._shelf = Shelf(media)
@@ -93,6 +109,7 @@ class Volumes:
         self._readme = readme
         self._before_close = before_close
         self._most_in_use = most_in_use
+        self._kinds = kinds
         self.closed: dict[int, VolumeDone] = {}
         self._volumes: dict[int, OpenVolume] = {}
         self.begun = 0
@@ -124,24 +141,36 @@ class Volumes:
             start: begin with this place.
         """
         for place in self._shelf.candidates(least, start):
-            yield self.spot(plan, place)
+            spot = self.spot(plan, place)
+            yield spot
+            if spot.archive.number and spot.kind.largest_file is not None:
+                yield self._new_archive(plan, place)
 
     def spot(self, plan: ArchivePlan, place: int | Medium) -> Spot:
-        """What a place offers to a plan."""
-        if isinstance(place, Medium):
-            number = (self.begun if self._blank is None else self._blank) + 1
-            archive = OpenArchive(0, plan, plan.name(number))
-            rest = self._rest(number, [(archive.name, plan.archive_format.suffix)])
-            return Spot(place, archive, self._shelf.capacity(place) - rest)
-        volume = self._volumes[place]
-        if plan in volume.open:
-            return Spot(place, volume.open[plan], volume.capacity - volume.size)
-        archive = OpenArchive(0, plan, plan.name(volume.number))
-        rest = self._rest(volume.number, [*volume.archives, (archive.name, plan.archive_format.suffix)])
-        return Spot(place, archive, volume.capacity - volume.size + volume.rest - rest)
+        """What a place offers to a plan: its open archive there, or else a new one."""
+        if not isinstance(place, Medium) and plan in self._volumes[place].open:
+            volume = self._volumes[place]
+            room = volume.capacity - volume.used
+            return Spot(place, volume.open[plan], volume.kind, volume.manifest_size, room)
+        return self._new_archive(plan, place)
 
-    def _rest(self, number: int, archives: list[tuple[str, str]]) -> int:
-        return len(self._readme(number, archives).encode()) + sums_size(archives)
+    def _new_archive(self, plan: ArchivePlan, place: int | Medium) -> Spot:
+        if isinstance(place, Medium):
+            capacity, archives, manifest, used = self._shelf.capacity(place), [], 0, 0
+            number, kind = (self.begun if self._blank is None else self._blank) + 1, self._kind(capacity)
+        else:
+            volume = self._volumes[place]
+            capacity, archives, manifest = volume.capacity, volume.archives, volume.manifest_size
+            number, kind, used = volume.number, volume.kind, volume.used - volume.own_used
+        archive = OpenArchive(0, plan, plan.free_name(number, archives))
+        _, own_used = self._own_files(kind, number, [*archives, (archive.name, plan.archive_format.suffix)])
+        return Spot(place, archive, kind, manifest, capacity - used - own_used)
+
+    def _own_files(self, kind: Kind, number: int, archives: list[tuple[str, str]]) -> tuple[int, int]:
+        return own_files(kind, len(self._readme(number, archives).encode()), archives)
+
+    def _kind(self, capacity: int) -> Kind:
+        return self._kinds.get(capacity) or Kind(capacity)
 
     # A run that goes on
 
@@ -149,7 +178,14 @@ class Volumes:
         """Take a volume of a run that ended early; returns its place. Its archives are reopened one by one."""
         recorded = kept.recorded
         place = self._shelf.take_another(recorded.capacity)
-        volume = OpenVolume(recorded.number, recorded.folder, recorded.title, recorded.capacity, Medium(None))
+        volume = OpenVolume(
+            recorded.number,
+            recorded.folder,
+            recorded.title,
+            recorded.capacity,
+            Medium(None),
+            self._kind(recorded.capacity),
+        )
         volume.announced = True
         volume.manifest_size = kept.manifest_size
         whole = []
@@ -158,6 +194,7 @@ class Volumes:
             whole.append((archive.name, archive.digest, archive.size))
             volume.archives.append((archive.name, archive.format))
             volume.archives_size += archive.size
+            volume.archives_used += volume.kind.round_up(archive.size)
         self._orders.order("reopen_volume", volume.number, volume.folder, kept.manifest_size, whole)
         self._volumes[place] = volume
         self._weigh(place)
@@ -181,9 +218,13 @@ class Volumes:
             self._archives, plan, recorded.name, recorded.end, kept.central_size, kept.entries, recorded.frames, True
         )
         archive.linked = linked
+        if plan in volume.open:
+            volume.full.append(volume.open[plan])
         volume.open[plan] = archive
         volume.archives.append((recorded.name, recorded.format))
-        volume.archives_size += closed_archive_size(archive)
+        size = closed_archive_size(archive)
+        volume.archives_size += size
+        volume.archives_used += volume.kind.round_up(size)
         path = os.path.join(volume.folder, recorded.name)
         self._orders.order("reopen_archive", archive.number, path, recorded.end, kept.central_size, kept.entries)
         self._weigh(place)
@@ -195,8 +236,10 @@ class Volumes:
         """Take a spot: its volume is begun and its archive opened if they are not; returns both."""
         place = self._begin(spot.place) if isinstance(spot.place, Medium) else spot.place
         volume, plan = self._volumes[place], spot.archive.plan
+        if spot.archive.number:
+            return place, spot.archive
         if plan in volume.open:
-            return place, volume.open[plan]
+            volume.full.append(volume.open[plan])
         self._archives += 1
         archive = OpenArchive(self._archives, plan, spot.archive.name)
         volume.open[plan] = archive
@@ -210,14 +253,14 @@ class Volumes:
         if self._blank is not None:
             place, self._blank = self._blank, None
             self._shelf.exchange(place, medium)
-            self._volumes[place].capacity, self._volumes[place].medium = capacity, medium
+            self._give(place, medium)
             return place
         place = self._shelf.take(medium)
         self.begun += 1
         name = f"vol{self.begun:03d}"
         folder = os.path.join(self._folder, name)
         title = f"{os.path.basename(self._folder)}/{name}"
-        self._volumes[place] = OpenVolume(self.begun, folder, title, capacity, medium)
+        self._volumes[place] = OpenVolume(self.begun, folder, title, capacity, medium, self._kind(capacity))
         self._orders.order("open_volume", self.begun, folder)
         return place
 
@@ -226,23 +269,31 @@ class Volumes:
         volume = self._volumes[place]
         self._shelf.put_back(place, volume.medium)
         self._shelf.exchange(place, medium)
-        volume.capacity, volume.medium = self._shelf.capacity(medium), medium
+        self._give(place, medium)
+
+    def _give(self, place: int, medium: Medium) -> None:
+        volume = self._volumes[place]
+        volume.medium, volume.capacity = medium, self._shelf.capacity(medium)
+        volume.kind = self._kind(volume.capacity)
+        self._weigh(place)
 
     def add(self, place: int, archive: OpenArchive, frame: int, central: bytes, entries: int, piece: int) -> None:
         """A frame was put into an archive, with its entries in the central directory and its piece of the manifest."""
         volume = self._volumes[place]
-        volume.archives_size += grown_by(archive, frame, len(central), entries)
+        before, after = grown(archive, frame, len(central), entries)
+        volume.archives_size += after - before
+        volume.archives_used += volume.kind.round_up(after) - volume.kind.round_up(before)
         archive.size += frame
         archive.central_size += len(central)
         archive.entries += entries
         volume.manifest_size += piece
-        assert volume.size <= volume.capacity
-        self._shelf.set_room(place, volume.capacity - volume.size)
+        assert volume.used <= volume.capacity
+        self._shelf.set_room(place, volume.capacity - volume.used)
 
     def _weigh(self, place: int) -> None:
         volume = self._volumes[place]
-        volume.rest = self._rest(volume.number, volume.archives)
-        self._shelf.set_room(place, volume.capacity - volume.size)
+        volume.own_size, volume.own_used = self._own_files(volume.kind, volume.number, volume.archives)
+        self._shelf.set_room(place, volume.capacity - volume.used)
 
     # Closing
 
@@ -252,7 +303,10 @@ class Volumes:
             return
         volume = self._volumes[place]
         self._orders.order("discard_archive", archive.number)
-        del volume.open[archive.plan]
+        if archive in volume.full:
+            volume.full.remove(archive)
+        else:
+            del volume.open[archive.plan]
         volume.archives.remove((archive.name, archive.plan.archive_format.suffix))
         self._weigh(place)
         if not volume.archives:
@@ -269,8 +323,9 @@ class Volumes:
     def close_archives(self, plan: ArchivePlan) -> None:
         """Complete the archives of a plan."""
         for volume in self._volumes.values():
-            if plan in volume.open:
-                self._close_archive(volume, plan)
+            for archive in [*volume.full, *volume.open.values()]:
+                if archive.plan == plan:
+                    self._close_archive(volume, archive)
 
     def close_all(self) -> None:
         """Complete all volumes."""
@@ -281,18 +336,21 @@ class Volumes:
                 self._orders.order("discard_volume", volume.number)
                 del self._volumes[place]
 
-    def _close_archive(self, volume: OpenVolume, plan: ArchivePlan) -> None:
-        archive = volume.open.pop(plan)
+    def _close_archive(self, volume: OpenVolume, archive: OpenArchive) -> None:
+        if archive in volume.full:
+            volume.full.remove(archive)
+        else:
+            del volume.open[archive.plan]
         self._before_close()
         self._orders.numbered("close_archive", volume.number, archive.number, archive.tail())
 
     def _close(self, place: int) -> None:
         self._shelf.close(place)
         volume = self._volumes.pop(place)
-        for plan in list(volume.open):
-            self._close_archive(volume, plan)
+        for archive in [*volume.full, *volume.open.values()]:
+            self._close_archive(volume, archive)
         self._orders.numbered("close_volume", volume.number, self._readme(volume.number, volume.archives))
         names = tuple(name for name, _ in volume.archives)
         self.closed[volume.number] = VolumeDone(
-            volume.number, volume.title, volume.folder, volume.capacity, volume.size, names
+            volume.number, volume.title, volume.folder, volume.capacity, volume.size, volume.used, names
         )
