@@ -48,7 +48,6 @@ if TYPE_CHECKING:
     from ..catalogue.rows import EarlyRun
     from ..job.config import Config
     from ..job.loading import Job
-    from ..media import Medium
 
 # Less holds README.txt, sums, manifest, and little else.
 SMALLEST_VOLUME = 256 * 1024
@@ -414,16 +413,10 @@ def shrunk_sources(survey: Survey, before: Mapping[str, int]) -> list[str]:
 
 
 def usable_media(config: Config, survey: Survey) -> Media:
-    """The media of a run, with what surely fits on each."""
+    """The media of a run for its plan, with what surely fits on each, whatever its files are called."""
     archives = sum(found.subfolders + 1 if found.source.separate_dirs else 1 for found in survey.sources)
     files = archives + _OWN_FILES
-    return Media(tuple(_surely(medium, files) for medium in config.volume_sizes), _surely(config.max_size, files))
-
-
-def _surely(medium: Medium, files: int) -> int:
-    """Bytes that surely fit on a medium, whatever so many files are called, and in one of them."""
-    room = medium.room(files)
-    return room if medium.largest_file is None else min(room, medium.largest_file)
+    return Media(tuple(medium.room(files) for medium in config.volume_sizes), config.max_size.room(files))
 
 
 def smallest_capacity(job: Job) -> int:

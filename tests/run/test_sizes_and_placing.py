@@ -13,9 +13,11 @@ import subprocess
 import tarfile
 import zipfile
 import zlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 import pytest
@@ -30,6 +32,8 @@ from backalaika.formats import archive_format
 from backalaika.formats import tar as tar_format
 from backalaika.formats import zip as zip_format
 from backalaika.formats.zip import DEFLATED, STORED, ZipMember, end_of_central_directory
+from backalaika.media import SECTOR
+from backalaika.media import Medium as Kind
 from backalaika.planner import Media, TooLarge
 from backalaika.run import rows, writer
 from backalaika.run.messages import BatchDone, ChunkDone, Saved
@@ -120,9 +124,11 @@ class _Run:
     ``placed`` are the slots of each batch or large file that was placed, ``refused`` the bytes of those that were not.
     """
 
-    def __init__(self, orders: Any, media: Media, folder: str) -> None:
+    def __init__(
+        self, orders: Any, media: Media, folder: str, kinds: Mapping[int, Kind] = MappingProxyType({})
+    ) -> None:
         self.unused: list[int] = []
-        self.placer = Placer(orders, media, folder, _readme, self.unused.extend)
+        self.placer = Placer(orders, media, folder, _readme, self.unused.extend, kinds=kinds)
         self.placed: list[list[int]] = []
         self.refused: list[int] = []
         self._slots = 0
@@ -184,9 +190,9 @@ class _Run:
         self.placed.append(slots)
 
 
-def _placed(archives: list[_Archive], media: Media) -> tuple[_Run, Scales]:
+def _placed(archives: list[_Archive], media: Media, *kinds: Kind) -> tuple[_Run, Scales]:
     scales = Scales()
-    run = _Run(scales, media, "/backups/run")
+    run = _Run(scales, media, "/backups/run", {kind.capacity: kind for kind in kinds})
     for number, archive in enumerate(archives):
         run.add(number, archive)
     run.placer.end_run()
@@ -287,6 +293,49 @@ def test_volumes_and_archives_are_known_before_their_rows_with_their_last_capaci
 
     assert volumes == {number: volume.capacity for number, volume in run.placer.closed.items()}
     assert known == set(scales.piles)
+
+
+DISCS = st.lists(
+    st.builds(
+        Kind, st.integers(431, 450).map(lambda n: n * SECTOR), st.just("disc"), st.integers(700, 9000), st.just(SECTOR)
+    ),
+    min_size=1,
+    max_size=4,
+    unique_by=lambda disc: disc.capacity,
+)
+
+
+@settings(deadline=None)
+@given(ARCHIVES, DISCS)
+def test_a_disc_holds_its_volume_and_every_file_of_it_to_the_sector(
+    archives: list[_Archive], discs: list[Kind]
+) -> None:
+    media = Media(tuple(disc.capacity for disc in discs[1:]), discs[0].capacity)
+    run, scales = _placed(archives, media, *discs)
+    kinds = {disc.capacity: disc for disc in discs}
+    found = [slot for pile in scales.piles.values() for slot, _ in pile.pieces if slot >= 0]
+
+    for number, volume in run.placer.closed.items():
+        files = [*scales.files[number].items(), (manifest.SUMS, volume.size - sum(scales.files[number].values()))]
+        disc = kinds[volume.capacity]
+        assert disc.used(files) == volume.used <= disc.capacity
+        assert all(scales.files[number][name] <= (disc.largest_file or 0) for name in volume.archives)
+        assert scales.closed[number] == volume.size
+    assert sorted(found) == sorted(chain.from_iterable(run.placed))
+
+
+def test_an_archive_as_large_as_a_file_may_be_goes_on_in_another_on_the_same_volume() -> None:
+    disc = Kind(600 * SECTOR, "disc", 2500, SECTOR)
+    small = [_SmallFiles(900, [f"{i}"]) for i in range(5)]
+    run, scales = _placed(
+        [_Archive("zip", "office", [*small, _LargeFile("b", [500] * 3, "whole", False)])],
+        Media((), disc.capacity),
+        disc,
+    )
+
+    (volume,) = run.placer.closed.values()
+    assert volume.archives == ("office0.001.zip", "office0.001-2.zip", "office0.001-3.zip", "office0.001-4.zip")
+    assert max(scales.files[1].values()) <= 2500
 
 
 def test_a_large_file_moves_to_the_next_volume_and_what_stood_before_it_stays() -> None:
