@@ -2,8 +2,12 @@
 
 ``MANIFEST.jsonl.gz`` has one JSON object a line for each member: ``archive``, ``frame`` (byte offset of its frame in
 the archive), ``path``, ``kind`` (file, dir, symlink, hardlink), ``size``, ``mtime_ns``, ``digest`` (hex or null),
-``offset`` (where the member starts in the decoded frame), and ``target`` for links. It is written frame by frame, each
-piece a gzip member of its own, so that its exact size is known before a frame is given to a volume.
+``offset`` (where the member starts in the decoded frame), and ``target`` for links. A part of a file that was cut has
+path, size and digest of its own, and ``whole``: the file's ``path``, ``part`` (the number of this one, from 1) and
+``offset`` (where the part begins in the file); with the last part also ``parts``, ``size`` and ``digest``.
+
+It is written frame by frame, each piece a gzip member of its own, so that its exact size is known before a frame is
+given to a volume.
 """
 
 from __future__ import annotations
@@ -86,6 +90,8 @@ def readme_text(job: str, run: str, comment: str, number: int, archives: Sequenc
         "archives of several volumes can be unpacked into one place and fit together.",
         "A folder that did not fit on one volume goes on in an archive of the same name",
         "with the next volume's number.",
+        "A file that was cut is saved as NAME.part001, NAME.part002 and so on, also on",
+        "other volumes. To join its parts:  cat NAME.part* > NAME",
         "",
         f"{MANIFEST}  one line a file: archive, path, size, time, {digest} digest.",
         f"    Find a file:        zcat {MANIFEST} | grep NAME",

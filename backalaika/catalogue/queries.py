@@ -89,7 +89,9 @@ class Queries(Database):
     def _stream_files(self, volume_id: int | None) -> Iterator[FileEntry]:
         with self._reading() as connection:
             found = _streamed(connection, volume_id)
-            for title, archive, folder, name, kind, size, mtime_ns, digest, _ in found:
+            for title, archive, folder, name, kind, size, mtime_ns, digest, part, _ in found:
+                if part is not None:
+                    name += b".part%03d" % part
                 yield FileEntry(
                     title,
                     None if archive is None else os.fsdecode(archive),
@@ -139,7 +141,9 @@ class Queries(Database):
         """
         looks: dict[bytes, dict[bytes, Looks]] = {path: {} for path in folder_paths}
         with self._reading() as connection:
-            complete = set(connection.execute(select(volumes.c.id).where(volumes.c.state == COMPLETE)).scalars())
+            ready = select(volumes.c.id, volumes.c.run_id).where(volumes.c.state == COMPLETE)
+            complete = {row.id: row.run_id for row in connection.execute(ready)}
+            parts = _Parts()
             keys = known_folders(connection, [path_key(path) for path in looks])
             ids = {keys[key]: path for path in looks if (key := path_key(path)) in keys}
             for chunk in chunks(list(ids)):
@@ -153,11 +157,20 @@ class Queries(Database):
                         files.c.mtime_ns,
                         files.c.ctime_ns,
                         files.c.inode,
+                        files.c.part,
+                        files.c.whole_size,
+                        files.c.whole_digest,
                     )
                     .where(files.c.folder_id.in_(chunk), files.c.kind == KINDS.index(FILE), files.c.inode.is_not(None))
                     .order_by(files.c.id)
                 )
-                for folder_id, volume_id, name, size, mtime_ns, ctime_ns, inode in connection.execute(asked):
+                for folder_id, volume_id, name, size, mtime_ns, ctime_ns, inode, part, *whole in connection.execute(
+                    asked
+                ):
+                    if volume_id in complete and part is not None:
+                        if not parts.is_last_of_all((folder_id, name, complete[volume_id]), part, whole[1]):
+                            continue
+                        size = whole[0]
                     if volume_id in complete:
                         looks[ids[folder_id]][name] = (size, mtime_ns, ctime_ns, inode % 2**64)
         return looks
@@ -174,6 +187,19 @@ class Queries(Database):
             is_known = exists().where(known.c.size == _wanted.c.size, known.c.digest == _wanted.c.digest)
             found = connection.execute(select(_wanted.c.size, _wanted.c.digest).where(is_known))
             return {(size, digest) for size, digest in found}
+
+
+class _Parts:
+    """Which files that were cut are there with all of their parts, which come in their order."""
+
+    def __init__(self) -> None:
+        self._number: dict[tuple[int, bytes, int | None], int] = {}
+
+    def is_last_of_all(self, file: tuple[int, bytes, int | None], number: int, whole_digest: bytes | None) -> bool:
+        """Whether this part is the last of a file, and none before it is missing."""
+        there = number == 1 or self._number.get(file) == number - 1
+        self._number[file] = number if there else 0
+        return there and whole_digest is not None
 
 
 class FoundVolume(NamedTuple):
@@ -233,6 +259,7 @@ def _listed(some: FromClause) -> Select[Any]:
             some.c.size,
             some.c.mtime_ns,
             some.c.digest,
+            some.c.part,
             some.c.id,
         )
         .join_from(some, volumes, volumes.c.id == some.c.volume_id)

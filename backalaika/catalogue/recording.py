@@ -150,10 +150,11 @@ class Recording(Database):
                     frame,
                     offset,
                     target,
+                    *whole,
                 )
                 for (
                     volume_id, archive_id, folder, name, kind, size, mtime_ns, ctime_ns, inode, digest,
-                    frame, offset, target,
+                    frame, offset, target, *whole,
                 ) in file_rows
             ]  # fmt: skip
             bulk_insert(connection, files, rows)

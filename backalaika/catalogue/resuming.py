@@ -11,8 +11,9 @@ import socket
 import time
 from array import array
 from collections.abc import Sequence
+from typing import Any
 
-from sqlalchemy import Connection, case, delete, func, select, update
+from sqlalchemy import Connection, and_, case, delete, func, select, update
 
 from ..errors import CatalogueError
 from .database import chunks
@@ -105,9 +106,15 @@ class Resuming(Recording):
             return {os.fsdecode(path) for path in connection.execute(asked).scalars()}
 
     def saved_totals(self, run_id: int) -> tuple[int, int]:
-        """Files and links that are recorded of a run, and bytes of content: a hard link has none of its own."""
+        """Files and links that are recorded of a run, and bytes of content: a hard link has none of its own.
+
+        A file that was cut counts with its last part.
+        """
         content = case((files.c.kind == KINDS.index(FILE), files.c.size), else_=0)
-        totals = select(func.count(), func.coalesce(func.sum(content), 0)).join_from(files, volumes)
+        counted = case((and_(files.c.part.is_not(None), files.c.whole_digest.is_(None)), 0), else_=1)
+        totals = select(func.coalesce(func.sum(counted), 0), func.coalesce(func.sum(content), 0)).join_from(
+            files, volumes
+        )
         totals = totals.where(volumes.c.run_id == run_id, files.c.kind != KINDS.index(DIRECTORY))
         with self._reading() as connection:
             number, size = connection.execute(totals).one()
@@ -182,15 +189,25 @@ class Resuming(Recording):
             files.c.mtime_ns,
             files.c.ctime_ns,
             files.c.inode,
+            volumes.c.title,
+            files.c.part,
+            files.c.part_offset,
+            files.c.whole_size,
+            files.c.whole_digest,
         )
         with self._reading() as connection:
             for chunk in chunks(list(keys)):
                 asked = select(*columns).join_from(folders, files).join(archives, archives.c.id == files.c.archive_id)
+                asked = asked.join(volumes, volumes.c.id == archives.c.volume_id)
                 asked = asked.where(
                     folders.c.path_key.in_(chunk), archives.c.source_id == self._source_ids[source]
                 ).order_by(files.c.id)
-                for key, name, row_id, archive_id, kind, *looks in connection.execute(asked):
-                    saved[keys[key]][name] = SavedEntry(row_id, archive_id, KINDS[kind], *looks)
+                for row in connection.execute(asked):
+                    there = saved[keys[row.path_key]]
+                    entry = SavedEntry(
+                        row.id, row.archive_id, KINDS[row.kind], row.size, row.mtime_ns, row.ctime_ns, row.inode
+                    )
+                    there[row.name] = entry if row.part is None else _with_part(entry, there.get(row.name), row)
         return saved
 
     def forget_errors(self, run_id: int) -> list[tuple[bytes | None, str]]:
@@ -207,6 +224,18 @@ class Resuming(Recording):
             for chunk in chunks([row.id for row in rows if row.id not in kept]):
                 connection.execute(delete(errors).where(errors.c.id.in_(chunk)))
         return [(row.path, row.message) for row in stay]
+
+
+def _with_part(entry: SavedEntry, before: SavedEntry | None, row: Any) -> SavedEntry:
+    """The entry of a file that was cut, after one more of its parts."""
+    parts, titles = (before.parts, before.volumes) if before is not None and row.part > 1 else (0, ())
+    whole = row.part == parts + 1
+    if whole and row.whole_digest is not None:
+        return entry._replace(size=row.whole_size)
+    if row.title not in titles:
+        titles = (*titles, row.title)
+    offset = row.part_offset + row.size
+    return entry._replace(size=row.whole_size, parts=row.part if whole else -1, offset=offset, volumes=titles)
 
 
 def _recorded_archives(connection: Connection, volume_id: int, run_id: int) -> list[RecordedArchive]:

@@ -70,6 +70,9 @@ class FileRow(NamedTuple):
         kind: one of `KINDS`.
         frame, offset: frame in which the member starts, and where in the decoded frame; None where unknown.
         target: of a link, else None.
+        part: number from 1, where the member is a part of the file; its size and digest are the part's.
+        part_offset: where the part begins in the whole.
+        whole_size, whole_digest: of the whole; the digest is known with the last part only.
     """
 
     volume_id: int
@@ -85,6 +88,10 @@ class FileRow(NamedTuple):
     frame: int | None
     offset: int | None
     target: bytes | None
+    part: int | None = None
+    part_offset: int | None = None
+    whole_size: int | None = None
+    whole_digest: bytes | None = None
 
 
 class ErrorRow(NamedTuple):
@@ -209,7 +216,16 @@ class RecordedVolume(NamedTuple):
 
 
 class SavedEntry(NamedTuple):
-    """How an entry looked when the run saved it, and in which archive it is; ``id`` is that of its row."""
+    """How an entry looked when the run saved it, and in which archive it is.
+
+    Attributes:
+        id: of its row, or of that of its last part.
+        size: of the whole, if it was cut.
+        parts: of a file that was cut and of which the last part is missing: how many are saved, or -1 if one of those
+            before is missing; else 0.
+        offset: where those parts end in the file.
+        volumes: titles of the volumes with these parts.
+    """
 
     id: int
     archive_id: int
@@ -218,6 +234,9 @@ class SavedEntry(NamedTuple):
     mtime_ns: int
     ctime_ns: int | None
     inode: int | None
+    parts: int = 0
+    offset: int = 0
+    volumes: tuple[str, ...] = ()
 
 
 class Removed(NamedTuple):

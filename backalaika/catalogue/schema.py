@@ -162,6 +162,10 @@ files = Table(
     Column("frame", BigInteger, comment="number of the frame in the archive where the member starts"),
     Column("offset", BigInteger, comment="of the member in the decoded frame"),
     Column("target", LargeBinary, comment="of a link"),
+    Column("part", Integer, comment="from 1, if the member is a part of the file: size and digest are the part's"),
+    Column("part_offset", BigInteger, comment="of the part in the whole"),
+    Column("whole_size", BigInteger, comment="of a file that was cut"),
+    Column("whole_digest", short_bytes(64), comment="of a file that was cut; with its last part only"),
 )
 
 known = Table(

@@ -155,6 +155,9 @@ class Config:
     volume_pause: bool = _key(
         False, _read_switch, "wait for Enter after a volume when free space might not hold the next"
     )
+    split_files: bool = _key(
+        False, _read_switch, "cut files of more than a quarter of max_size too, so that volumes are filled completely"
+    )
     skip_files: SkipFiles = _key(  # noqa: RUF009 - it makes a field, as the others do
         "", _read_names, "names of files and directories to leave out, separated by |, with * as wildcard"
     )

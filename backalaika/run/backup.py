@@ -11,7 +11,7 @@ import itertools
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass
 from functools import partial
@@ -20,15 +20,18 @@ from typing import TypeVar
 from ..batch import Batch, Large, rebatch, relink
 from ..digests import hasher_factory
 from ..errors import BackalaikaError, RunError
+from ..formats.zip import WINDOW
 from ..planner import Medium, TooLarge
 from ..walk import DIRECTORY, FILE, Problem, describe_error
 from . import rows
+from .cutting import Cut
 from .large import LargeReader, WhatWasRead
 from .messages import BatchDone, ChunkDone, ChunkTask
 from .orders import WriterOrders
-from .placing import LargeUnit, Placer, too_large_problem
+from .placing import Placer, too_large_problem
 from .report import COMPLETE, FAILED, INTERRUPTED, Observer, Report
 from .sizes import ArchivePlan
+from .units import LargeUnit
 from .volumes import Spot, VolumeDone
 from .work import WORKER_DIED, BatchOnItsWay, Compressing, Interrupted, Work, wait_for
 from .worker import VANISHED, cannot_be_read, compress_chunk
@@ -42,6 +45,9 @@ class _ChunkOnItsWay:
     unit: LargeUnit
     slot: int
     future: Future[ChunkDone]
+    # Of a file that may be cut: its bytes, and the zeros after them.
+    raw: bytes
+    padding: int
 
 
 @dataclass(slots=True)
@@ -71,6 +77,8 @@ class Backup:
         interrupted: whether the user wants to stop.
         on_volume: called with each complete volume.
         before_more: called before more is read; it may wait, and raise `Interrupted`.
+        split_above: files of more bytes may be cut to fill volumes; None: only those that fit on none.
+        begun: of files whose first parts are saved already, by their paths: how many, and where these end.
     """
 
     def __init__(
@@ -84,7 +92,11 @@ class Backup:
         interrupted: Callable[[], bool],
         on_volume: Callable[[VolumeDone], None],
         before_more: Callable[[], None],
+        split_above: int | None = None,
+        begun: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
+        self._split_above = split_above
+        self._begun = begun if begun is not None else {}
         self._compressing = compressing
         self._pool, self._slots = compressing.pool, compressing.slots
         self._orders = orders
@@ -172,9 +184,11 @@ class Backup:
         for attempt in (1, 2):
             unit = None
             try:
-                reader = LargeReader(plan, large, self._new_hasher(), self._compressing.store_only)
+                cut = self._cut_of(plan, large, path)
+                reader = LargeReader(plan, large, self._new_hasher(), self._compressing.store_only, cut)
                 unit = reader.unit
                 try:
+                    reader.skip(self._check_interrupt)
                     for task in reader.chunks(partial(slot, unit), self._slots.release):
                         submit(unit, task)
                     read = reader.finish()
@@ -182,17 +196,25 @@ class Backup:
                     reader.close()
             except OSError as error:
                 vanished = isinstance(error, FileNotFoundError)
-                self._tell(Problem(path, VANISHED if vanished else cannot_be_read(error)))
+                self._tell(Problem(path, (VANISHED if vanished else cannot_be_read(error)) + _parts_left(unit)))
                 if unit is not None:
                     unit.dropped = True
                     end(_EndOfLarge(unit, None))
                 return
             refused = unit.dropped
-            again = bool(read.trouble) and attempt == 1 and not refused
+            again = bool(read.trouble) and attempt == 1 and not refused and not _parts_left(unit)
             unit.dropped = refused or again
             end(_EndOfLarge(unit, read))
             if not again:
                 return
+
+    def _cut_of(self, plan: ArchivePlan, large: Large, path: str) -> Cut | None:
+        """How a file is to be cut, if it may have to be."""
+        parts, offset = self._begun.get(path, (0, 0))
+        fill = self._split_above is not None and large.entry.size > self._split_above
+        if not fill and not parts and self._placer.surely_fits(plan, large.entry.size):
+            return None
+        return Cut(self._new_hasher, fill, parts, offset)
 
     def _slot_while(self, unit: LargeUnit) -> tuple[int, memoryview] | None:
         slot = self._free_slot()
@@ -202,7 +224,13 @@ class Backup:
         return slot, self._slots.view(slot)
 
     def _queue_chunk(self, unit: LargeUnit, task: ChunkTask) -> None:
-        self._on_its_way.append(_ChunkOnItsWay(unit, task.slot, self._pool.submit(compress_chunk, task)))
+        raw = self._raw(unit, task)
+        future = self._pool.submit(compress_chunk, task)
+        self._on_its_way.append(_ChunkOnItsWay(unit, task.slot, future, raw, task.padding))
+
+    def _raw(self, unit: LargeUnit, task: ChunkTask) -> bytes:
+        """A copy of what lies in the slot, if it may have to be cut: the worker overwrites it."""
+        return b"" if unit.cut is None else bytes(self._slots.view(task.slot)[WINDOW : WINDOW + task.length])
 
     # From results to the writer
 
@@ -226,8 +254,8 @@ class Backup:
         match item:
             case BatchOnItsWay(plan, batch, slot, future):
                 self._settle_batch(plan, batch, slot, self._wait(future))
-            case _ChunkOnItsWay(unit, slot, future):
-                self._settle_chunk(unit, slot, self._wait(future))
+            case _ChunkOnItsWay(unit, slot, future, raw, padding):
+                self._settle_chunk(unit, slot, self._wait(future), raw, padding)
             case _EndOfLarge():
                 self._settle_large(item)
             case _EndOfArchive(plan):
@@ -297,18 +325,27 @@ class Backup:
             return None if unit.dropped else (self._same_slot(slot), self._slots.view(slot))
 
         def submit(unit: LargeUnit, task: ChunkTask) -> None:
-            self._settle_chunk(unit, slot, self._wait(self._pool.submit(compress_chunk, task)))
+            raw = self._raw(unit, task)
+            done = self._wait(self._pool.submit(compress_chunk, task))
+            self._settle_chunk(unit, slot, done, raw, task.padding)
 
         self._save_large(plan, large, take, submit, self._settle_large)
 
-    def _settle_chunk(self, unit: LargeUnit, slot: int, done: ChunkDone) -> None:
+    def _settle_chunk(self, unit: LargeUnit, slot: int, done: ChunkDone, raw: bytes, padding: int) -> None:
         if unit.dropped:
             self._slots.release(slot)
             return
-        refused = self._placer.add_chunk(unit, slot, done)
+        if unit.cut is None:
+            refused = self._placer.add_chunk(unit, slot, done)
+            if refused:
+                self._slots.release(slot)
+        elif self._placer.add_piece(unit, slot, done, raw):
+            refused = None
+        else:
+            self._slots.release(slot)
+            refused = self._placer.cut(unit, raw, padding)
         if refused:
             unit.dropped = True
-            self._slots.release(slot)
             self._tell(too_large_problem(unit.source, refused))
             return
         self._report.bytes += done.content
@@ -349,6 +386,13 @@ class Backup:
     def _check_interrupt(self) -> None:
         if self._interrupted():
             raise Interrupted
+
+
+def _parts_left(unit: LargeUnit | None) -> str:
+    """What is to be said of the parts that are saved of a file that cannot be saved; empty if there are none."""
+    if unit is None or unit.cut is None or not unit.cut.parts:
+        return ""
+    return f"; {unit.cut.parts} parts of it are saved, which are of no use alone"
 
 
 def make_folder(parent: str, name: str, is_taken: Callable[[str], bool]) -> str:

@@ -18,10 +18,13 @@ from ..digests import Hasher
 from ..formats import BLOCK
 from ..formats.zip import DEFLATED, STORED, WINDOW, ZipMember, needs_zip64
 from ..walk import Entry, open_file, open_for_reading
+from .cutting import Cut
 from .messages import ChunkTask
-from .placing import LargeUnit
 from .sizes import ArchivePlan
+from .units import LargeUnit
 from .worker import CHANGED, NOT_REGULAR, state_of, stores_only, tar_header, with_info
+
+_SKIPPED = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +45,15 @@ class LargeReader:
         large: the file.
         hasher: for its digest.
         store_only: extensions that a zip stores.
+        cut: if it may have to be cut; parts that were saved before are not given again.
 
     Raises:
         OSError: it cannot be opened, or is no regular file any more.
     """
 
-    def __init__(self, plan: ArchivePlan, large: Large, hasher: Hasher, store_only: frozenset[str]) -> None:
+    def __init__(
+        self, plan: ArchivePlan, large: Large, hasher: Hasher, store_only: frozenset[str], cut: Cut | None = None
+    ) -> None:
         folder = open_for_reading(large.directory)
         try:
             descriptor = open_file(large.directory, folder, large.entry.name)
@@ -70,8 +76,9 @@ class LargeReader:
         if self._format.is_zip:
             self._stored = stores_only(self.entry.name, store_only)
             header = self._zip_header(large)
-        self.unit = LargeUnit(plan, Large(large.directory, large.member_prefix, self.entry), header)
-        self._head = b"" if header else tar_header(os.fsencode(self.unit.path), self.entry)
+        self.unit = LargeUnit(plan, Large(large.directory, large.member_prefix, self.entry), header, cut)
+        self._head = b"" if header or cut else tar_header(os.fsencode(self.unit.path), self.entry)
+        self._cut = cut
 
     def _zip_header(self, large: Large) -> ZipMember:
         name = os.fsencode(f"{large.member_prefix}/{self.entry.name}")
@@ -82,6 +89,25 @@ class LargeReader:
     def close(self) -> None:
         """Close the file."""
         self._file.close()
+
+    def skip(self, check: Callable[[], None]) -> None:
+        """Read what is saved of the file, for the digest of the whole.
+
+        Args:
+            check: called now and then; it may raise.
+
+        Raises:
+            OSError: the disk does not give the file.
+        """
+        left = self._cut.offset if self._cut is not None else 0
+        piece = memoryview(bytearray(min(left, _SKIPPED)))
+        while left:
+            check()
+            length = self._fill(piece[:left])
+            if not length:
+                return
+            self._hasher.update(piece[:length])
+            left -= length
 
     def chunks(
         self, slot: Callable[[], tuple[int, memoryview] | None], give_back: Callable[[int], None]
@@ -95,7 +121,7 @@ class LargeReader:
         Raises:
             OSError: the disk does not give the file.
         """
-        head, left = self._head, self.entry.size
+        head, left = self._head, max(self.entry.size - (self._cut.offset if self._cut is not None else 0), 0)
         while True:
             taken = slot()
             if taken is None:
@@ -117,10 +143,11 @@ class LargeReader:
             self._take(chunk)
             window = self._window
             view[WINDOW - len(window) : WINDOW] = window
-            if self._format.is_zip and not self._stored:
+            if self._format.is_zip and not self._stored and self._cut is None:
                 self._window = bytes(chunk[-WINDOW:])  # a copy, for the slot soon holds what a worker makes of it
             padding = 0 if left or self._format.is_zip else -self.entry.size % BLOCK
-            yield ChunkTask(self._format, number, len(window), length, head, padding, not left, self._stored)
+            last = not left and self._cut is None  # else a part's end is written when it is there
+            yield ChunkTask(self._format, number, len(window), length, head, padding, last, self._stored)
             head = b""
             if not left:
                 return

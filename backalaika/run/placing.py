@@ -4,66 +4,42 @@ All sizes are known when a frame comes: its own, that of its lines in the manife
 directory, of the archive's end, of the sums and of README.txt. So a frame is placed only where it surely fits, and a
 volume is never larger than its capacity. The frames of a large file come one by one and must lie on one volume: when
 the volume turns out too small, what was written of the file moves to the next that has room. So it comes to lie where
-first fit would have put it, had its compressed size been known.
+first fit would have put it, had its compressed size been known. One that fits nowhere whole is cut where it fills the
+largest medium to come: `cutting`.
 """
 
 from __future__ import annotations
 
 import os
-from array import array
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 
 from .. import manifest
-from ..batch import Batch, Large, member_path
-from ..formats import ArchiveFormat
+from ..batch import Batch, member_path
+from ..formats import BLOCK, ArchiveFormat
 from ..formats import zip as zip_format
 from ..formats.zip import ZipMember
 from ..media import Medium as Kind
 from ..planner import Media, Medium, TooLarge
 from ..walk import FILE, Entry, Problem
 from . import rows
+from .cutting import END_OF_DEFLATE, Cut, head_of, part_name
 from .messages import BatchDone, ChunkDone, Saved
 from .orders import WriterOrders
 from .resuming import Resumption
 from .sizes import ArchivePlan, OpenArchive
+from .units import LargeUnit, saved_as, spare_room, whole_of
 from .volumes import Spot, VolumeDone, Volumes
-from .worker import manifest_line
+from .worker import compress_piece, manifest_line
 
 # How many rows and bytes may wait for a sync: what a crash costs, and what is held in memory.
 ROWS_BETWEEN_SYNCS = 20_000
 BYTES_BETWEEN_SYNCS = 256 << 20
-# Bytes of the longest digest.
-MOST_DIGEST = 32
-
-
-class LargeUnit:
-    """A large file on its way: the frames that were placed, and how it ends."""
-
-    def __init__(self, plan: ArchivePlan, large: Large, header: ZipMember | None) -> None:
-        self.plan = plan
-        self.large = large
-        self.header = header
-        # Where it is being written; None: nowhere yet.
-        self.place: int | None = None
-        self.archive = OpenArchive(0, plan, "")
-        self.start = 0
-        self.size = 0
-        self.content = 0
-        self.frames = array("Q")
-        self.raw_sizes = array("Q")
-        # Set when it fits on no volume, or must be read again; what still comes of it is dropped.
-        self.dropped = False
-
-    @property
-    def path(self) -> str:
-        """Its path in the archive."""
-        return member_path(self.large.member_prefix, self.large.entry.name)
-
-    @property
-    def source(self) -> str:
-        """Its path on disk."""
-        return os.path.join(self.large.directory, self.large.entry.name)
+# Less room than this, or than a 2000th of a volume, is not filled with a piece of a file.
+_LEAST_PIECE = 4096
+# What does not compress grows by less than a part in so many in any codec: by 1 % in bzip2.
+_GROWTH = 50
 
 
 class Placer:
@@ -92,6 +68,7 @@ class Placer:
         self._orders = orders
         self._on_unused = on_unused
         self._volumes = Volumes(orders, media, folder, readme, self._flush_rows, most_in_use, kinds)
+        self._max_size = media.max_size
         self._frames: list[rows.Frame] = []
         self._members: list[rows.Member] = []
         self._waiting_bytes = 0
@@ -189,20 +166,40 @@ class Placer:
         Returns:
             `TooLarge` if the file fits on no medium: then `drop_large` takes back what was written of it.
         """
-        head = zip_format.local_header(unit.header) if unit.header is not None and unit.place is None else b""
-        size = unit.size + len(head) + done.length
-        if unit.place is None or not _holds(self._volumes.spot(unit.plan, unit.place), unit, size):
+        refused = self._make_room(unit, done.length)
+        if refused:
+            return refused
+        self._orders.order("append_slot", unit.archive.number, slot, done.start, done.length, False)
+        self._took(unit, done.length, done.raw_size, done.content)
+        return None
+
+    def _make_room(self, unit: LargeUnit, length: int) -> TooLarge | None:
+        """See that the next frame has room where the file lies, or moves to; its header is written before the first."""
+        head = b""
+        if unit.place is None and unit.cut is not None:
+            head = unit.cut.head
+        elif unit.place is None and unit.header is not None:
+            head = zip_format.local_header(unit.header)
+        size = unit.size + len(head) + length
+        if unit.place is None or spare_room(self._volumes.spot(unit.plan, unit.place), unit, size) < 0:
+            if unit.cut is not None and unit.cut.fill and unit.place is not None:
+                return TooLarge(self._volumes.largest)
             refused = self._move_on(unit, size)
             if refused:
                 return refused
         if head:
             self._orders.order("append_bytes", unit.archive.number, head, False)
-        self._orders.order("append_slot", unit.archive.number, slot, done.start, done.length, False)
-        unit.frames.append(done.length)
-        unit.raw_sizes.append(done.raw_size)
-        unit.size = size
-        unit.content += done.content
+            unit.size = len(head)
+            if unit.cut is not None and unit.header is None:
+                unit.frames.append(len(head))
+                unit.raw_sizes.append(unit.cut.raw_head)
         return None
+
+    def _took(self, unit: LargeUnit, length: int, raw_size: int, content: int) -> None:
+        unit.frames.append(length)
+        unit.raw_sizes.append(raw_size)
+        unit.size += length
+        unit.content += content
 
     def _move_on(self, unit: LargeUnit, size: int) -> TooLarge | None:
         """Find the next place where a file has room for ``size`` bytes, and take what is written of it there."""
@@ -211,8 +208,12 @@ class Placer:
         alone = unit.place is not None and not self._volumes[unit.place].manifest_size
         if unit.place is not None and alone:
             start = self._volumes[unit.place].medium
-        spots = self._volumes.spots(unit.plan, size, start)
-        spot = next((spot for spot in spots if _holds(spot, unit, size)), None)
+        least = size
+        if unit.cut is not None and unit.cut.fill:
+            left = unit.large.entry.size - unit.cut.offset
+            least = max(size, min(left, self._worthwhile(unit.plan)))
+        spots = self._volumes.spots(unit.plan, least, start)
+        spot = next((spot for spot in spots if spare_room(spot, unit, size) >= 0), None)
         if spot is None:
             return TooLarge(self._volumes.largest)
         if unit.place is not None and alone:
@@ -235,8 +236,10 @@ class Placer:
             digest: of the content.
             crc32: of the content, for a zip.
         """
-        archive, place = unit.archive, unit.place
-        assert place is not None
+        if unit.cut is not None:
+            self._end_part(unit, unit.cut, entry, digest)
+            return
+        archive = unit.archive
         central = b""
         if unit.header is not None:
             head_size = len(zip_format.local_header(unit.header))
@@ -252,20 +255,131 @@ class Placer:
             )
             self._orders.order("patch", archive.number, unit.start, zip_format.local_header(member))
             central = zip_format.central_entry(member, unit.start)
+        if entry.key is not None:
+            archive.linked[entry.key] = unit.path
+        saved = saved_as(entry, digest)
+        self._settle(unit, manifest_line(unit.path, saved), central, saved, None)
+
+    def _settle(self, unit: LargeUnit, line: bytes, central: bytes, saved: Saved, part: rows.PartOf | None) -> None:
+        """A file, or a part of it, is as it shall be in the archive: tell manifest and catalogue."""
+        archive, place = unit.archive, unit.place
+        assert place is not None
         self._orders.order("settle", archive.number)
-        saved = _saved(entry, digest)
-        piece = manifest.manifest_piece(manifest_line(unit.path, saved), archive.name, unit.start)
+        piece = manifest.manifest_piece(line, archive.name, unit.start)
         self._announce(place, archive)
         frame = self._add_unit_frames(archive, unit)
         self._add_members(place, archive, unit.size, central, 1, piece)
-        if entry.key is not None:
-            archive.linked[entry.key] = unit.path
         volume = self._volumes[place].number
-        self._members.append(
-            rows.Member(volume, archive.number, unit.large.directory, entry.name, *saved[1:7], frame, 0, "")
-        )
+        directory, name = unit.large.directory, unit.large.entry.name
+        self._members.append(rows.Member(volume, archive.number, directory, name, *saved[1:7], frame, 0, "", part))
         self._sync_at_times(unit.size)
         self._volumes.close_if_full(place)
+
+    # A file that may be cut
+
+    def surely_fits(self, plan: ArchivePlan, size: int) -> bool:
+        """Whether a file with ``size`` bytes of content fits on a new volume of ``max_size``, whatever they are."""
+        return size + size // _GROWTH + 4 * _LEAST_PIECE <= self._volumes.spot(plan, Medium(None)).spare(0, 0, 0, 0)
+
+    def _worthwhile(self, plan: ArchivePlan) -> int:
+        """Bytes for which a file is cut to fill a volume with them."""
+        return max(self._max_size // 100, 2 * plan.archive_format.frame_size)
+
+    def add_piece(self, unit: LargeUnit, slot: int, done: ChunkDone, raw: bytes) -> bool:
+        """Place the next frame of a file that may be cut, if it has room in the part; then its slot is used up."""
+        assert unit.cut is not None
+        if self._make_room(unit, done.length):
+            return False
+        self._orders.order("append_slot", unit.archive.number, slot, done.start, done.length, False)
+        self._took(unit, done.length, done.raw_size, done.content)
+        unit.cut.take(raw)
+        return True
+
+    def cut(self, unit: LargeUnit, raw: bytes, padding: int) -> TooLarge | None:
+        """End a part where the volume is full, and begin the next.
+
+        Args:
+            unit: the file.
+            raw: the piece that has no room in the part; compressed again in what fills the volume and what does not.
+            padding: zeros after it.
+
+        Returns:
+            `TooLarge` if not even the piece fits on a medium.
+        """
+        assert unit.cut is not None
+        rest = memoryview(raw)
+        if unit.place is not None:
+            rest = self._fill(unit, unit.cut, rest)
+            self._end_part(unit, unit.cut, None, b"")
+        frame = compress_piece(unit.plan.archive_format, rest, padding, unit.stored)
+        refused = self._make_room(unit, len(frame))
+        if refused:
+            return refused
+        self._orders.order("append_bytes", unit.archive.number, bytes(frame), False)
+        self._took(unit, len(frame), len(rest) + padding, len(rest))
+        unit.cut.take(rest)
+        return None
+
+    def _fill(self, unit: LargeUnit, cut: Cut, rest: memoryview) -> memoryview:
+        """Put so much of a piece into a part that the volume is full; returns what is left of the piece."""
+        assert unit.place is not None
+        least = max(_LEAST_PIECE, self._volumes[unit.place].capacity // 2000)
+        while True:
+            spare = spare_room(self._volumes.spot(unit.plan, unit.place), unit, unit.size)
+            take = min(len(rest) - 1, spare - spare // _GROWTH - 1024) // BLOCK * BLOCK
+            if take < least:
+                return rest
+            frame = compress_piece(unit.plan.archive_format, rest[:take], 0, unit.stored)
+            if len(frame) > spare:
+                return rest
+            self._orders.order("append_bytes", unit.archive.number, bytes(frame), False)
+            self._took(unit, len(frame), take, take)
+            cut.take(rest[:take])
+            rest = rest[take:]
+
+    def _end_part(self, unit: LargeUnit, cut: Cut, whole: Entry | None, digest: bytes) -> None:
+        """Complete a part: give it its header, and tell manifest and catalogue.
+
+        Args:
+            unit: the file.
+            cut: how far its cutting has come.
+            whole: the entry as it was read, with the last part; None: more parts follow.
+            digest: of the whole, with its last part.
+        """
+        uncut = whole is not None and not cut.parts
+        path = unit.path if uncut else part_name(unit.path, cut.parts + 1)
+        entry = (whole or unit.large.entry)._replace(size=cut.length)
+        central = b""
+        reserved = len(cut.head)
+        if unit.header is not None:
+            if not unit.stored:
+                self._orders.order("append_bytes", unit.archive.number, END_OF_DEFLATE, False)
+                unit.size += len(END_OF_DEFLATE)
+            member = replace(
+                unit.header,
+                name=os.fsencode(path),
+                mode=entry.mode,
+                crc32=cut.crc32,
+                size=cut.length,
+                compressed_size=unit.size - reserved,
+            )
+            head = zip_format.local_header(member)
+            central = zip_format.central_entry(member, unit.start)
+        else:
+            head, unit.raw_sizes[0] = head_of(unit.plan.archive_format, path, entry, None)
+            unit.frames[0] = len(head)
+        self._orders.order("replace", unit.archive.number, unit.start, reserved, head)
+        unit.size += len(head) - reserved
+        saved = saved_as(entry, cut.hasher.digest())
+        part = None
+        if not uncut:
+            size = unit.large.entry.size if whole is None else whole.size
+            part = rows.PartOf(cut.parts + 1, cut.offset, size, digest if whole is not None else None)
+        elif entry.key is not None:
+            unit.archive.linked[entry.key] = path
+        self._settle(unit, manifest_line(path, saved, whole_of(unit.path, part)), central, saved, part)
+        cut.next()
+        unit.begin()
 
     def _add_unit_frames(self, archive: OpenArchive, unit: LargeUnit) -> int:
         if unit.header is not None:  # a deflate stream is decoded from its start: one frame
@@ -358,21 +472,6 @@ def _moved(done: BatchDone, archive: OpenArchive) -> tuple[bytes, bytes | bytear
     """Central entries and piece of the manifest of a frame, at the end of an archive."""
     piece = manifest.manifest_piece(done.manifest, archive.name, archive.size)
     return zip_format.rebase_central(done.central, archive.size), piece
-
-
-def _holds(spot: Spot, unit: LargeUnit, size: int) -> bool:
-    """Whether a spot surely has room for ``size`` bytes of a file, whatever its digest, sizes and CRC-32."""
-    central = 0
-    if unit.header is not None:
-        # The ZIP64 field has at most sizes and offset: APPNOTE 4.5.3.
-        central = len(zip_format.central_entry(unit.header, 0)) + 4 + 3 * 8
-    line = manifest_line(unit.path, _saved(unit.large.entry, bytes(MOST_DIGEST)))
-    piece = manifest.manifest_piece_bound(line, spot.archive.name, spot.archive.size)
-    return spot.holds(size, central, 1 if central else 0, piece)
-
-
-def _saved(entry: Entry, digest: bytes) -> Saved:
-    return Saved(0, FILE, entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode, digest, 0, "")
 
 
 def too_large_problem(path: str, refused: TooLarge) -> Problem:

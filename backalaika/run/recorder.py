@@ -148,4 +148,5 @@ class Recorder:
             member.frame,
             member.offset,
             os.fsencode(member.target) if member.target else None,
+            *(member.part or ()),
         )

@@ -42,6 +42,8 @@ class Resumption:
             `select` meets them, which is before their other names.
         problems: of the run so far, which will not be met again.
         files, bytes: saved so far.
+        begun: of files whose first parts are saved, by their paths: how many, and where these end in the file;
+            filled by `select`.
 
     Raises:
         RunError: its folder is gone, or cannot be written.
@@ -52,6 +54,7 @@ class Resumption:
         self._sources = {id(found): number for number, found in enumerate(survey.sources)}
         self.capacities: list[int] = []
         self.complete: list[RecordedVolume] = []
+        self.begun: dict[str, tuple[int, int]] = {}
         self.kept: list[KeptVolume] = []
         try:
             self._repair(early, survey)
@@ -141,7 +144,10 @@ class Resumption:
             for directory, entries in self._compared(some, found):
                 left = []
                 for entry, row in entries:
-                    if row is None or not _looks_the_same(entry, row):
+                    if row is not None and row.parts:
+                        place = os.path.join(found.source.path, directory.path, entry.name)
+                        self._go_on_cutting(place, entry, row)
+                    if row is None or row.parts or not _looks_the_same(entry, row):
                         left.append(entry)
                     elif row.kind == FILE and entry.key is not None and row.archive_id in self.linked:
                         path_there = member_path(member_prefix(found.label, directory.path), entry.name)
@@ -159,6 +165,19 @@ class Resumption:
         for place, directory in zip(places, directories, strict=True):
             there = saved[place]
             yield directory, [(entry, there.get(os.fsencode(entry.name))) for entry in directory.entries]
+
+    def _go_on_cutting(self, path: str, entry: Entry, row: SavedEntry) -> None:
+        if row.parts > 0 and entry.kind == FILE and _looks_the_same(entry, row):
+            self.begun[path] = (row.parts, row.offset)
+            return
+        # Told once: `select` may be asked for the same directory again.
+        changed = Problem(
+            path,
+            f"changed after some parts of it were saved on {', '.join(row.volumes)}, or others were lost; it is saved "
+            "anew, and those parts are of no use",
+        )
+        if changed not in self.problems:
+            self.problems.append(changed)
 
 
 def _some_at_a_time(directories: Iterable[Directory]) -> Iterator[list[Directory]]:

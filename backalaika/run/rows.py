@@ -42,6 +42,18 @@ class Frame(NamedTuple):
     raw_size: int
 
 
+class PartOf(NamedTuple):
+    """What a member is a part of: its number from 1, where it begins in the whole, and the whole.
+
+    The digest of the whole is known with the last part only.
+    """
+
+    number: int
+    offset: int
+    whole_size: int
+    whole_digest: bytes | None
+
+
 class Member(NamedTuple):
     """A member: where it lies on disk, where in the archive, and what it was."""
 
@@ -58,6 +70,7 @@ class Member(NamedTuple):
     frame: int
     offset: int
     target: str
+    part: PartOf | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -54,6 +54,8 @@ SMALLEST_VOLUME = 256 * 1024
 _SWITCH_INTERVAL_S = 0.0005
 # A disk that holds few volumes has no room for unfinished ones: with `volume_pause` none waits for what fills it.
 _IN_USE_WITH_PAUSES = 1
+# With `split_files`, a file is cut only if it is larger than this part of `max_size`.
+_SPLIT_PART = 4
 # Manifest, sums and README.txt.
 _OWN_FILES = 3
 
@@ -195,6 +197,8 @@ class Session:
                     self._signals.asked,
                     hooks.volume,
                     room.pause,
+                    self.job.config.max_size.capacity // _SPLIT_PART if self.job.config.split_files else None,
+                    self._resumption.begun if self._resumption else None,
                 )
                 backup.run(self.survey.problems, self._early, self._work)
             if recorder.failure() and report.state == COMPLETE:

@@ -69,11 +69,14 @@ class Spot:
 
     def holds(self, frame: int, central: int, entries: int, piece: int) -> bool:
         """Whether a frame fits, with its entries in a zip's central directory and its piece of the manifest."""
+        return self.spare(frame, central, entries, piece) >= 0
+
+    def spare(self, frame: int, central: int, entries: int, piece: int) -> int:
+        """Bytes that are left with such a frame, on the medium and in its archive; negative if it does not fit."""
         before, after = grown(self.archive, frame, central, entries)
-        if self.kind.largest_file is not None and after > self.kind.largest_file:
-            return False
         used = self.kind.round_up
-        return used(after) - used(before) + used(self.manifest + piece) - used(self.manifest) <= self.room
+        left = self.room - (used(after) - used(before) + used(self.manifest + piece) - used(self.manifest))
+        return left if self.kind.largest_file is None else min(left, self.kind.largest_file - after)
 
 
 class Volumes:

@@ -21,7 +21,7 @@ import deflate
 from ..batch import member_path
 from ..codecs import CODECS, is_incompressible
 from ..digests import digest_function
-from ..formats import BLOCK
+from ..formats import BLOCK, ArchiveFormat
 from ..formats import tar as tar_format
 from ..formats import zip as zip_format
 from ..formats.zip import WINDOW, ZipMember
@@ -122,17 +122,31 @@ def compress_chunk(task: ChunkTask) -> ChunkDone:
         return ChunkDone(WINDOW, task.length, raw_size, task.length)
     frame: bytes | bytearray
     if task.archive_format.is_zip:
-        if is_incompressible(chunk):
-            frame = zip_format.stored_blocks(chunk, task.last)
-        else:
-            frame = zip_format.deflate_chunk(
-                chunk, view[WINDOW - task.window : WINDOW], task.archive_format.level, task.last
-            )
+        frame = _deflated(chunk, view[WINDOW - task.window : WINDOW], task.archive_format.level, task.last)
     else:
-        body = b"".join((task.header, chunk, bytes(task.padding))) if task.header or task.padding else chunk
-        frame = CODECS[task.archive_format.option].compress(body, task.archive_format.level)
+        frame = _tar_frame(task.archive_format, task.header, chunk, task.padding)
     view[: len(frame)] = frame
     return ChunkDone(0, len(frame), raw_size, task.length)
+
+
+def compress_piece(archive_format: ArchiveFormat, piece: memoryview, padding: int, stored: bool) -> bytes | bytearray:
+    """Compress a piece of a large file that refers to none before it and does not end a stream."""
+    if stored:
+        return bytes(piece)
+    if archive_format.is_zip:
+        return _deflated(piece, memoryview(b""), archive_format.level, last=False)
+    return _tar_frame(archive_format, b"", piece, padding)
+
+
+def _deflated(chunk: memoryview, window: memoryview, level: int, last: bool) -> bytes:
+    if is_incompressible(chunk):
+        return zip_format.stored_blocks(chunk, last)
+    return zip_format.deflate_chunk(chunk, window, level, last)
+
+
+def _tar_frame(archive_format: ArchiveFormat, header: bytes, chunk: memoryview, padding: int) -> bytes | bytearray:
+    body = b"".join((header, chunk, bytes(padding))) if header or padding else chunk
+    return CODECS[archive_format.option].compress(body, archive_format.level)
 
 
 class _Reading:
@@ -341,10 +355,15 @@ def tar_header(name: bytes, entry: Entry) -> bytes:
     )
 
 
-def manifest_line(path: str, saved: Saved) -> bytes:
-    """A member's line of the manifest, from its path on, with a newline in front; `manifest` completes it."""
+def manifest_line(path: str, saved: Saved, whole: str = "") -> bytes:
+    """A member's line of the manifest, from its path on, with a newline in front; `manifest` completes it.
+
+    ``whole`` is the object, in JSON, that tells what the member is a part of.
+    """
     digest = f'"{saved.digest.hex()}"' if saved.digest is not None else "null"
     target = f',"target":{encode_basestring_ascii(saved.target)}' if saved.target else ""
+    if whole:
+        target += f',"whole":{whole}'
     line = (
         f'\n"path":{encode_basestring_ascii(path)},"kind":"{saved.kind}","size":{saved.size},'
         f'"mtime_ns":{saved.mtime_ns},"digest":{digest},"offset":{saved.offset}{target}}}'

@@ -172,6 +172,29 @@ class _Archive:
         write_all(self.file, data)
         self.file.seek(self.size)
 
+    def replace(self, offset: int, length: int, data: bytes) -> None:
+        """Put ``data`` in place of ``length`` bytes; what comes after them is moved if it has another length."""
+        grown = len(data) - length
+        first, end = offset + length, self.size
+        if grown > 0:  # from its end, so that nothing is overwritten before it is moved
+            for start in reversed(range(first, end, _COPY_SIZE)):
+                self._shift(start, min(start + _COPY_SIZE, end), grown)
+        elif grown < 0:
+            for start in range(first, end, _COPY_SIZE):
+                self._shift(start, min(start + _COPY_SIZE, end), grown)
+        self.size += grown
+        self.file.truncate(self.size)
+        self.patch(offset, data)
+
+    def _shift(self, start: int, end: int, by: int) -> None:
+        piece = bytearray(end - start)
+        self.file.seek(start)
+        filled = 0
+        while filled < len(piece) and (count := self.file.readinto(memoryview(piece)[filled:])):
+            filled += count
+        self.file.seek(start + by)
+        write_all(self.file, piece)
+
     def add_central(self, entries: bytes, count: int) -> None:
         write_all(self._central_file(), entries)
         self.central_size += len(entries)
@@ -306,6 +329,10 @@ class Writer:
         """Overwrite what was not settled yet."""
         self._archives[archive].patch(offset, data)
 
+    def replace(self, archive: int, offset: int, length: int, data: bytes) -> None:
+        """Put other bytes, also more or fewer, in place of some that were not settled yet."""
+        self._archives[archive].replace(offset, length, data)
+
     def settle(self, archive: int) -> None:
         """All of the archive so far stays as it is."""
         self._archives[archive].settle()
@@ -392,7 +419,7 @@ def partial_files(folder: str) -> list[str]:
     )
 
 
-def write_all(file: Any, data: bytes | memoryview) -> None:
+def write_all(file: Any, data: bytes | bytearray | memoryview) -> None:
     """Write every byte, when there is room for it; a raw file may take fewer at once."""
     rest = memoryview(data)
     while rest:

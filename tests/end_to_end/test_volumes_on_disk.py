@@ -96,35 +96,15 @@ def test_a_hard_link_never_points_to_another_volume(office, option):
     assert sorted(saved) == sorted(os.listdir(office.tree))
 
 
-@pytest.mark.parametrize("option", ["zip", "gz"])
-def test_a_file_that_fits_on_no_medium_is_named_and_all_others_are_saved(office, option):
-    write(office.tree / "a", noise(500_000))
-    write(office.tree / "huge", noise(6_000_000))
-    write(office.tree / "huge text", text(20_000_000))
-    write(office.tree / "z" / "last", noise(500_000, 1))
-
-    outcome = office.backup(status=1, options=option, max_size=5 * MIB)
-
-    (path,) = outcome.errors
-    assert path == str(office.tree / "huge")
-    assert "fits on no volume" in outcome.errors[path]
-    assert "max_size" in outcome.errors[path]
-    assert outcome.err.count(f"{path}: ") == 2
-    capacities_kept(outcome)
-    expected = {name: thing for name, thing in look(office.tree).items() if name != b"huge"}
-    assert seen_by(unpack_all(outcome, office.place()), unit_ns=0) == seen_by(expected, unit_ns=0)
-    assert outcome.report["files"] == 3
-    assert outcome.report["bytes"] == 21_000_000
-
-
-def test_a_small_file_that_fits_on_no_medium_is_named_too(office):
+def test_a_file_that_misses_the_smallest_medium_by_a_few_bytes_is_cut(office):
     write(office.tree / "a", noise(1000))
     write(office.tree / "noise", noise(262_000))
 
-    outcome = office.backup(status=1, max_size=256 * 1024)
+    outcome = office.backup(max_size=256 * 1024)
 
-    assert list(outcome.errors) == [str(office.tree / "noise")]
     capacities_kept(outcome)
+    names = [line["path"] for volume in outcome.volumes for line in manifest_of(volume)]
+    assert sorted(names) == ["tree/", "tree/a", "tree/noise.part001", "tree/noise.part002"]
 
 
 def test_a_medium_on_which_nothing_that_came_fitted_is_reported(office):

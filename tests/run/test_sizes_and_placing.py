@@ -37,8 +37,9 @@ from backalaika.media import Medium as Kind
 from backalaika.planner import Media, TooLarge
 from backalaika.run import rows, writer
 from backalaika.run.messages import BatchDone, ChunkDone, Saved
-from backalaika.run.placing import LargeUnit, Placer
+from backalaika.run.placing import Placer
 from backalaika.run.sizes import ArchivePlan, OpenArchive, closed_archive_size
+from backalaika.run.units import LargeUnit
 from backalaika.run.worker import manifest_line, tar_header
 from backalaika.run.writer import Answer, VolumeSafe, Writer
 from backalaika.walk import FILE, Entry

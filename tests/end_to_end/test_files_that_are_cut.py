@@ -1,0 +1,131 @@
+"""Files that fit on no volume whole: their parts, which any tool extracts and ``cat`` joins."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+
+import ordinary_tools as tools
+import pytest
+import xxhash
+from real_backups import bytes_on, manifest_of
+from trees_compared import noise, text, write
+
+MIB = 1024 * 1024
+FORMATS = ("zip", "gz", "bz2", "zst", "xz")
+
+
+def half_noise(size, seed=0):
+    """Bytes that compress to about half."""
+    random = noise(size // 2, seed)
+    return b"".join(random[i : i + 1000] + b"backalaika" * 100 for i in range(0, len(random), 1000))
+
+
+def capacities_kept(outcome):
+    for volume, folder in zip(outcome.report["volumes"], outcome.volumes, strict=True):
+        assert volume["size"] == bytes_on(folder) <= volume["capacity"]
+        tools.call("xxhsum", "-c", "SUMS.xxh128", cwd=folder)
+
+
+def join(place):
+    """Join all parts below a folder, as README.txt tells to."""
+    for first in sorted(place.rglob("*.part001")):
+        name = str(first).removesuffix(".part001")
+        tools.call("sh", "-c", 'cat "$1".part* > "$1" && rm "$1".part*', "sh", name)
+
+
+def unpack(archive, place):
+    if archive.suffix == ".zip":
+        tools.unpack_with_unzip(archive, place)
+    else:
+        tools.unpack_with_tar(archive, place)
+
+
+def same_files(tree, unpacked):
+    assert sorted(os.listdir(unpacked)) == sorted(os.listdir(tree))
+    for name in os.listdir(tree):
+        assert (unpacked / name).read_bytes() == (tree / name).read_bytes(), name
+
+
+def restored(outcome, place, unpack_one=unpack):
+    for archive in outcome.archives:
+        alone = place / archive.name
+        alone.mkdir(parents=True)
+        unpack_one(archive, alone)
+        tools.call("cp", "-rn", f"{alone}/.", place / "all")
+        shutil.rmtree(alone)
+    join(place / "all")
+    return place / "all" / "tree"
+
+
+def lines_of(outcome):
+    return [line for volume in outcome.volumes for line in manifest_of(volume) if line["kind"] == "file"]
+
+
+def right_in_manifest(outcome, tree, new=xxhash.xxh3_128):
+    """Each part has its digest, and the last that of the whole; returns the names of files that were cut."""
+    parts = {}
+    for line in lines_of(outcome):
+        if "whole" not in line:
+            content = (tree / line["path"].removeprefix("tree/")).read_bytes()
+            assert new(content).hexdigest() == line["digest"]
+            continue
+        parts.setdefault(line["whole"]["path"], []).append(line)
+    for path, lines in parts.items():
+        content = (tree / path.removeprefix("tree/")).read_bytes()
+        lines.sort(key=lambda line: line["whole"]["part"])
+        end = 0
+        for number, line in enumerate(lines, start=1):
+            assert line["path"] == f"{path}.part{number:03d}"
+            assert line["whole"]["offset"] == end
+            assert new(content[end : end + line["size"]]).hexdigest() == line["digest"]
+            end += line["size"]
+        assert end == len(content)
+        last = lines[-1]["whole"]
+        assert (last["size"], last["parts"]) == (len(content), len(lines))
+        assert last["digest"] == new(content).hexdigest()
+        assert all(set(line["whole"]) == {"path", "part", "offset"} for line in lines[:-1])
+    return {path.removeprefix("tree/"): len(lines) for path, lines in parts.items()}
+
+
+def make_tree(tree):
+    write(tree / "noise", noise(5_000_001))
+    write(tree / "shrinks", text(1000) * 20_000)
+    write(tree / "half.jpg", half_noise(6_000_000, 1))
+    write(tree / "half", half_noise(6_000_100, 1))
+    for number in range(20):
+        write(tree / f"small{number}", noise(20_000, number + 5))
+
+
+@pytest.mark.parametrize("option", FORMATS)
+def test_what_fits_on_no_volume_is_cut_and_nothing_else(office, option):
+    make_tree(office.tree)
+
+    outcome = office.backup(options=option, volume_sizes=[1], max_size=2 * MIB)
+
+    capacities_kept(outcome)
+    cut = right_in_manifest(outcome, office.tree)
+    assert set(cut) == {"noise", "half", "half.jpg"}
+    assert cut["noise"] == 3
+    assert cut["half"] == 2
+    assert outcome.report["files"] == 24
+    assert outcome.report["bytes"] == sum(file.stat().st_size for file in office.tree.iterdir())
+    same_files(office.tree, restored(outcome, office.place()))
+    for volume, folder in zip(outcome.report["volumes"], outcome.volumes, strict=True):
+        parts = [line["whole"] for line in manifest_of(folder) if "whole" in line]
+        if any("parts" not in whole for whole in parts):  # a file goes on elsewhere only where a volume is full
+            assert volume["fill"] > 0.99
+    wholes = office.catalogued("select part, whole_size from files where whole_digest is not null order by part")
+    assert sorted(wholes) == sorted((cut[name], (office.tree / name).stat().st_size) for name in cut)
+
+
+@pytest.mark.parametrize("option", FORMATS)
+@pytest.mark.parametrize("unpack_one", [tools.unpack_with_bsdtar, tools.unpack_with_7z])
+def test_other_tools_extract_the_parts(office, option, unpack_one):
+    write(office.tree / "noise", noise(2_500_000))
+
+    outcome = office.backup(options=option, max_size=MIB, digest="sha256")
+
+    assert right_in_manifest(outcome, office.tree, hashlib.sha256) == {"noise": 3}
+    same_files(office.tree, restored(outcome, office.place(), unpack_one))
