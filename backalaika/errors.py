@@ -46,3 +46,7 @@ class CatalogueFullError(CatalogueError):
 
 class RunError(BackalaikaError):
     """The run cannot go on: the disk is full, a process died."""
+
+
+class ArchiveError(BackalaikaError):
+    """An archive on a medium cannot be read, or no further; the message goes behind its name."""

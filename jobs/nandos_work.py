@@ -78,6 +78,11 @@ config = dict(
     #
     # True: leave out other disks and shares that are mounted somewhere inside a source.
     # one_filesystem=False,
+    #
+    # For `backalaika add`, against bombs: how many times its size an archive may grow to (256 MiB are always allowed),
+    # and how many members it may have.
+    # max_ratio=1000,
+    # max_members=10_000_000,
 )
 
 

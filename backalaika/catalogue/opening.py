@@ -20,6 +20,7 @@ from sqlalchemy.exc import ArgumentError
 from ..errors import CatalogueError
 from . import REVISION
 from .database import WRITES
+from .media import Media
 from .reasons import readable_errors, shown
 from .removal import Removal
 from .resuming import Resuming
@@ -41,7 +42,7 @@ _PRAGMAS = (
 )
 
 
-class Catalogue(Removal, Resuming):
+class Catalogue(Removal, Resuming, Media):
     """An open catalogue; a context manager. Any thread may call it; each call that writes is one transaction.
 
     Every method may raise `CatalogueError`, one line without the password.

@@ -270,8 +270,8 @@ def _listed(some: FromClause) -> Select[Any]:
 
 
 def _joined(folder: bytes, name: bytes) -> bytes:
-    if not name:
-        return folder
+    if not name or not folder:
+        return folder + name
     return folder + name if folder.endswith(b"/") else folder + b"/" + name
 
 

@@ -166,13 +166,13 @@ class Recording(Database):
             values = [(run_id, row.path, storable_text(row.message), row.at_ns) for row in rows]
             bulk_insert(connection, errors, values)
 
-    def finish_archive(self, archive_id: int, size: int, digest: bytes) -> None:
+    def finish_archive(self, archive_id: int, size: int, digest: bytes | None) -> None:
         """Enter an archive as complete: its bytes are on disk and synced.
 
         Args:
             archive_id: which.
             size: bytes of the whole archive.
-            digest: XXH3-128 of the whole archive.
+            digest: XXH3-128 of the whole archive; None if nobody read it.
         """
         statement = update(archives).where(archives.c.id == archive_id)
         with self._writing() as connection:

@@ -20,8 +20,9 @@ from typing import Any, NoReturn
 import click
 
 from .. import __version__
-from ..errors import BackalaikaError, UsageError
+from ..errors import BackalaikaError
 from . import display
+from .adding import add
 from .backup import backup
 from .listing import files, remove, volumes
 
@@ -29,6 +30,7 @@ EPILOG = """\b
 Examples:
   backalaika backup jobs/example.py              asks three questions, then backs up
   backalaika backup jobs/office.py --yes         asks nothing: for cron
+  backalaika add 'Holidays 2009' /media/cdrom    catalogues a disc and what is in its archives
   backalaika volumes                             which volumes there are
   backalaika files 2026-11-22_0915-office/vol001 what is on one
   backalaika files '' | grep budget              what is on all of them
@@ -37,6 +39,7 @@ Examples:
 The switches of version 0.2 work as they did:
   -j FILE   backup FILE        -v         volumes
   -f TITLE  files TITLE        -r TITLE   remove TITLE
+  -a TITLE -d TEXT [-n] [PATH] add TITLE [PATH] -d TEXT [-n]
 
 \b
 Exit status: 0 all done; 1 done, but some files could not be saved (they are
@@ -45,7 +48,7 @@ listed); 2 wrong usage or configuration; 3 the run failed or is incomplete;
 """
 
 # The switches of version 0.2 and the commands that they became.
-_SWITCHES = {"-j": "backup", "-v": "volumes", "-f": "files", "-r": "remove"}
+_SWITCHES = {"-j": "backup", "-a": "add", "-v": "volumes", "-f": "files", "-r": "remove"}
 
 
 class _Commands(click.Group):
@@ -72,21 +75,15 @@ def cli() -> None:
     """
 
 
-for command in (backup, volumes, files, remove):
+for command in (backup, add, volumes, files, remove):
     cli.add_command(command)
 
 
 def translate_switches(arguments: Sequence[str]) -> list[str]:
-    """Put a command's name where a switch of version 0.2 stands first.
-
-    Raises:
-        UsageError: a switch whose command is not there yet.
-    """
+    """Put a command's name where a switch of version 0.2 stands first."""
     if not arguments or len(arguments[0]) < 2 or arguments[0].startswith("--"):
         return list(arguments)
     switch, attached = arguments[0][:2], arguments[0][2:]
-    if switch == "-a":
-        raise UsageError("-a: cataloguing a medium by hand is not in this version yet")
     if switch not in _SWITCHES:
         return list(arguments)
     return [_SWITCHES[switch], *([attached] if attached else []), *arguments[1:]]

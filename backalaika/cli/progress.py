@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import click
@@ -54,11 +55,14 @@ def _wait_for_enter(request: str) -> None:
 
 
 class Lines:
-    """Plain lines."""
+    """Plain lines. How many files and bytes there are is None where nobody has counted them."""
 
-    def __init__(self, files: int, size: int, can_ask: bool) -> None:
+    def __init__(
+        self, files: int | None, size: int | None, can_ask: bool, line: Callable[[Problem], str] | None = None
+    ) -> None:
         self._can_ask = can_ask
         self._all_files, self._all_bytes = files, size
+        self._line = line or problem_line
         self._files = self._bytes = 0
         self._next = time.monotonic() + _SECONDS_BETWEEN_LINES
 
@@ -75,12 +79,15 @@ class Lines:
         now = time.monotonic()
         if now >= self._next:
             self._next = now + _SECONDS_BETWEEN_LINES
+            if self._all_files is None or self._all_bytes is None:
+                display.say(f"{display.files(self._files)}, {display.size(self._bytes)}")
+                return
             done = f"{self._files:,} of {display.files(self._all_files)}"
             display.say(f"{done}, {display.size(self._bytes)} of {display.size(self._all_bytes)}")
 
     def problem(self, problem: Problem) -> None:
         """A line for a problem."""
-        display.say(problem_line(problem))
+        display.say(self._line(problem))
 
     def volume(self, volume: VolumeDone) -> None:
         """A line for a complete volume."""
@@ -100,7 +107,7 @@ class Lines:
 class Bar:
     """A bar at the bottom of the terminal; problems and volumes are printed above it."""
 
-    def __init__(self, files: int, size: int, can_ask: bool) -> None:
+    def __init__(self, files: int, size: int, can_ask: bool, line: Callable[[Problem], str] | None = None) -> None:
         from rich.console import Console
         from rich.progress import (
             BarColumn,
@@ -114,6 +121,7 @@ class Bar:
 
         self._files, self._all_files = 0, files
         self._can_ask = can_ask
+        self._line = line or problem_line
         self._progress: Progress = Progress(
             TextColumn("{task.fields[files]}"),
             BarColumn(bar_width=None, table_column=Column(ratio=1, min_width=8)),
@@ -145,7 +153,7 @@ class Bar:
 
     def problem(self, problem: Problem) -> None:
         """A line above the bar, for a problem."""
-        self._print(problem_line(problem), "red")
+        self._print(self._line(problem), "red")
 
     def volume(self, volume: VolumeDone) -> None:
         """A line above the bar, for a complete volume."""

@@ -125,6 +125,10 @@ def _read_workers(value: object) -> int | None:
     return None if value is None else _integer(value, 0, 10_000, "a whole number from 0, or None for one for each CPU")
 
 
+def _read_limit(value: object) -> int:
+    return _integer(value, 1, _LARGEST, "a whole number above 0")
+
+
 def _read_switch(value: object) -> bool:
     if not isinstance(value, bool):
         raise ValueError("True or False")
@@ -170,6 +174,8 @@ class Config:
         None, _read_workers, "processes that compress; None: one for each CPU, 0: none but the main one"
     )
     one_filesystem: bool = _key(False, _read_switch, "leave out other file systems mounted below a source")
+    max_ratio: int = _key(1000, _read_limit, "how many times its size an archive may grow to when it is catalogued")
+    max_members: int = _key(10_000_000, _read_limit, "how many members an archive may have when it is catalogued")
 
 
 KEYS = {key.name: key.metadata for key in fields(Config)}

@@ -260,7 +260,7 @@ def test_a_destination_that_cannot_be_made_fails_in_one_line(home):
         (["-j"], "FILE"),
         (["-f"], "TITLE"),
         (["-x"], "-x"),
-        (["-a", "TITLE"], "not in this version yet"),
+        (["-a"], "TITLE"),
     ],
 )
 def test_a_wrong_command_line_is_one_line_too(home, arguments, expected):

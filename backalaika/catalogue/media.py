@@ -1,0 +1,95 @@
+"""Media: what is asked and changed when a medium is catalogued by hand."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from sqlalchemy import select, update
+
+from ..errors import CatalogueError
+from .database import Database, chunks
+from .rows import COMPLETE, INCOMPLETE, KINDS, storable_text
+from .schema import archives, files, folders, volumes
+
+_FETCHED = 5000
+
+
+class UnfinishedMedium(NamedTuple):
+    """A medium whose cataloguing was interrupted."""
+
+    id: int
+    path: str
+    digest: str
+
+
+class Media(Database):
+    """The part of a catalogue that cataloguing a medium needs besides recording."""
+
+    def unfinished_medium(self, title: str) -> UnfinishedMedium | None:
+        """The medium added by hand that has this title and is not complete."""
+        asked = select(volumes.c.id, volumes.c.path, volumes.c.digest).where(
+            volumes.c.title == storable_text(title), volumes.c.run_id.is_(None), volumes.c.state == INCOMPLETE
+        )
+        with self._reading() as connection:
+            found = connection.execute(asked).first()
+        return None if found is None else UnfinishedMedium(found.id, os.fsdecode(found.path or b""), found.digest)
+
+    def loose_files(self, volume_id: int) -> Iterator[tuple[bytes, bytes, str, int, int]]:
+        """Folder, name, kind, size and mtime_ns of all that is recorded of a medium outside archives; streamed."""
+        asked = (
+            select(folders.c.path, files.c.name, files.c.kind, files.c.size, files.c.mtime_ns)
+            .join_from(files, folders)
+            .where(files.c.volume_id == volume_id, files.c.archive_id.is_(None))
+        )
+        with self._reading() as connection:
+            found = connection.execution_options(yield_per=_FETCHED).execute(asked)
+            for folder, name, kind, size, mtime_ns in found:
+                yield bytes(folder), bytes(name), KINDS[kind], size, mtime_ns
+
+    def archives_of(self, volume_id: int) -> list[tuple[int, bytes]]:
+        """Number and name of each archive recorded on a medium."""
+        asked = select(archives.c.id, archives.c.name).where(archives.c.volume_id == volume_id)
+        with self._reading() as connection:
+            return [(number, bytes(name)) for number, name in connection.execute(asked)]
+
+    def volume_with_archives(self, digests: Sequence[bytes]) -> str | None:
+        """The title of the complete volume of a run whose archives are these, by their bytes; None if there is none.
+
+        Args:
+            digests: XXH3-128 of each archive, whole; at least one.
+        """
+        found: dict[int, set[bytes]] = {}
+        with self._reading() as connection:
+            for chunk in chunks(list(digests)):
+                asked = (
+                    select(archives.c.volume_id, archives.c.digest)
+                    .join_from(archives, volumes)
+                    .where(archives.c.digest.in_(chunk), volumes.c.state == COMPLETE, volumes.c.run_id.is_not(None))
+                )
+                for volume_id, digest in connection.execute(asked):
+                    found.setdefault(volume_id, set()).add(bytes(digest))
+            for volume_id, there in found.items():
+                if there == set(digests):
+                    return str(
+                        connection.execute(select(volumes.c.title).where(volumes.c.id == volume_id)).scalar_one()
+                    )
+        return None
+
+    def retitle(self, title: str, new_title: str, description: str) -> None:
+        """Give a volume another title, and a description if one is given.
+
+        Raises:
+            CatalogueError: the new title is taken.
+        """
+        values = {"title": storable_text(new_title)}
+        if description:
+            values["description"] = storable_text(description)
+        with self._writing() as connection:
+            taken = select(volumes.c.id).where(volumes.c.title == values["title"])
+            if new_title != title and connection.execute(taken).first():
+                raise CatalogueError(
+                    f"{new_title!r}: a volume of this title is in the catalogue; remove it or take another"
+                )
+            connection.execute(update(volumes).where(volumes.c.title == storable_text(title)).values(values))

@@ -1,0 +1,162 @@
+"""``backalaika add``: catalogue media that stand elsewhere, as ``-a`` did in version 0.2."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from ..errors import SourceError, UsageError
+from . import display
+
+if TYPE_CHECKING:
+    from ..reading.entering import Settings
+    from ..reading.medium import AddReport, Medium
+    from ..walk import Problem
+    from .progress import Bar, Lines
+
+
+class _Encoding(click.ParamType):  # type: ignore[type-arg]
+    name = "encoding"
+
+    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            b"".decode(value)
+        except LookupError:
+            self.fail(f"{value!r} is no encoding; there are cp437, cp866, cp1252, shift_jis and others", param, ctx)
+        return value
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  backalaika add 'Holidays 2009' /media/cdrom -d 'in the blue box'
+  backalaika add 'Holidays 2009' -n               the mounted disc, without reading files
+  backalaika add --each /srv/old-discs            each folder there is a medium
+  backalaika add Letters /media/cdrom --encoding cp866 --depth 2
+
+\b
+Archives are entered as if they were directories: zip, tar, tar.gz, tar.bz2,
+tar.zst and tar.xz, whatever their names say. Interrupted, the same command
+goes on where it stopped.
+
+\b
+Exit status: 0 all done; 1 done, but some of it could not be read (it is
+listed); 2 wrong usage or configuration; 3 failed; 130 interrupted."""
+)
+@click.argument("title", required=False)
+@click.argument("path", required=False, type=click.Path())
+@click.option("-d", "--description", default="", metavar="TEXT", help="What is on it, or where it lies.")
+@click.option("-n", "--no-hash", is_flag=True, help="Do not read files: names, sizes and times only.")
+@click.option("--depth", default=1, show_default=True, type=click.IntRange(0, 20), help="How deep to enter archives.")
+@click.option("--encoding", type=_Encoding(), help="Of names in zips that do not tell theirs; else guessed.")
+@click.option("--each", metavar="DIR", type=click.Path(), help="Every folder in DIR is a medium, its name the title.")
+@click.option("--workers", type=click.IntRange(0, 1000), help="Processes that read; by default one for each CPU.")
+@click.option(
+    "--timeout",
+    default=120.0,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds to wait for a file's bytes.",
+)
+@click.option("--db", metavar="URI", help="The catalogue; by default db_uri of ~/.backalaika.")
+@click.option("--json", "as_json", is_flag=True, help="Print a report for programs, one JSON object for each medium.")
+def add(
+    title: str | None,
+    path: str | None,
+    description: str,
+    no_hash: bool,
+    depth: int,
+    encoding: str | None,
+    each: str | None,
+    workers: int | None,
+    timeout: float,
+    db: str | None,
+    as_json: bool,
+) -> NoReturn:
+    """Catalogue the medium at PATH as the volume TITLE; without PATH, the one disc or stick that is mounted."""
+    from ..catalogue import open_catalogue
+    from ..job.loading import load_user_config
+    from ..reading.entering import Settings
+    from ..reading.medium import add_medium
+    from ..run.pool import available_cpus
+    from ..run.stopping import StopSignals
+
+    media = _media(title, path, description, each)
+    config = load_user_config()
+    settings = Settings(config.digest, not no_hash, depth, encoding, config.max_ratio, config.max_members)
+    if workers is None:
+        workers = available_cpus() if config.workers is None else config.workers
+    status = 0
+    with open_catalogue(db or config.db_uri) as catalogue, StopSignals() as signals:
+        for medium in media:
+            with _watch(medium, settings) as observer:
+                report = add_medium(catalogue, medium, settings, observer, signals.check, workers, timeout)
+            if as_json:
+                click.echo(json.dumps(report.as_json()))
+            _show(report)
+            status = max(status, report.exit_status)
+            if status == 130:
+                break
+    sys.exit(status)
+
+
+def _media(title: str | None, path: str | None, description: str, each: str | None) -> list[Medium]:
+    from ..reading.medium import Medium
+    from ..reading.mounted import the_one_medium
+
+    if each is not None:
+        if title is not None:
+            raise UsageError("--each takes titles from the names of folders; leave out TITLE and PATH")
+        return [Medium(os.path.basename(found), found, description) for found in _folders(each)]
+    if not title:
+        raise UsageError("add: give a TITLE for the medium, such as: backalaika add 'Holidays 2009' /media/cdrom")
+    place = the_one_medium() if path is None else os.path.abspath(path)
+    if os.path.isfile(place):
+        what = "images of discs cannot be read in this version" if place.lower().endswith(".iso") else "is a file"
+        raise UsageError(f"{place}: {what}; mount it, and give the folder")
+    return [Medium(title, place, description)]
+
+
+def _folders(each: str) -> list[str]:
+    try:
+        with os.scandir(os.path.abspath(each)) as entries:
+            folders = sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+    except OSError as error:
+        raise SourceError(f"{each}: cannot be read: {error.strerror}") from None
+    if not folders:
+        raise SourceError(f"{each}: has no folders, each of which would be a medium")
+    return folders
+
+
+def _watch(medium: Medium, settings: Settings) -> Bar | Lines:
+    from ..reading.medium import count
+    from .progress import Bar, Lines
+
+    if not sys.stderr.isatty():
+        return Lines(None, None, can_ask=False, line=_line)
+    files, size = count(medium.path) if os.path.isdir(medium.path) else (0, 0)
+    return Bar(files, size if settings.hashing else 0, can_ask=False, line=_line)
+
+
+def _line(problem: Problem) -> str:
+    return f"not read as it should be: {display.printable(problem.path)}: {display.printable(problem.message)}"
+
+
+def _show(report: AddReport) -> None:
+    for note in report.notes:
+        display.say(f"note: {display.printable(note.path)}: {display.printable(note.message)}")
+    if report.problems:
+        display.say(f"\n{len(report.problems):,} problems:")
+        for problem in report.problems:
+            display.say(f"  {_line(problem)}")
+    title = display.printable(report.title)
+    found = f"{display.files(report.files)}, {display.size(report.bytes)}, and {report.members:,} in archives"
+    if report.state != "complete":
+        display.say(f"INTERRUPTED: {title} is not complete in the catalogue; the same command goes on with it")
+        return
+    before = f" ({report.resumed_files:,} were recorded before)" if report.resumed_files else ""
+    display.say(f"Catalogued {title}: {found}{before}, in {display.duration(report.seconds)}")

@@ -1,0 +1,354 @@
+"""Medium: catalogue all that is on one, from the walk to the complete volume.
+
+This process walks, hands out files and records rows; the pool's processes read. Rows of a file come after those of all
+that is in it, so what is recorded of a loose file says that it is done: a medium that was interrupted goes on with the
+files that have no row, after archives that were not finished are taken out again.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, Protocol
+
+from ..catalogue.rows import FileRow
+from ..errors import SourceError, UsageError
+from ..walk import DIRECTORY, FILE, SYMLINK, Directory, Problem, describe_error, walk
+from .entering import INSIDE, ArchiveBegins, ArchiveEnds, LooseFile, Moved, Row, Rows, Settings, Trouble
+from .members import folder_and_name, joined
+from .mounted import is_optical
+from .pool import Again, GivenUp, Heard, ReadingPool
+from .sniffing import kind_by_name
+
+if TYPE_CHECKING:
+    from ..catalogue import Catalogue
+
+COMPLETE, INTERRUPTED = "complete", "interrupted"
+_ROWS_AT_A_TIME = 5000
+_FILES_A_TASK = 64
+_BYTES_A_TASK = 8 * 1024 * 1024
+# An archive of this size is a task of its own, so that several are read at once.
+_LARGE_ARCHIVE = 1024 * 1024
+
+
+class Observer(Protocol):
+    """Who is told how it goes."""
+
+    def advance(self, files: int, size: int, name: str) -> None:
+        """So many files and bytes more were read; ``name`` is where it is now."""
+
+    def problem(self, problem: Problem) -> None:
+        """Something could not be read as it should be."""
+
+
+@dataclass(slots=True)
+class AddReport:
+    """What was catalogued.
+
+    Attributes:
+        title: of the volume.
+        path: absolute path of the medium.
+        state: ``complete`` or ``interrupted``.
+        files, bytes: loose files on the medium, and their bytes.
+        archives, members: archives that were entered, and all that is listed in them.
+        resumed_files: of ``files``, those that an earlier, interrupted call had recorded.
+        recognised: the title that a volume of a run had until now; '' where it is none.
+        problems: what could not be read.
+        notes: what is not in the catalogue by its nature.
+        seconds: how long it took.
+    """
+
+    title: str
+    path: str
+    state: str = COMPLETE
+    files: int = 0
+    bytes: int = 0
+    archives: int = 0
+    members: int = 0
+    resumed_files: int = 0
+    recognised: str = ""
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def exit_status(self) -> int:
+        """0 all done, 1 some of it could not be read, 130 interrupted."""
+        if self.state == INTERRUPTED:
+            return 130
+        return 1 if self.problems else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return {
+            "title": self.title,
+            "path": self.path,
+            "state": self.state,
+            "exit_status": self.exit_status,
+            "files": self.files,
+            "bytes": self.bytes,
+            "archives": self.archives,
+            "members": self.members,
+            "resumed_files": self.resumed_files,
+            "recognised": self.recognised,
+            "errors": [{"path": problem.path, "message": problem.message} for problem in self.problems],
+            "notes": [{"path": problem.path, "message": problem.message} for problem in self.notes],
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """What to catalogue; ``path`` is absolute."""
+
+    title: str
+    path: str
+    description: str = ""
+
+
+def count(path: str) -> tuple[int, int]:
+    """Files on a medium and their bytes, for progress.
+
+    Raises:
+        SourceError: it cannot be read.
+    """
+    files = size = 0
+    for directory, _ in _walk(path):
+        for entry in directory.entries:
+            if entry.kind == FILE:
+                files, size = files + 1, size + entry.size
+    return files, size
+
+
+def add_medium(
+    catalogue: Catalogue,
+    medium: Medium,
+    settings: Settings,
+    observer: Observer,
+    stop: Callable[[], None],
+    workers: int,
+    timeout_s: float,
+) -> AddReport:
+    """Catalogue a medium.
+
+    Args:
+        catalogue: where to.
+        medium: what.
+        settings: how it is read.
+        observer: is told how it goes.
+        stop: called often; raises KeyboardInterrupt if the user wants to stop. What is recorded then stays, and the
+            same call goes on with it.
+        workers: processes that read; 0 for none.
+        timeout_s: seconds after which a file that gives nothing is given up.
+
+    Raises:
+        SourceError: the medium is missing or empty.
+        CatalogueError: the title is taken.
+    """
+    started = time.monotonic()
+    report = AddReport(medium.title, medium.path)
+    _check(medium.path)
+    work = _Work(catalogue, medium, settings, observer, report)
+    try:
+        with ReadingPool(medium.path, work.settings, workers, timeout_s) as pool:
+            for heard in pool.read(work.tasks(), stop):
+                work.take(heard)
+        work.finish()
+    except KeyboardInterrupt:
+        work.leave()
+        report.state = INTERRUPTED
+    report.seconds = time.monotonic() - started
+    return report
+
+
+def _check(path: str) -> None:
+    if not os.path.isdir(path):
+        raise SourceError(f"{path}: is no directory; give the place where the medium is mounted")
+    try:
+        with os.scandir(path) as entries:
+            if next(entries, None) is None:
+                raise SourceError(f"{path}: is empty; is the medium mounted?")
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {describe_error(error)}") from None
+
+
+def _walk(path: str) -> Iterator[tuple[Directory, list[Problem]]]:
+    try:
+        yield from walk(path, lambda name: False, one_filesystem=True)
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {describe_error(error)}") from None
+
+
+class _Work:
+    """One medium on its way into the catalogue."""
+
+    def __init__(
+        self, catalogue: Catalogue, medium: Medium, settings: Settings, observer: Observer, report: AddReport
+    ) -> None:
+        self._catalogue, self._medium, self._observer, self._report = catalogue, medium, observer, report
+        self.settings = settings
+        self._rows: list[FileRow] = []
+        self._open: dict[bytes, int] = {}
+        self._told: set[tuple[bytes, str]] = set()
+        self._done: set[int] = set()
+        self._volume_id = self._begin()
+
+    def _begin(self) -> int:
+        medium = self._medium
+        early = self._catalogue.unfinished_medium(medium.title)
+        if early is None:
+            return self._catalogue.add_volume(
+                None, medium.title, None, medium.path, None, medium.description, self.settings.digest
+            )
+        if early.path != medium.path or early.digest != self.settings.digest:
+            raise UsageError(
+                f"{medium.title!r}: cataloguing it was interrupted at {early.path} with digest {early.digest}; "
+                "go on with these, or remove it first"
+            )
+        for folder, name, kind, size, mtime_ns in self._catalogue.loose_files(early.id):
+            path = joined(folder, name)
+            self._done.add(_mark(path, kind, size, mtime_ns))
+            self._done.add(_mark(path, "", 0, 0))
+        for number, name in self._catalogue.archives_of(early.id):
+            if not any(_mark(top, "", 0, 0) in self._done for top in _tops(name)):
+                self._catalogue.drop_archive(number)
+        return early.id
+
+    def tasks(self) -> Iterator[list[LooseFile]]:
+        """What is to be read, some files at a time; on an optical disc in the order of the disc."""
+        found: Iterable[tuple[LooseFile, int]] = self._files()
+        if is_optical(self._medium.path):
+            # Directories there are in order of names; where a file lies, its inode's number tells.
+            found = sorted(found, key=itemgetter(1))
+        batch: list[LooseFile] = []
+        size = 0
+        for file, _ in found:
+            alone = _LARGE_ARCHIVE if kind_by_name(file.path) else _BYTES_A_TASK
+            if file.size >= alone:
+                yield [file]
+                continue
+            batch.append(file)
+            size += file.size
+            if len(batch) >= _FILES_A_TASK or size >= _BYTES_A_TASK:
+                yield batch
+                batch, size = [], 0
+        if batch:
+            yield batch
+
+    def _files(self) -> Iterator[tuple[LooseFile, int]]:
+        """Files to be read, with their inodes; what is no file is recorded on the way."""
+        report = self._report
+        for directory, problems in _walk(self._medium.path):
+            for problem in problems:
+                self._problem(Problem(problem.path, problem.message.replace("not saved", "not catalogued")))
+            folder = os.fsencode(directory.path).replace(os.sep.encode(), b"/")
+            for entry in directory.entries:
+                path = joined(folder, os.fsencode(entry.name))
+                done = _mark(path, entry.kind, entry.size, entry.mtime_ns) in self._done
+                if entry.kind == FILE:
+                    report.files, report.bytes = report.files + 1, report.bytes + entry.size
+                    report.resumed_files += done
+                    if not done:
+                        yield LooseFile(path, entry.size, entry.mtime_ns), entry.inode
+                elif path and not done:
+                    target = os.fsencode(entry.target) if entry.kind == SYMLINK else None
+                    place = folder_and_name(path, DIRECTORY if entry.kind == DIRECTORY else FILE)
+                    self._record(Row(None, *place, entry.kind, 0, entry.mtime_ns, None, target))
+
+    def take(self, heard: Heard) -> None:
+        """Record, or pass on, what was heard of a file."""
+        report = self._report
+        if isinstance(heard, Rows):
+            for row in heard.rows:
+                self._record(row)
+        elif isinstance(heard, Moved):
+            self._observer.advance(0, heard.size, os.fsdecode(heard.path))
+        elif isinstance(heard, ArchiveBegins):
+            self._flush()
+            self._open[heard.path] = self._catalogue.add_archive(self._volume_id, os.fsdecode(heard.path), heard.kind)
+            report.archives += 1
+        elif isinstance(heard, ArchiveEnds):
+            self._flush()
+            self._catalogue.finish_archive(self._open.pop(heard.path), heard.size, heard.digest)
+            for path in self._opened_in(heard.path):  # in an archive that was ended by its limits
+                self._catalogue.finish_archive(self._open.pop(path), 0, None)
+        elif isinstance(heard, Trouble):
+            self._trouble(heard)
+        elif isinstance(heard, Again):
+            self._flush()
+            for path in self._opened_in(heard.path):
+                self._catalogue.drop_archive(self._open.pop(path))
+        elif isinstance(heard, GivenUp):
+            self._give_up(heard)
+
+    def _give_up(self, heard: GivenUp) -> None:
+        self._trouble(Trouble(heard.file.path, heard.message))
+        self._flush()
+        for path in self._opened_in(heard.file.path):
+            self._catalogue.finish_archive(self._open.pop(path), 0, None)
+        place = folder_and_name(heard.file.path, FILE)
+        self._record(Row(None, *place, FILE, heard.file.size, heard.file.mtime_ns, None, None))
+
+    def _opened_in(self, path: bytes) -> list[bytes]:
+        return [name for name in self._open if name == path or name.startswith(path + INSIDE)]
+
+    def _trouble(self, trouble: Trouble) -> None:
+        path = os.path.join(self._medium.path, os.fsdecode(trouble.path))
+        if (trouble.path, trouble.message) in self._told:
+            return  # it was read twice
+        if trouble.is_note:
+            self._report.notes.append(Problem(path, trouble.message))
+            return
+        self._told.add((trouble.path, trouble.message))
+        self._problem(Problem(path, trouble.message))
+
+    def _problem(self, problem: Problem) -> None:
+        self._report.problems.append(problem)
+        self._observer.problem(problem)
+
+    def _record(self, row: Row) -> None:
+        archive_id = None
+        if row.archive is not None:
+            archive_id = self._open[row.archive]
+            self._report.members += 1
+        elif row.kind == FILE:
+            self._observer.advance(1, 0, os.fsdecode(joined(row.folder, row.name)))
+        self._rows.append(
+            FileRow(
+                self._volume_id, archive_id, row.folder, row.name, row.kind, row.size, row.mtime_ns,
+                None, None, row.digest, None, None, row.target,
+            )
+        )  # fmt: skip
+        if len(self._rows) >= _ROWS_AT_A_TIME:
+            self._flush()
+
+    def _flush(self) -> None:
+        if self._rows:
+            self._catalogue.record([], self._rows)
+            self._rows = []
+
+    def finish(self) -> None:
+        """All is read."""
+        self._flush()
+        self._catalogue.finish_volume(self._volume_id, self._report.bytes)
+
+    def leave(self) -> None:
+        """The user wants to stop: what was told so far is kept."""
+        self._flush()
+
+
+def _mark(path: bytes, kind: str, size: int, mtime_ns: int) -> int:
+    """Stands for what is recorded: a number takes a tenth of the memory of a path."""
+    return hash((path, kind, size, mtime_ns))
+
+
+def _tops(archive: bytes) -> Iterator[bytes]:
+    """What the name of the file may be that an archive is, or is in; a folder's name may end with ! too."""
+    at = archive.find(INSIDE)
+    while at >= 0:
+        yield archive[:at]
+        at = archive.find(INSIDE, at + 1)
+    yield archive

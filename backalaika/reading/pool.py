@@ -1,0 +1,212 @@
+"""Pool: processes that read files, each of which may be lost.
+
+A drive that cannot read a sector may keep a process for minutes, and no signal ends it; a decoder may crash on what
+nobody has seen before. So each process has a pipe of its own, and is given up when it has told nothing for a while or
+is gone. The files that it had to read and told nothing of are then read one by one, and the one that costs a process
+again is left out. A pipe that is full makes its process wait, which bounds memory.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from multiprocessing import Pipe, Process
+from multiprocessing.connection import Connection, wait
+from typing import NamedTuple
+
+from ..run.pool import start_process
+from .entering import Entering, LooseFile, Message, Moved, Rows, Settings
+from .members import joined
+
+# Told so often, whatever the number of pieces read.
+_SECONDS_BETWEEN_SIGNS = 0.25
+_POLL_S = 0.2
+
+
+class Task(NamedTuple):
+    """Files for one process, and how many threads it may take for a large one."""
+
+    files: list[LooseFile]
+    threads: int
+
+
+class _Done(NamedTuple):
+    """A process wants its next task."""
+
+
+class Again(NamedTuple):
+    """A file is read once more, and all that was told of it told again: what is there goes first."""
+
+    path: bytes
+
+
+class GivenUp(NamedTuple):
+    """A file that cost its process; what was told of it as an archive stands."""
+
+    file: LooseFile
+    message: str
+
+
+Heard = Message | Again | GivenUp
+
+
+class _Signs:
+    """Sends messages on; of progress only now and then, but often enough to show that the process lives."""
+
+    def __init__(self, send: Callable[[Message], None]) -> None:
+        self._send = send
+        self._moved = 0
+        self._next = 0.0
+
+    def __call__(self, message: Message) -> None:
+        if not isinstance(message, Moved):
+            self._send(message)
+            return
+        self._moved += message.size
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _SECONDS_BETWEEN_SIGNS
+            self._send(Moved(self._moved, message.path))
+            self._moved = 0
+
+
+def _read_files(connection: Connection, root: str, settings: Settings) -> None:
+    """What a process does until its pipe is closed."""
+    entering = Entering(root, settings, _Signs(connection.send))
+    try:
+        while True:
+            connection.send(_Done())
+            task: Task = connection.recv()
+            for file in task.files:
+                entering.enter(file, task.threads)
+            entering.flush()
+    except (EOFError, OSError):  # nobody wants any more
+        return
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: Process
+    connection: Connection
+    heard: float
+    idle: bool = False
+    files: list[LooseFile] = field(default_factory=list)
+    told: set[bytes] = field(default_factory=set)
+
+
+class ReadingPool:
+    """Reads files in several processes. A context manager.
+
+    Args:
+        root: absolute path of the medium.
+        settings: how files are read.
+        workers: how many processes; 0 reads in this one, and gives up nothing.
+        timeout_s: seconds of silence after which a file is given up.
+    """
+
+    def __init__(self, root: str, settings: Settings, workers: int, timeout_s: float) -> None:
+        self._root, self._settings = root, settings
+        self._timeout_s = timeout_s
+        self._wanted = workers
+        self._workers: list[_Worker] = []
+
+    def __enter__(self) -> ReadingPool:
+        self._workers = [self._start() for _ in range(self._wanted)]
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        for worker in self._workers:
+            worker.connection.close()
+            worker.process.kill()
+        for worker in self._workers:
+            worker.process.join(1)  # one that hangs in a drive ends when that gives up
+
+    def read(self, tasks: Iterator[list[LooseFile]], stop: Callable[[], None]) -> Iterator[Heard]:
+        """Read all files; messages of one file come in order, those of several files mixed.
+
+        Args:
+            tasks: some files each.
+            stop: called often; may raise to end it all.
+        """
+        if not self._workers:
+            yield from self._read_here(tasks, stop)
+            return
+        again: deque[list[LooseFile]] = deque()
+        exhausted = False
+        while True:
+            stop()
+            for worker in self._workers:
+                if worker.idle and not exhausted:
+                    files = again.popleft() if again else next(tasks, None)
+                    if files is None:
+                        exhausted = True
+                    else:
+                        self._give(worker, files)
+            if exhausted and not again and all(worker.idle for worker in self._workers):
+                return
+            yield from self._hear(again)
+            if again:
+                exhausted = False
+
+    def _read_here(self, tasks: Iterator[list[LooseFile]], stop: Callable[[], None]) -> Iterator[Message]:
+        messages: deque[Message] = deque()
+        entering = Entering(self._root, self._settings, messages.append)
+        for files in tasks:
+            for file in files:
+                stop()
+                entering.enter(file)
+                yield from messages
+                messages.clear()
+            entering.flush()
+            yield from messages
+            messages.clear()
+
+    def _start(self) -> _Worker:
+        ours, theirs = Pipe()
+        process = start_process(_read_files, (theirs, self._root, self._settings), "backalaika-reader")
+        theirs.close()
+        return _Worker(process, ours, time.monotonic())
+
+    def _give(self, worker: _Worker, files: list[LooseFile]) -> None:
+        # One large archive alone may have all processors; when others are at work, each has its own.
+        busy = sum(not other.idle for other in self._workers)
+        worker.idle, worker.files, worker.told = False, files, set()
+        worker.heard = time.monotonic()
+        worker.connection.send(Task(files, max(1, len(self._workers) - busy)))
+
+    def _hear(self, again: deque[list[LooseFile]]) -> Iterator[Heard]:
+        by_connection = {worker.connection: worker for worker in self._workers}
+        for ready in wait(list(by_connection), _POLL_S):
+            worker = by_connection[ready]  # type: ignore[index]
+            try:
+                message = worker.connection.recv()
+            except (EOFError, OSError):
+                yield from self._replace(worker, again, "the process that read it was killed; it may need much memory")
+                continue
+            worker.heard = time.monotonic()
+            if isinstance(message, _Done):
+                worker.idle = True
+                continue
+            if isinstance(message, Rows):
+                worker.told.update(joined(row.folder, row.name) for row in message.rows if row.archive is None)
+            yield message
+        now = time.monotonic()
+        for worker in list(self._workers):
+            if not worker.idle and now - worker.heard > self._timeout_s:
+                silence = f"given up: nothing could be read of it for {self._timeout_s:g} seconds"
+                yield from self._replace(worker, again, silence)
+
+    def _replace(self, worker: _Worker, again: deque[list[LooseFile]], why: str) -> Iterator[Heard]:
+        worker.process.kill()
+        worker.connection.close()
+        self._workers[self._workers.index(worker)] = self._start()
+        untold = [file for file in worker.files if file.path not in worker.told]
+        if len(worker.files) == 1:
+            for file in untold:
+                yield GivenUp(file, why)
+            return
+        for file in untold:
+            again.append([file])
+            yield Again(file.path)

@@ -1,0 +1,430 @@
+"""Streams: bytes in order, from a file or out of a compressed stream, in bounded memory.
+
+A decoder is asked for a piece of output at a time, whatever a piece of input would grow to. What follows the end of a
+compressed stream is another stream of its kind, or zeros, or garbage, which is an error after all that was good.
+zstd is cut into its blocks here (RFC 8878 3.1.1), because its library tells neither a cut stream from a whole one nor
+how much comes out of the next bytes; a block gives 128 KiB at most.
+
+`rapidgzip` decodes one gz or bz2 on several cores. Whatever it cannot read is read again from the beginning by the
+plain decoder, which says what is wrong and where.
+"""
+
+from __future__ import annotations
+
+import bz2
+import importlib.util
+import lzma
+import os
+import zlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import zstandard
+from zlib_ng import zlib_ng
+
+from ..digests import Hasher
+from ..errors import ArchiveError
+
+PIECE = 256 * 1024
+# A window or dictionary above this needs an option of the ordinary tools as well (`zstd --long`).
+_MEMORY_LIMIT = 128 * 1024 * 1024
+# Below, a bomb hurts nobody.
+_HARMLESS = 256 * 1024 * 1024
+# Smaller files are decoded sooner than threads start.
+_WORTH_THREADS = 2 * 1024 * 1024
+
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_MAX_ZSTD_BLOCK = 128 * 1024
+_MAX_SKIPPABLE = 16
+
+
+class BombError(ArchiveError):
+    """A file grows beyond its limits: nothing more of it is read."""
+
+
+class TrailingDataError(ArchiveError):
+    """A compressed stream ended well, and something else follows it."""
+
+
+class Budget:
+    """What one file on the medium may grow to, with all that is in it.
+
+    Args:
+        size: bytes of the file.
+        max_ratio: how many times that may be decoded; 256 MiB always may.
+        max_members: how many members it may have.
+    """
+
+    def __init__(self, size: int, max_ratio: int, max_members: int) -> None:
+        self._max_bytes = max(_HARMLESS, size * max_ratio)
+        self._max_ratio = max_ratio
+        self._members = self._max_members = max_members
+        self._left = self._max_bytes
+
+    def spend(self, size: int) -> None:
+        """Count decoded bytes.
+
+        Raises:
+            BombError: there are too many.
+        """
+        self._left -= size
+        if self._left < 0:
+            raise BombError(
+                f"grows to more than {self._max_ratio:,} times its size, as a bomb does; raise max_ratio to insist"
+            )
+
+    def count_member(self) -> None:
+        """Count a member.
+
+        Raises:
+            BombError: there are too many.
+        """
+        self._members -= 1
+        if self._members < 0:
+            raise BombError(f"has more than {self._max_members:,} members; raise max_members to insist")
+
+
+class Stream:
+    """Bytes in order. ``fetch`` gives the next piece, empty at the end; it may raise `ArchiveError` or `OSError`."""
+
+    def __init__(self, fetch: Callable[[], bytes]) -> None:
+        self._fetch = fetch
+        self._data = b""
+        self._at = 0
+        self.position = 0
+
+    def take(self, limit: int) -> memoryview:
+        """Up to ``limit`` bytes, as many as are at hand without copying; empty at the end only."""
+        if self._at >= len(self._data):
+            self._data, self._at = self._fetch(), 0
+        piece = memoryview(self._data)[self._at : self._at + limit]
+        self._at += len(piece)
+        self.position += len(piece)
+        return piece
+
+    def give_back(self, size: int) -> None:
+        """Take back the end of what `take` gave last."""
+        assert size <= self._at
+        self._at -= size
+        self.position -= size
+
+    def peek(self, size: int) -> bytes:
+        """The next ``size`` bytes, or all that are left, which stay."""
+        while len(self._data) - self._at < size:
+            more = self._fetch()
+            if not more:
+                break
+            self._data, self._at = self._data[self._at :] + more, 0
+        return self._data[self._at : self._at + size]
+
+    def read(self, size: int) -> bytes:
+        """The next ``size`` bytes, or all that are left."""
+        piece = self.take(size)
+        if len(piece) == size or not piece:
+            return bytes(piece)
+        pieces = [bytes(piece)]
+        missing = size - len(piece)
+        while missing and (piece := self.take(missing)):
+            pieces.append(bytes(piece))
+            missing -= len(piece)
+        return b"".join(pieces)
+
+    def skip(self, size: int) -> int:
+        """Leave out ``size`` bytes, or all that are left; returns how many."""
+        left = size
+        while left and (piece := self.take(min(left, PIECE))):
+            left -= len(piece)
+        return size - left
+
+
+class FileStream(Stream):
+    """An open file from its beginning. The caller closes it.
+
+    Args:
+        descriptor: of the file.
+        size: bytes of it.
+        hasher: fed with all that is read, if given: then nothing is jumped over.
+        moved: told of bytes that were read, for progress.
+    """
+
+    def __init__(self, descriptor: int, size: int, hasher: Hasher | None, moved: Callable[[int], None]) -> None:
+        super().__init__(self._read_on)
+        self._descriptor = descriptor
+        self._size = size
+        self._hasher = hasher
+        self._moved = moved
+
+    def _read_on(self) -> bytes:
+        piece = os.read(self._descriptor, PIECE)
+        if self._hasher is not None:
+            self._hasher.update(piece)
+        self._moved(len(piece))
+        return piece
+
+    def read_on_from_here(self) -> None:
+        """Go on where this stream is, after another has moved the file's own place."""
+        os.lseek(self._descriptor, self.position + len(self._data) - self._at, os.SEEK_SET)
+
+    def drain_untold(self) -> None:
+        """Read all that is left, for the hasher; tell nobody of progress."""
+        self._moved = _tell_nobody
+        while self.take(PIECE):
+            pass
+
+    def skip(self, size: int) -> int:
+        """Leave out bytes; without reading them, if nobody needs a digest."""
+        at_hand = len(self._data) - self._at
+        if self._hasher is not None or size <= at_hand:
+            return super().skip(size)
+        skipped = min(size, max(0, self._size - self.position))
+        os.lseek(self._descriptor, self.position + skipped, os.SEEK_SET)
+        self.position += skipped
+        self._data, self._at = b"", 0
+        self._moved(skipped - at_hand)
+        return skipped
+
+
+def _tell_nobody(size: int) -> None:
+    """Progress that is counted elsewhere."""
+
+
+class _Deflated:
+    """zlib's decompressor with the manners of bz2's and lzma's: it keeps the input it has not come to."""
+
+    def __init__(self, wbits: int) -> None:
+        self._decoder = zlib_ng.decompressobj(wbits=wbits)
+
+    def decompress(self, data: Any, limit: int, /) -> bytes:
+        tail = self._decoder.unconsumed_tail
+        if tail and data:
+            data = tail + bytes(data)
+        out: bytes = self._decoder.decompress(data or tail, limit)
+        return out
+
+    @property
+    def eof(self) -> bool:
+        ended: bool = self._decoder.eof
+        return ended
+
+    @property
+    def unused_data(self) -> bytes:
+        unused: bytes = self._decoder.unused_data
+        return unused
+
+    @property
+    def needs_input(self) -> bool:
+        return not self._decoder.unconsumed_tail
+
+
+_MAKERS: dict[str, Callable[[], Any]] = {
+    "gz": lambda: _Deflated(31),
+    "deflate": lambda: _Deflated(-15),
+    "bz2": bz2.BZ2Decompressor,
+    "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY_LIMIT),
+}
+MAGIC = {"gz": b"\x1f\x8b", "bz2": b"BZh", "xz": b"\xfd7zXZ\x00", "zst": _ZSTD_MAGIC}
+_DECODER_ERRORS: Any = (
+    OSError,
+    EOFError,
+    ValueError,
+    zlib.error,
+    zlib_ng.error,
+    lzma.LZMAError,
+    zstandard.ZstdError,
+)
+
+
+def decoded(codec: str, source: Stream, budget: Budget) -> Stream:
+    """What is in a compressed stream: ``gz``, ``bz2``, ``zst`` or ``xz``, and ``deflate``, which is one stream only.
+
+    Raises:
+        ArchiveError: from its methods: it is damaged, cut, or grows too much.
+    """
+    pieces = zstd_pieces(source) if codec == "zst" else _pieces(codec, source)
+
+    def fetch() -> bytes:
+        for piece in pieces:
+            if piece:
+                budget.spend(len(piece))
+                return piece
+        return b""
+
+    return Stream(fetch)
+
+
+def _pieces(codec: str, source: Stream) -> Iterator[bytes]:
+    yield from one_stream(_MAKERS[codec](), source)
+    while codec != "deflate" and _another(source, MAGIC[codec]):
+        yield from one_stream(_MAKERS[codec](), source)
+
+
+def one_stream(decoder: Any, source: Stream) -> Iterator[bytes]:
+    """What one decompressor gives until its stream ends; the source then stands after it.
+
+    Raises:
+        ArchiveError: it is damaged or cut.
+    """
+    while not decoder.eof:
+        data: memoryview | bytes = b""
+        if decoder.needs_input and not (data := source.take(PIECE)):
+            # zlib may have taken all input and still hold a few bytes of output.
+            last = guarded(decoder.decompress, b"", PIECE) if isinstance(decoder, _Deflated) else b""
+            if last:
+                yield last
+            if last or decoder.eof:
+                continue
+            raise ArchiveError("is cut: its compressed data end too early")
+        yield guarded(decoder.decompress, data, PIECE)
+    source.give_back(len(decoder.unused_data))
+
+
+def guarded(function: Callable[..., bytes], *arguments: Any) -> bytes:
+    """What a decoder returns.
+
+    Raises:
+        ArchiveError: it raised one of the errors that damaged data cause.
+    """
+    try:
+        return function(*arguments)
+    except MemoryError:
+        raise ArchiveError("needs more memory to be decoded than is given to it") from None
+    except _DECODER_ERRORS as error:
+        raise ArchiveError(f"is damaged: {' '.join(str(error).split()) or type(error).__name__}") from None
+
+
+def _another(source: Stream, magic: bytes) -> bool:
+    """Whether another stream of this kind follows; padding with zeros is left out.
+
+    Raises:
+        TrailingDataError: something else follows.
+    """
+    while (piece := source.take(PIECE)) and not (rest := bytes(piece).lstrip(b"\0")):
+        pass
+    if not piece:
+        return False
+    source.give_back(len(rest))
+    if source.peek(len(magic)) == magic:
+        return True
+    raise TrailingDataError("is followed by other data, which were not read")
+
+
+def zstd_pieces(source: Stream) -> Iterator[bytes]:
+    """What is in zstd frames, one after another, a block at a time.
+
+    Raises:
+        ArchiveError: they are damaged or cut.
+    """
+    first = True
+    while first or source.peek(1):
+        magic = source.read(4)
+        if len(magic) == 4 and magic[1:] == b"\x2a\x4d\x18" and magic[0] >> 4 == 5:
+            size = int.from_bytes(source.read(4), "little")
+            if source.skip(size) != size:
+                raise ArchiveError("is cut: its compressed data end too early")
+        elif magic == _ZSTD_MAGIC:
+            yield from _zstd_frame(source)
+        elif first:
+            raise ArchiveError("is damaged: no zstd frame where one must be")
+        elif not magic.strip(b"\0"):
+            _another(source, _ZSTD_MAGIC)
+        else:
+            raise TrailingDataError("is followed by other data, which were not read")
+        first = False
+
+
+def _zstd_frame(source: Stream) -> Iterator[bytes]:
+    descriptor = _exactly(source, 1)
+    flags = descriptor[0]
+    single_segment = flags >> 5 & 1
+    # Window descriptor, dictionary id and content size (RFC 8878 3.1.1.1).
+    rest = (not single_segment) + (0, 1, 2, 4)[flags & 3] + ((single_segment, 2, 4, 8)[flags >> 6])
+    decoder = zstandard.ZstdDecompressor(max_window_size=_MEMORY_LIMIT).decompressobj()
+    yield guarded(decoder.decompress, _ZSTD_MAGIC + descriptor + _exactly(source, rest))
+    last = False
+    while not last:
+        header = _exactly(source, 3)
+        number = int.from_bytes(header, "little")
+        last, kind, size = bool(number & 1), number >> 1 & 3, number >> 3
+        if size > _MAX_ZSTD_BLOCK:
+            raise ArchiveError("is damaged: a zstd block is too large")
+        block = _exactly(source, 1 if kind == 1 else size)
+        checksum = _exactly(source, 4) if last and flags >> 2 & 1 else b""
+        yield guarded(decoder.decompress, header + block + checksum)
+
+
+def _exactly(source: Stream, size: int) -> bytes:
+    data = source.read(size)
+    if len(data) != size:
+        raise ArchiveError("is cut: its compressed data end too early")
+    return data
+
+
+class ParallelStream(Stream):
+    """What is in a gz or bz2 file, decoded by several threads; the plain decoder takes over where they fail.
+
+    Args:
+        path: of the file.
+        codec: ``gz`` or ``bz2``.
+        threads: how many.
+        plain: opens it once more, from the beginning, for the plain decoder.
+        budget: of the file.
+        moved: told of bytes of the file that were read, for progress.
+
+    Raises:
+        ImportError: rapidgzip is not installed.
+        OSError, RuntimeError, ValueError: it cannot begin.
+    """
+
+    def __init__(
+        self,
+        path: bytes,
+        codec: str,
+        threads: int,
+        plain: Callable[[], Stream],
+        budget: Budget,
+        moved: Callable[[int], None],
+    ) -> None:
+        import rapidgzip
+
+        super().__init__(self._decode_on)
+        opener = rapidgzip.RapidgzipFile if codec == "gz" else rapidgzip.IndexedBzip2File
+        self._threads: Any = opener(os.fsdecode(path), parallelization=threads)
+        self._size, self._budget, self._moved = os.stat(path).st_size, budget, moved
+        self._open_plain = plain
+        self._plain: Stream | None = None
+        self._decoded = self._told = 0
+
+    def _decode_on(self) -> bytes:
+        if self._plain is not None:
+            return bytes(self._plain.take(PIECE))
+        try:
+            piece: bytes = self._threads.read(4 * PIECE)
+            reached = self._threads.tell_compressed() // 8
+        except (OSError, RuntimeError, ValueError, EOFError, MemoryError):
+            piece, reached = b"", -1
+        if piece:
+            self._decoded += len(piece)
+            self._budget.spend(len(piece))
+            self._moved(max(0, reached - self._told))
+            self._told = max(reached, self._told)
+            return piece
+        self.close()
+        if reached == self._size:
+            return b""
+        # It says little about what is wrong, and nothing at all about a gz that is cut.
+        self._plain = self._open_plain()
+        self._plain.skip(self._decoded)
+        return bytes(self._plain.take(PIECE))
+
+    def close(self) -> None:
+        """End its threads; the interpreter cannot end before that."""
+        if self._threads is not None:
+            self._threads.close()
+            self._threads = None
+
+
+def worth_threads(codec: str, size: int, threads: int) -> bool:
+    """Whether `ParallelStream` would be sooner done than `decoded`."""
+    if threads < 2 or size < _WORTH_THREADS or codec not in ("gz", "bz2"):
+        return False
+    return importlib.util.find_spec("rapidgzip") is not None

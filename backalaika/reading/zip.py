@@ -1,0 +1,434 @@
+"""zip: members of a zip by its central directory, or by local headers where there is none (APPNOTE.TXT 6.3.10).
+
+The central directory is read in pieces, one entry after another: a million members take no more memory than ten, which
+`zipfile` cannot say. Where it stands is computed from its end, as unzip does, so that a program in front of the zip
+does no harm. A zip that is cut, or that comes as a stream, is read by its local headers, which have names and sizes
+too.
+"""
+
+from __future__ import annotations
+
+import bz2
+import lzma
+import os
+import struct
+import time
+import zlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ArchiveError
+from ..walk import DIRECTORY, FILE, SYMLINK
+from .members import Member, guess_encoding, readable_name
+from .streams import PIECE, Budget, Stream, decoded, guarded, one_stream, zstd_pieces
+
+LOCAL, CENTRAL, END, SPANNED = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x07\x08"
+_CENTRAL = struct.Struct("<4s6H3L5H2L")
+_LOCAL = struct.Struct("<4s5H3L2H")
+_END = struct.Struct("<4s4H2LH")
+_END64 = struct.Struct("<4sQ2H2L4Q")
+_LOCATOR = struct.Struct("<4sLQL")
+_UNKNOWN = 0xFFFFFFFF
+_EPOCH_OF_NTFS = 116_444_736_000_000_000
+_UTF8, _ENCRYPTED = 0x800, 0x1
+# The sizes follow the content.
+DESCRIPTOR = 0x8
+_DOS, _UNIX, _MACOS = 0, 3, 19
+_METHODS = {0: "stored", 8: "deflate", 12: "bz2", 14: "lzma", 93: "zst", 95: "xz"}
+# Methods whose data tell their own end.
+SELF_ENDING = (8, 12)
+_MEMORY_LIMIT = 128 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class ZipMember:
+    """A member, and where its content is: ``stored`` bytes, which become ``promised`` bytes."""
+
+    member: Member
+    method: int
+    flags: int
+    crc: int
+    stored: int
+    promised: int
+    offset: int
+
+
+class Seekable:
+    """A file, or bytes, to be read anywhere: ``at(offset, size)`` gives bytes, fewer at the end."""
+
+    def __init__(self, at: Callable[[int, int], bytes], size: int) -> None:
+        self.at = at
+        self.size = size
+
+    def stream(self, offset: int, size: int) -> Stream:
+        """A part of it as a stream."""
+        end = min(self.size, offset + size)
+        place = offset
+
+        def fetch() -> bytes:
+            nonlocal place
+            piece = self.at(place, min(PIECE, end - place)) if place < end else b""
+            place += len(piece)
+            return piece
+
+        return Stream(fetch)
+
+
+def of_file(descriptor: int, size: int) -> Seekable:
+    """An open file as a `Seekable`."""
+    if hasattr(os, "pread"):
+        return Seekable(lambda offset, count: os.pread(descriptor, count, offset), size)
+
+    def at(offset: int, count: int) -> bytes:
+        os.lseek(descriptor, offset, os.SEEK_SET)
+        return os.read(descriptor, count)
+
+    return Seekable(at, size)
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """Where the central directory is; ``shift`` is what stands in front of the zip, to be added to all offsets."""
+
+    offset: int
+    size: int
+    count: int
+    shift: int
+
+
+def find_directory(file: Seekable) -> Directory:
+    """The central directory of a zip.
+
+    Raises:
+        ArchiveError: there is none.
+    """
+    tail_at = max(0, file.size - 65535 - _END.size)
+    tail = _all(file, tail_at, file.size - tail_at)
+    found = tail.rfind(END)
+    while found >= 0:
+        if len(tail) - found >= _END.size:
+            record = _END.unpack_from(tail, found)
+            # A comment may hold the signature too; the one that ends with the file is meant, or else the last.
+            directory = _directory_of(file, record, tail_at + found)
+            if directory is not None:
+                return directory
+        found = tail.rfind(END, 0, found)
+    raise ArchiveError("is cut or damaged: the directory at its end is missing")
+
+
+def _all(file: Seekable, offset: int, size: int) -> bytes:
+    return file.stream(offset, size).read(size)
+
+
+def _directory_of(file: Seekable, record: tuple[Any, ...], end_at: int) -> Directory | None:
+    _, disk, first_disk, _, count, size, offset, _ = record
+    stop = end_at
+    if 0xFFFF in (disk, count) or _UNKNOWN in (size, offset):
+        locator = file.at(end_at - _LOCATOR.size, _LOCATOR.size) if end_at >= _LOCATOR.size else b""
+        if len(locator) == _LOCATOR.size and locator[:4] == b"PK\x06\x07":
+            told = _LOCATOR.unpack(locator)[2]
+            for place in (told, end_at - _LOCATOR.size - _END64.size):
+                found = file.at(place, _END64.size) if 0 <= place < file.size else b""
+                if len(found) == _END64.size and found[:4] == b"PK\x06\x06":
+                    *_, disk, first_disk, _, count, size, offset = _END64.unpack(found)
+                    stop = place
+                    break
+    if first_disk not in (0, 0xFFFF) or disk not in (0, 0xFFFF):
+        raise ArchiveError("is one volume of several; its members are listed in the last and read from all")
+    for start in (stop - size, offset):
+        if 0 <= start <= file.size and ((not count and not size) or file.at(start, 4) == CENTRAL):
+            return Directory(start, size, count, max(0, start - offset))
+    return None
+
+
+def central_members(file: Seekable, directory: Directory, encoding: str | None) -> Iterator[ZipMember]:
+    """The members that the central directory lists, in its order.
+
+    Args:
+        file: the zip.
+        directory: where it is.
+        encoding: of names without the UTF-8 flag that are not UTF-8; None guesses.
+
+    Raises:
+        ArchiveError: from here on it is damaged.
+    """
+    source = file.stream(directory.offset, file.size - directory.offset)
+    guess = _Guess(encoding, lambda: _raw_names(file, directory))
+    number = 0
+    while source.peek(4) == CENTRAL:
+        member = _central_member(source, guess)
+        member.offset += directory.shift
+        number += 1
+        yield member
+    # Old programs wrote more than 65,535 members without ZIP64, and the number overflowed.
+    if number % 65536 != directory.count % 65536:
+        raise ArchiveError(f"is damaged: its directory lists {number:,} of {directory.count:,} members")
+
+
+class _Guess:
+    """The encoding of odd names, guessed when the first is met."""
+
+    def __init__(self, encoding: str | None, names: Callable[[], Iterator[bytes]]) -> None:
+        self._encoding = encoding
+        self._names = names
+
+    def name(self, raw: bytes, flags: int) -> bytes:
+        if flags & _UTF8 or raw.isascii() or self._is_utf8(raw):
+            return raw
+        if self._encoding is None:
+            self._encoding = guess_encoding(self._names())
+        return readable_name(raw, self._encoding)
+
+    def _is_utf8(self, raw: bytes) -> bool:
+        if self._encoding is not None:
+            return False
+        try:
+            raw.decode()
+        except UnicodeDecodeError:
+            return False
+        return True
+
+
+def _raw_names(file: Seekable, directory: Directory) -> Iterator[bytes]:
+    source = file.stream(directory.offset, file.size - directory.offset)
+    for _ in range(10_000):
+        header = source.read(_CENTRAL.size)
+        if len(header) < _CENTRAL.size or header[:4] != CENTRAL:
+            return
+        fields = _CENTRAL.unpack(header)
+        name = source.read(fields[10])
+        if not fields[3] & _UTF8:
+            yield name
+        source.skip(fields[11] + fields[12])
+
+
+def _central_member(source: Stream, guess: _Guess) -> ZipMember:
+    header = source.read(_CENTRAL.size)
+    if len(header) < _CENTRAL.size:
+        raise ArchiveError("is cut: its directory ends in the midst of a member")
+    (
+        _, made_by, _, flags, method, dos_time, dos_date, crc, stored, size, name_size, extra_size, comment_size,
+        _, _, attributes, offset,
+    ) = _CENTRAL.unpack(header)  # fmt: skip
+    raw = source.read(name_size)
+    extra = source.read(extra_size)
+    if len(raw) != name_size or len(extra) != extra_size or source.skip(comment_size) != comment_size:
+        raise ArchiveError("is cut: its directory ends in the midst of a member")
+    fields = dict(_extra_fields(extra))
+    size, stored, offset = _zip64(fields.get(0x0001, b""), (size, stored, offset))
+    path = _unicode_path(fields, raw) or guess.name(raw, flags)
+    if made_by >> 8 == _DOS and b"/" not in path:
+        path = path.replace(b"\\", b"/")  # from programs that did not know APPNOTE 4.4.17
+    kind = FILE
+    mode = attributes >> 16
+    if made_by >> 8 in (_UNIX, _MACOS) and mode >> 12 == 0o12:
+        kind = SYMLINK
+    elif path.endswith(b"/") or (made_by >> 8 == _DOS and attributes & 0x10):
+        kind = DIRECTORY
+    member = Member(path, kind, size if kind == FILE else 0, _time(fields, dos_date, dos_time))
+    member.encrypted = bool(flags & _ENCRYPTED)
+    return ZipMember(member, method, flags, crc, stored, size, offset)
+
+
+def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
+    at = 0
+    while at + 4 <= len(extra):
+        number, size = struct.unpack_from("<HH", extra, at)
+        yield number, extra[at + 4 : at + 4 + size]
+        at += 4 + size
+
+
+def _zip64(field: bytes, values: tuple[int, ...]) -> Iterator[int]:
+    """The values, those that do not fit in 32 bits from the field, where they stand in this order."""
+    at = 0
+    for value in values:
+        if value == _UNKNOWN and len(field) >= at + 8:
+            yield int(struct.unpack_from("<Q", field, at)[0])
+            at += 8
+        else:
+            yield value
+
+
+def _unicode_path(fields: dict[int, bytes], raw: bytes) -> bytes | None:
+    """Info-ZIP's UTF-8 name, if it belongs to this one."""
+    field = fields.get(0x7075, b"")
+    if len(field) > 5 and field[0] == 1 and struct.unpack_from("<L", field, 1)[0] == zlib.crc32(raw):
+        return field[5:]
+    return None
+
+
+def _time(fields: dict[int, bytes], dos_date: int, dos_time: int) -> int:
+    """Modification time in ns since 1970: NTFS's, Unix's, or DOS's, which is local time to 2 seconds."""
+    ntfs = fields.get(0x000A, b"")
+    if len(ntfs) >= 16 and ntfs[4:8] == b"\x01\0\x18\0":
+        return (int(struct.unpack_from("<Q", ntfs, 8)[0]) - _EPOCH_OF_NTFS) * 100
+    extended = fields.get(0x5455, b"")
+    if len(extended) >= 5 and extended[0] & 1:
+        seconds = int(struct.unpack_from("<l", extended, 1)[0])
+        # DOS knows years to 2107; a signed number of seconds ends in 2038, and some programs go on all the same.
+        return (seconds + (1 << 32) if seconds < 0 and dos_date >> 9 > 57 else seconds) * 1_000_000_000
+    old = fields.get(0x5855, b"")
+    if len(old) >= 8:
+        return int(struct.unpack_from("<l", old, 4)[0]) * 1_000_000_000
+    day = 1980 + (dos_date >> 9), dos_date >> 5 & 15, dos_date & 31
+    moment = dos_time >> 11, dos_time >> 5 & 63, dos_time % 32 * 2
+    try:
+        return int(time.mktime((*day, *moment, 0, 0, -1))) * 1_000_000_000
+    except (OverflowError, ValueError):
+        return 0
+
+
+def content(
+    found: ZipMember, file: Seekable, budget: Budget, warn: Callable[[str], None]
+) -> Iterator[bytes | memoryview]:
+    """A member's content, decoded and checked. ``warn`` is told of a local header that contradicts the directory.
+
+    Raises:
+        ArchiveError: it cannot be decoded, is not what its CRC-32 says, or has another size.
+    """
+    header = file.at(found.offset, _LOCAL.size)
+    if len(header) < _LOCAL.size or header[:4] != LOCAL:
+        raise ArchiveError("its content is not where the directory says")
+    fields = _LOCAL.unpack(header)
+    start = found.offset + _LOCAL.size + fields[9] + fields[10]
+    if start + found.stored > file.size:
+        raise ArchiveError("its content is cut off")
+    differs = fields[3] != found.method
+    if not fields[2] & DESCRIPTOR and not differs:
+        extra = dict(_extra_fields(file.at(start - fields[10], fields[10])))
+        size, stored = _zip64(extra.get(0x0001, b""), (fields[8], fields[7]))
+        differs = (fields[6], stored, size) != (found.crc, found.stored, found.promised)
+    if differs:
+        warn("is damaged: its own header and the directory disagree; the directory was believed")
+    yield from checked(found, unpacked(found, file.stream(start, found.stored), budget))
+
+
+def unpacked(found: ZipMember, source: Stream, budget: Budget) -> Iterator[bytes | memoryview]:
+    """What the member's method of compression has made into these bytes.
+
+    Raises:
+        ArchiveError: the method is not known, or the data are damaged.
+    """
+    name = _METHODS.get(found.method)
+    if name is None:
+        raise ArchiveError(f"is compressed by a method that is not known here ({found.method})")
+    if name == "stored":
+        return iter(lambda: source.take(PIECE), b"")
+    if name == "deflate":
+        stream = decoded(name, source, budget)
+        return iter(lambda: stream.take(PIECE), b"")
+    if name == "zst":
+        return _counted(zstd_pieces(source), budget)
+    if name == "bz2":
+        decoder: Any = bz2.BZ2Decompressor()
+    elif name == "xz":
+        decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY_LIMIT)
+    else:
+        decoder = _lzma_decoder(source)
+        if not found.flags & 2:  # no mark at its end, and a few bits too many
+            return _counted(_unmarked(decoder, source, found.promised), budget)
+    return _counted(one_stream(decoder, source), budget)
+
+
+def _counted(pieces: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
+    for piece in pieces:
+        budget.spend(len(piece))
+        yield piece
+
+
+def _lzma_decoder(source: Stream) -> Any:
+    """APPNOTE 5.8.8: a version, then the properties: their size, one byte for lc, lp and pb, the dictionary's size."""
+    head = source.read(9)
+    if len(head) < 9 or head[2:4] != b"\x05\0" or head[4] >= 225:
+        raise ArchiveError("is damaged: its LZMA properties are impossible")
+    dictionary = int.from_bytes(head[5:9], "little")
+    if dictionary > _MEMORY_LIMIT:
+        raise ArchiveError("needs more memory to be decoded than is given to it")
+    rest, lc = divmod(head[4], 9)
+    pb, lp = divmod(rest, 5)
+    chain = {"id": lzma.FILTER_LZMA1, "dict_size": max(dictionary, 4096), "lc": lc, "lp": lp, "pb": pb}
+    try:
+        return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[chain])
+    except (lzma.LZMAError, ValueError):
+        raise ArchiveError("is damaged: its LZMA properties are impossible") from None
+
+
+def _unmarked(decoder: Any, source: Stream, size: int) -> Iterator[bytes]:
+    while size and not decoder.eof:
+        data: memoryview | bytes = b""
+        if decoder.needs_input and not (data := source.take(PIECE)):
+            return
+        piece = guarded(decoder.decompress, data, min(PIECE, size))
+        size -= len(piece)
+        yield piece
+
+
+def checked(found: ZipMember, pieces: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """The pieces, and an error in the end if they are not what was promised."""
+    crc = size = 0
+    for piece in pieces:
+        crc = zlib.crc32(piece, crc)
+        size += len(piece)
+        if size > found.promised:
+            raise ArchiveError("is damaged: it has more content than its header says")
+        yield piece
+    if size != found.promised:
+        raise ArchiveError(f"is damaged: it has {size:,} bytes of {found.promised:,}")
+    if crc != found.crc:
+        raise ArchiveError("is damaged: its content is not what its checksum says")
+
+
+def streamed_members(source: Stream, encoding: str | None) -> Iterator[ZipMember]:
+    """The members by their local headers, as long as one follows the other; the content is taken in between.
+
+    ``stored`` is -1 where the size is told after the content only.
+
+    Raises:
+        ArchiveError: no member and no directory follows.
+    """
+    guess = _Guess(encoding, lambda: iter(()))
+    if source.peek(4) in (SPANNED, b"PK00"):
+        source.skip(4)
+    while source.peek(4) == LOCAL:
+        header = source.read(_LOCAL.size)
+        if len(header) < _LOCAL.size:
+            raise ArchiveError("is cut: it ends in the midst of a member's header")
+        _, _, flags, method, dos_time, dos_date, crc, stored, size, name_size, extra_size = _LOCAL.unpack(header)
+        raw, extra = source.read(name_size), source.read(extra_size)
+        if len(raw) != name_size or len(extra) != extra_size:
+            raise ArchiveError("is cut: it ends in the midst of a member's header")
+        fields = dict(_extra_fields(extra))
+        size, stored = _zip64(fields.get(0x0001, b""), (size, stored))
+        path = _unicode_path(fields, raw) or guess.name(raw, flags)
+        kind = DIRECTORY if path.endswith(b"/") else FILE
+        member = Member(path, kind, size if kind == FILE else 0, _time(fields, dos_date, dos_time))
+        member.encrypted = bool(flags & _ENCRYPTED)
+        if flags & DESCRIPTOR and stored in (0, _UNKNOWN) and not (method == 0 and _nothing_follows(source)):
+            stored = -1
+        yield ZipMember(member, method, flags, crc, stored, size, 0)
+    if source.peek(4) not in (CENTRAL, END, b"PK\x06\x06", b"PK\x06\x08"):
+        raise ArchiveError("is cut or damaged: no member follows, and no directory")
+
+
+def _nothing_follows(source: Stream) -> bool:
+    """Whether a stored member is empty: its descriptor comes at once."""
+    return source.peek(16) == SPANNED + bytes(12)
+
+
+def read_descriptor(source: Stream) -> tuple[int, int, int]:
+    """CRC-32, bytes stored and bytes of the member that ended, from behind its content.
+
+    Raises:
+        ArchiveError: there is none.
+    """
+    ahead = source.peek(24)
+    start = 4 if ahead[:4] == SPANNED else 0
+    # With ZIP64 sizes have 8 bytes; what follows tells which it is.
+    for form in ("<LLL", "<LQQ"):
+        end = start + struct.calcsize(form)
+        following = source.peek(end + 2)[end:]
+        if len(source.peek(end)) == end and following[:2] in (b"PK", b""):
+            crc, stored, size = struct.unpack_from(form, source.read(end), start)
+            return crc, stored, size
+    raise ArchiveError("is damaged: a member's size does not follow it")

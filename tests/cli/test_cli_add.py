@@ -1,0 +1,178 @@
+"""``add``: media of any kind into the catalogue."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import zipfile
+
+import pytest
+import xxhash
+
+
+def listed(home, title):
+    return [json.loads(line) for line in home.run("files", title, "--json", status=0).out.splitlines()]
+
+
+@pytest.fixture
+def disc(tmp_path):
+    """A medium with loose files, a zip, and a tar.bz2 in a folder."""
+    root = tmp_path / "disc"
+    (root / "letters").mkdir(parents=True)
+    (root / "letters" / "mother.txt").write_text("dear")
+    (root / "photo.jpg").write_bytes(b"\xff\xd8" * 500)
+    (root / "link").symlink_to("photo.jpg")
+    with zipfile.ZipFile(root / "old.zip", "w", zipfile.ZIP_DEFLATED) as out:
+        out.writestr("docs/one.txt", "one")
+    subprocess.run(["tar", "cjf", root / "letters" / "all.tar.bz2", "-C", root / "letters", "mother.txt"], check=True)
+    return root
+
+
+def test_a_medium_is_catalogued_with_all_that_is_in_its_archives(home, disc):
+    home.run("add", "Holidays", disc, "-d", "blue box", status=0)
+    rows = listed(home, "Holidays")
+    found = {(row["archive"], row["path"]): row for row in rows}
+
+    assert set(found) == {
+        (None, "letters"),
+        (None, "letters/mother.txt"),
+        (None, "letters/all.tar.bz2"),
+        (None, "photo.jpg"),
+        (None, "link"),
+        (None, "old.zip"),
+        ("old.zip", "docs/one.txt"),
+        ("letters/all.tar.bz2", "mother.txt"),
+    }
+    assert len(rows) == len(found)
+    assert found[None, "photo.jpg"]["digest"] == xxhash.xxh3_128_hexdigest(b"\xff\xd8" * 500)
+    assert found["old.zip", "docs/one.txt"]["digest"] == xxhash.xxh3_128_hexdigest(b"one")
+    assert found[None, "old.zip"]["digest"] == xxhash.xxh3_128_hexdigest((disc / "old.zip").read_bytes())
+    assert found["letters/all.tar.bz2", "mother.txt"]["size"] == 4
+    assert set(rows[0]) == {"volume", "archive", "path", "kind", "size", "mtime_ns", "digest"}
+    assert "blue box" in home.run("volumes", status=0).out
+
+
+def test_the_switches_of_version_0_2_work(home, disc):
+    home.run("-a", "Holidays", "-d", "blue box", "-n", disc, status=0)
+    rows = listed(home, "Holidays")
+
+    assert len(rows) == 8
+    assert {row["digest"] for row in rows} == {None}
+
+
+def test_any_number_of_workers_finds_the_same(home, disc):
+    for number in ("0", "1", "3"):
+        home.run("add", number, disc, "--workers", number, status=0)
+    first, *others = (
+        sorted(
+            (row | {"volume": ""} for row in listed(home, number)), key=lambda row: (row["archive"] or "", row["path"])
+        )
+        for number in ("0", "1", "3")
+    )
+
+    assert all(other == first for other in others)
+
+
+def test_a_broken_archive_is_reported_and_costs_no_other(home, disc):
+    (disc / "broken.zip").write_bytes((disc / "old.zip").read_bytes()[:40])
+    report = home.run("add", "Holidays", disc, "--json", status=1).json()
+
+    assert next(error["path"] for error in report["errors"]) == str(disc / "broken.zip")
+    assert report["state"] == "complete"
+    assert ("old.zip", "docs/one.txt") in {(row["archive"], row["path"]) for row in listed(home, "Holidays")}
+
+
+def test_a_title_is_used_once(home, disc):
+    home.run("add", "Holidays", disc, status=0)
+
+    assert "Holidays" in home.refused("add", "Holidays", disc)
+
+
+@pytest.mark.parametrize("make", [lambda path: None, lambda path: path.mkdir(), lambda path: path.write_text("x")])
+def test_a_medium_that_is_not_there_is_one_line(home, tmp_path, make):
+    make(tmp_path / "nothing")
+
+    assert "nothing" in home.refused("add", "Holidays", tmp_path / "nothing")
+    assert not home.run("volumes", status=0).out
+
+
+def test_each_folder_can_be_a_medium(home, tmp_path, disc):
+    shelf = tmp_path / "shelf"
+    for name in ("one", "two"):
+        (shelf / name).mkdir(parents=True)
+        (shelf / name / "file").write_text(name)
+    home.run("add", "--each", shelf, status=0)
+
+    assert [row["path"] for row in listed(home, "two")] == ["file"]
+    assert len(home.run("volumes", status=0).out.splitlines()) == 2
+
+
+def test_what_is_on_a_medium_is_known_to_a_backup(home, disc):
+    (home.source / "same.txt").write_text("one")
+    home.run("add", "Holidays", disc, status=0)
+    report = home.run(
+        "backup", home.job(), "--skip-known", "--since", "all", "--comment", "", "--yes", "--json", status=0
+    ).json()
+
+    assert report["known_files"] == 1
+
+
+def test_names_that_are_not_utf_8_survive(home, disc):
+    name = b"caf\xe9.txt"
+    (disc / os.fsdecode(name)).write_text("x")
+    home.run("add", "Holidays", disc, status=0)
+
+    assert name in {os.fsencode(row["path"]) for row in listed(home, "Holidays")}
+
+
+@pytest.mark.timeout(60)
+def test_a_file_that_hangs_is_given_up(home, disc, tmp_path):
+    shim = tmp_path / "sitecustomize.py"
+    shim.write_text(
+        "import os, time\n"
+        "real = os.read\n"
+        "def slow(descriptor, size):\n"
+        "    if os.path.basename(os.readlink(f'/proc/self/fd/{descriptor}')) == 'mother.txt':\n"
+        "        time.sleep(1000)\n"
+        "    return real(descriptor, size)\n"
+        "os.read = slow\n"
+    )
+    environment = home.environment | {"PYTHONPATH": f"{tmp_path}:{home.environment['PYTHONPATH']}"}
+    done = home.run("add", "Holidays", disc, "--timeout", "1", "--json", status=1, env=environment, timeout=50)
+
+    assert [error["path"] for error in done.json()["errors"]] == [str(disc / "letters" / "mother.txt")]
+    found = {(row["archive"], row["path"]): row["digest"] for row in listed(home, "Holidays")}
+    assert len(found) == 8
+    assert [place for place, digest in found.items() if digest is None and place[1] not in ("letters", "link")] == [
+        (None, "letters/mother.txt")
+    ]
+
+
+@pytest.mark.timeout(120)
+def test_an_interrupted_add_goes_on_where_it_stopped(home, tmp_path):
+    root = tmp_path / "big"
+    root.mkdir()
+    for number in range(40):
+        with zipfile.ZipFile(root / f"{number}.zip", "w") as out:
+            out.writestr("noise", os.urandom(2 << 20))
+            out.writestr("more", b"more")
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os, time\nreal = os.read\n"
+        "def slow(*what):\n    time.sleep(0.02)\n    return real(*what)\nos.read = slow\n"
+    )
+    slow = home.environment | {"PYTHONPATH": f"{tmp_path}:{home.environment['PYTHONPATH']}"}
+    process = home.start("add", "Big", root, env=slow)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+
+    assert process.returncode == 130, err
+    assert "INCOMPLETE" in home.run("volumes", status=0).out
+    report = home.run("add", "Big", root, "--json", status=0).json()
+    assert report["files"] == 40
+    assert 0 < report["resumed_files"] < 40
+    rows = listed(home, "Big")
+    assert len(rows) == len({(row["archive"], row["path"]) for row in rows}) == 120
