@@ -158,5 +158,8 @@ def _show(report: AddReport) -> None:
     if report.state != "complete":
         display.say(f"INTERRUPTED: {title} is not complete in the catalogue; the same command goes on with it")
         return
+    if report.recognised:
+        display.say(f"Recognised {display.printable(report.recognised)}: its title is now {title}")
+        return
     before = f" ({report.resumed_files:,} were recorded before)" if report.resumed_files else ""
     display.say(f"Catalogued {title}: {found}{before}, in {display.duration(report.seconds)}")

@@ -109,14 +109,22 @@ class Moved(NamedTuple):
 
 
 class LooseFile(NamedTuple):
-    """A file to be read; ``path`` is relative to the medium."""
+    """A file to be read; ``path`` is relative to the medium. Of one that is only summed nothing but that is told."""
 
     path: bytes
     size: int
     mtime_ns: int
+    only_sum: bool = False
 
 
-Message = Rows | ArchiveBegins | ArchiveEnds | Trouble | Moved
+class Summed(NamedTuple):
+    """XXH3-128 of a file that was only summed."""
+
+    file: LooseFile
+    digest: bytes
+
+
+Message = Rows | ArchiveBegins | ArchiveEnds | Summed | Trouble | Moved
 
 
 class _Hashers:
@@ -165,6 +173,9 @@ class Entering:
         """
         self._path = file.path
         self._budget = Budget(file.size, self._settings.max_ratio, self._settings.max_members)
+        if file.only_sum:
+            self._sum(file)
+            return
         hashers = None
         self._entered = False
         try:
@@ -182,6 +193,16 @@ class Entering:
         if self._rows:
             rows, self._rows = self._rows, []
             self._send(Rows(rows))
+
+    def _sum(self, file: LooseFile) -> None:
+        hashers = _Hashers(_XXH3)
+        try:
+            with open(os.path.join(self._root, file.path), "rb", buffering=0) as opened:
+                _drain(FileStream(opened.fileno(), file.size, hashers, self._moved))
+        except OSError as error:
+            self._trouble(file.path, f"cannot be read: {describe_error(error)}")
+            return
+        self._send(Summed(file, hashers.whole()))
 
     def _read(self, file: LooseFile, threads: int) -> _Hashers | None:
         hashers = _Hashers(self._settings.digest) if self._settings.hashing else None

@@ -10,16 +10,18 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..catalogue.rows import FileRow
-from ..errors import SourceError, UsageError
+from ..errors import ArchiveError, SourceError, UsageError
+from ..manifest import MANIFEST, SUMS
 from ..walk import DIRECTORY, FILE, SYMLINK, Directory, Problem, describe_error, walk
-from .entering import INSIDE, ArchiveBegins, ArchiveEnds, LooseFile, Moved, Row, Rows, Settings, Trouble
+from .entering import INSIDE, ArchiveBegins, ArchiveEnds, LooseFile, Moved, Row, Rows, Settings, Summed, Trouble
 from .members import folder_and_name, joined
 from .mounted import is_optical
+from .own import OWN_FILES, OwnVolume, archive_format, find_own, manifest_rows
 from .pool import Again, GivenUp, Heard, ReadingPool
 from .sniffing import kind_by_name
 
@@ -153,10 +155,15 @@ def add_medium(
     _check(medium.path)
     work = _Work(catalogue, medium, settings, observer, report)
     try:
+        work.find_own()
         with ReadingPool(medium.path, work.settings, workers, timeout_s) as pool:
-            for heard in pool.read(work.tasks(), stop):
+            for heard in pool.read(work.sums(), stop):
                 work.take(heard)
-        work.finish()
+            if not work.recognise():
+                work.begin()
+                for heard in pool.read(work.tasks(), stop):
+                    work.take(heard)
+                work.finish()
     except KeyboardInterrupt:
         work.leave()
         report.state = INTERRUPTED
@@ -194,9 +201,74 @@ class _Work:
         self._open: dict[bytes, int] = {}
         self._told: set[tuple[bytes, str]] = set()
         self._done: set[int] = set()
-        self._volume_id = self._begin()
+        self._own: OwnVolume | None = None
+        self._sound: dict[bytes, int] = {}
+        self._volume_id = 0
 
-    def _begin(self) -> int:
+    def find_own(self) -> None:
+        """Look whether this program wrote the medium; then its manifest says which digest there is."""
+        try:
+            self._own = find_own(self._medium.path)
+        except ArchiveError as error:
+            self._trouble(Trouble(os.fsencode(MANIFEST), str(error)))
+        except OSError as error:
+            self._trouble(Trouble(os.fsencode(MANIFEST), f"cannot be read: {describe_error(error)}"))
+        if self._own is not None:
+            self.settings = replace(self.settings, digest=self._own.digest)
+
+    def sums(self) -> Iterator[list[LooseFile]]:
+        """Archives of our own, to be compared with their sums; where nothing is to be read they are believed."""
+        for name in [] if self._own is None else sorted(self._own.archives):
+            try:
+                size = os.stat(os.path.join(os.fsencode(self._medium.path), name)).st_size
+            except OSError as error:
+                self._trouble(Trouble(name, f"cannot be read: {describe_error(error)}"))
+                continue
+            if self.settings.hashing:
+                yield [LooseFile(name, size, 0, only_sum=True)]
+            else:
+                self._sound[name] = size
+
+    def recognise(self) -> bool:
+        """Whether the medium is a volume that a run has in the catalogue already; then it has got its new title."""
+        if self._own is None:
+            return False
+        known = self._catalogue.volume_with_archives(list(self._own.archives.values()))
+        if known is None:
+            return False
+        self._catalogue.retitle(known, self._medium.title, self._medium.description)
+        self._report.recognised = known
+        return True
+
+    def begin(self) -> None:
+        """Enter the volume, or go on with it; the members of our own archives come from the manifest."""
+        self._volume_id = self._enter_volume()
+        if self._own is None or not self._sound:
+            return
+        try:
+            self._record_manifest(self._own)
+        except ArchiveError as error:
+            # Its sums are right, so it was written like this, and what it says of the rest is worth nothing.
+            self._trouble(Trouble(os.fsencode(MANIFEST), f"{error}; the archives are read instead"))
+            self._rows = []
+            for number in self._open.values():
+                self._catalogue.drop_archive(number)
+            self._open, self._sound, self._report.archives, self._report.members = {}, {}, 0, 0
+
+    def _record_manifest(self, own: OwnVolume) -> None:
+        for name in self._sound:
+            self.take(ArchiveBegins(name, archive_format(name)))
+        for row in manifest_rows(own.folder):
+            if row.archive in self._sound:
+                if not self.settings.hashing:
+                    row = row._replace(digest=None)
+                self._record(row)
+            elif row.archive not in own.archives:
+                raise ArchiveError("is damaged: it tells of an archive that is not in the sums")
+        for name, size in self._sound.items():
+            self.take(ArchiveEnds(name, size, own.archives[name]))
+
+    def _enter_volume(self) -> int:
         medium = self._medium
         early = self._catalogue.unfinished_medium(medium.title)
         if early is None:
@@ -247,6 +319,8 @@ class _Work:
             folder = os.fsencode(directory.path).replace(os.sep.encode(), b"/")
             for entry in directory.entries:
                 path = joined(folder, os.fsencode(entry.name))
+                if path in self._sound or (self._sound and path in OWN_FILES):
+                    continue
                 done = _mark(path, entry.kind, entry.size, entry.mtime_ns) in self._done
                 if entry.kind == FILE:
                     report.files, report.bytes = report.files + 1, report.bytes + entry.size
@@ -275,6 +349,8 @@ class _Work:
             self._catalogue.finish_archive(self._open.pop(heard.path), heard.size, heard.digest)
             for path in self._opened_in(heard.path):  # in an archive that was ended by its limits
                 self._catalogue.finish_archive(self._open.pop(path), 0, None)
+        elif isinstance(heard, Summed):
+            self._compare(heard)
         elif isinstance(heard, Trouble):
             self._trouble(heard)
         elif isinstance(heard, Again):
@@ -284,8 +360,19 @@ class _Work:
         elif isinstance(heard, GivenUp):
             self._give_up(heard)
 
+    def _compare(self, heard: Summed) -> None:
+        assert self._own is not None
+        name = heard.file.path
+        if heard.digest == self._own.archives[name]:
+            self._sound[name] = heard.file.size
+            self._report.files, self._report.bytes = self._report.files + 1, self._report.bytes + heard.file.size
+        else:
+            self._trouble(Trouble(name, f"is damaged: it is not what {SUMS} says; what can be read of it is listed"))
+
     def _give_up(self, heard: GivenUp) -> None:
         self._trouble(Trouble(heard.file.path, heard.message))
+        if heard.file.only_sum:
+            return
         self._flush()
         for path in self._opened_in(heard.file.path):
             self._catalogue.finish_archive(self._open.pop(path), 0, None)

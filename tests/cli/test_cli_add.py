@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import os
 import signal
@@ -176,3 +177,66 @@ def test_an_interrupted_add_goes_on_where_it_stopped(home, tmp_path):
     assert 0 < report["resumed_files"] < 40
     rows = listed(home, "Big")
     assert len(rows) == len({(row["archive"], row["path"]) for row in rows}) == 120
+
+
+@pytest.fixture
+def own(home):
+    """A volume of a run; the catalogue of the run is put aside."""
+    (home.source / "folder").mkdir()
+    (home.source / "folder" / "caf\udce9").write_text("x")
+    home.run("backup", home.job("zst"), "--yes", status=0)
+    [run] = home.folders()
+    return run / "vol001"
+
+
+def members(home, title):
+    """What is told of members, without the volume's title and the paths that differ."""
+    return sorted(
+        (row["archive"], row["kind"], row["size"], row["mtime_ns"], row["digest"] or "") for row in listed(home, title)
+    )
+
+
+def test_a_volume_that_the_catalogue_knows_gets_the_title_and_no_row_twice(home, own):
+    title = f"{own.parent.name}/vol001"
+    before = members(home, title)
+    report = home.run("add", "Disc 1", own, "-d", "blue box", "--json", status=0).json()
+
+    assert report["recognised"] == title
+    assert members(home, "Disc 1") == before
+    assert len(home.run("volumes", status=0).out.splitlines()) == 1
+
+
+def test_the_rows_of_an_unknown_volume_of_ours_come_from_its_manifest(home, own, tmp_path):
+    before = members(home, f"{own.parent.name}/vol001")
+    db = f"sqlite:///{tmp_path}/other.sqlite"
+    home.run("add", "Disc 1", own, "--db", db, status=0)
+    rows = [json.loads(line) for line in home.run("files", "Disc 1", "--json", "--db", db, status=0).out.splitlines()]
+
+    assert sorted((r["archive"], r["kind"], r["size"], r["mtime_ns"], r["digest"] or "") for r in rows) == before
+    assert "source/folder/caf\udce9" in {row["path"] for row in rows}
+
+
+def test_a_damaged_archive_of_ours_is_read_and_reported(home, own, tmp_path):
+    [archive] = own.glob("*.tar.zst")
+    content = bytearray(archive.read_bytes())
+    content[-30] ^= 255
+    archive.write_bytes(content)
+    done = home.run("add", "Disc 1", own, "--db", f"sqlite:///{tmp_path}/other.sqlite", "--json", status=1)
+    messages = [error["message"] for error in done.json()["errors"] if error["path"] == str(archive)]
+
+    assert "SUMS.xxh128" in messages[0]
+    assert len(messages) == 2
+
+
+@pytest.mark.parametrize("damage", [lambda text: text[:-10], lambda text: text.replace(b"source", b"SOURCE")])
+def test_a_manifest_that_is_not_what_its_sum_says_is_not_believed(home, own, tmp_path, damage):
+
+    manifest = own / "MANIFEST.jsonl.gz"
+    manifest.write_bytes(gzip.compress(damage(gzip.decompress(manifest.read_bytes()))))
+    db = f"sqlite:///{tmp_path}/other.sqlite"
+    done = home.run("add", "Disc 1", own, "--db", db, "--json", status=1)
+    rows = [json.loads(line) for line in home.run("files", "Disc 1", "--json", "--db", db, status=0).out.splitlines()]
+
+    assert "MANIFEST.jsonl.gz" in done.json()["errors"][0]["path"]
+    assert "source/0.txt" in {row["path"] for row in rows if row["archive"]}
+    assert not [row for row in rows if "SOURCE" in row["path"]]
