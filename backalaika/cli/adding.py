@@ -13,8 +13,8 @@ from ..errors import SourceError, UsageError
 from . import display
 
 if TYPE_CHECKING:
-    from ..reading.entering import Settings
     from ..reading.medium import AddReport, Medium
+    from ..reading.messages import Settings
     from ..walk import Problem
     from .progress import Bar, Lines
 
@@ -80,8 +80,8 @@ def add(
     """Catalogue the medium at PATH as the volume TITLE; without PATH, the one disc or stick that is mounted."""
     from ..catalogue import open_catalogue
     from ..job.loading import load_user_config
-    from ..reading.entering import Settings
     from ..reading.medium import add_medium
+    from ..reading.messages import Settings
     from ..run.pool import available_cpus
     from ..run.stopping import StopSignals
 

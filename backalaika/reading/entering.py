@@ -13,9 +13,9 @@ import contextlib
 import os
 import stat
 import zlib
+from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
@@ -27,6 +27,7 @@ from ..walk import FILE, SYMLINK, describe_error, open_file
 from . import tar as tar_reader
 from . import zip as zip_reader
 from .members import Member, folder_and_name
+from .messages import ArchiveBegins, ArchiveEnds, LooseFile, Message, Moved, Row, Rows, Settings, Summed, Trouble
 from .sniffing import MAYBE_IN_FRONT, ZIP, kind_by_content, kind_by_name
 from .streams import PIECE, BombError, Budget, FileStream, ParallelStream, Stream, decoded, worth_threads
 from .zip import ZipMember
@@ -36,95 +37,16 @@ _XXH3 = "xxh3-128"
 _MAX_IN_MEMORY = 16 * 1024 * 1024
 _MAX_TARGET = 65536
 _ROWS_AT_A_TIME = 2000
+# A thread takes 30 microseconds to be asked; so many members at most are decoded ahead.
+_WORTH_A_THREAD = 64 * 1024
+_WINDOW = 64
 
 
-@dataclass(frozen=True, slots=True)
-class Settings:
-    """How media are read.
+class _Digested(NamedTuple):
+    """The digest of a zip's member, and what is wrong though it could be read."""
 
-    Attributes:
-        digest: one of `digests.DIGESTS`.
-        hashing: whether content is read for digests.
-        depth: 1 enters archives on the medium, 2 archives in those too, and so on; 0 none.
-        encoding: of names in zips that do not say theirs; None guesses.
-        max_ratio: how many times its size an archive may grow to, beyond 256 MiB.
-        max_members: how many members an archive may have.
-    """
-
-    digest: str = _XXH3
-    hashing: bool = True
-    depth: int = 1
-    encoding: str | None = None
-    max_ratio: int = 1000
-    max_members: int = 10_000_000
-
-
-class Row(NamedTuple):
-    """A file found; ``archive`` is the path of the archive it is in, None for a loose file."""
-
-    archive: bytes | None
-    folder: bytes
-    name: bytes
-    kind: str
-    size: int
-    mtime_ns: int
-    digest: bytes | None
-    target: bytes | None
-
-
-class Rows(NamedTuple):
-    """Rows, in the order they were found."""
-
-    rows: list[Row]
-
-
-class ArchiveBegins(NamedTuple):
-    """Rows of this archive follow."""
-
-    path: bytes
-    kind: str
-
-
-class ArchiveEnds(NamedTuple):
-    """All of an archive was told; ``digest`` is XXH3-128 of its bytes, None if they were not read."""
-
-    path: bytes
-    size: int
-    digest: bytes | None
-
-
-class Trouble(NamedTuple):
-    """What could not be read, or not as it should be; a note costs nothing and is no error."""
-
-    path: bytes
-    message: str
-    is_note: bool = False
-
-
-class Moved(NamedTuple):
-    """Bytes of the medium that were read, for progress."""
-
-    size: int
-    path: bytes
-
-
-class LooseFile(NamedTuple):
-    """A file to be read; ``path`` is relative to the medium. Of one that is only summed nothing but that is told."""
-
-    path: bytes
-    size: int
-    mtime_ns: int
-    only_sum: bool = False
-
-
-class Summed(NamedTuple):
-    """XXH3-128 of a file that was only summed."""
-
-    file: LooseFile
     digest: bytes
-
-
-Message = Rows | ArchiveBegins | ArchiveEnds | Summed | Trouble | Moved
+    warnings: list[str]
 
 
 class _Hashers:
@@ -247,7 +169,7 @@ class Entering:
     ) -> None:
         path, codec = file.path, kind.partition(".")[2]
         if kind == ZIP:
-            self._guarding(path, kind, lambda: self._zip(path, zip_reader.of_file(descriptor, file.size), 1))
+            self._guarding(path, kind, lambda: self._zip(path, zip_reader.of_file(descriptor, file.size), 1, threads))
             stream.read_on_from_here()
         elif worth_threads(codec, file.size, threads):
             self._guarding(path, kind, lambda: self._tar_in_threads(file, codec, threads, stream, hashing))
@@ -295,11 +217,13 @@ class Entering:
     def _tar(self, path: bytes, codec: str, stream: Stream, depth: int) -> None:
         source = decoded(codec, stream, self._budget) if codec else stream
         for member, body in tar_reader.members(source, self._budget):
-            self._member(path, member, iter(body.take, b"") if member.kind == FILE else None, depth)
+            content = iter(body.take, b"")
+            digest = partial(self._digest_of, path, member, content, depth) if member.kind == FILE else None
+            self._member(path, member, digest)
         if self._settings.hashing:
             _drain(source)  # a checksum is at its end
 
-    def _zip(self, path: bytes, file: zip_reader.Seekable, depth: int) -> None:
+    def _zip(self, path: bytes, file: zip_reader.Seekable, depth: int, threads: int = 1) -> None:
         try:
             directory = zip_reader.find_directory(file)
         except ArchiveError as error:
@@ -308,38 +232,79 @@ class Entering:
             self._trouble(path, f"{error}; what its members' own headers say is listed")
             self._zip_stream(path, file.stream(0, file.size), depth)
             return
-        for found in zip_reader.central_members(file, directory, self._settings.encoding):
+        found = zip_reader.central_members(file, directory, self._settings.encoding)
+        if threads > 1 and self._settings.hashing and depth >= self._settings.depth:
+            self._zip_in_threads(path, file, found, threads)
+            return
+        for member in found:
             if not self._settings.hashing:
-                self._moved(found.stored)
-            warn = partial(self._trouble, path + INSIDE + found.member.path)
-            self._zip_member(path, found, partial(zip_reader.content, found, file, self._budget, warn), depth)
+                self._moved(member.stored)
+            self._zip_member(path, member, None, file, depth)
+
+    def _zip_in_threads(self, path: bytes, file: zip_reader.Seekable, found: Iterator[ZipMember], threads: int) -> None:
+        """Spread large members over threads, which decode and hash without Python's lock; tell them in order."""
+        waiting: deque[tuple[ZipMember, Future[_Digested] | None]] = deque()
+        pool = ThreadPoolExecutor(threads)
+        try:
+            for member in found:
+                large = member.promised >= _WORTH_A_THREAD and member.member.kind == FILE
+                large = large and not member.member.encrypted
+                waiting.append((member, pool.submit(self._digested, member, file) if large else None))
+                if len(waiting) >= _WINDOW:
+                    self._zip_member(path, *waiting.popleft(), file)
+            while waiting:
+                self._zip_member(path, *waiting.popleft(), file)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _digested(self, found: ZipMember, file: zip_reader.Seekable) -> _Digested:
+        """The digest of a member; nothing is told, for this is another thread."""
+        warnings: list[str] = []
+        hasher = self._hasher()
+        for piece in zip_reader.content(found, file, self._budget, warnings.append):
+            hasher.update(piece)
+        return _Digested(hasher.digest(), warnings)
 
     def _zip_member(
-        self, path: bytes, found: ZipMember, content: Callable[[], Iterator[bytes | memoryview]], depth: int
+        self,
+        path: bytes,
+        found: ZipMember,
+        ready: Future[_Digested] | None,
+        file: zip_reader.Seekable,
+        depth: int = 1,
     ) -> None:
         member = found.member
         self._encrypted += member.encrypted
+        self._moved(0)
+        warn = partial(self._trouble, path + INSIDE + member.path)
+        content = zip_reader.content(found, file, self._budget, warn)  # reads nothing until it is asked
+
+        def digest() -> bytes | None:
+            if ready is None:
+                return self._digest_of(path, member, content, depth)
+            digested = ready.result()
+            for warning in digested.warnings:
+                warn(warning)
+            return digested.digest
+
         try:
-            if member.encrypted:
-                self._member(path, member, None, depth)
-                return
-            if member.kind == SYMLINK and self._settings.hashing:
-                member.target = _beginning(content())
-            self._member(path, member, content() if member.kind == FILE and self._wants(member) else None, depth)
+            if member.kind == SYMLINK and self._settings.hashing and not member.encrypted:
+                member.target = _beginning(content)
+            self._member(path, member, None if member.encrypted or member.kind != FILE else digest)
         except BombError:
             raise
         except ArchiveError as error:
-            self._trouble(path + INSIDE + member.path, str(error))
+            warn(str(error))
 
     def _zip_stream(self, path: bytes, source: Stream, depth: int) -> None:
         for found in zip_reader.streamed_members(source, self._settings.encoding):
             member = found.member
             self._encrypted += member.encrypted
             if found.stored < 0 and (member.encrypted or found.method not in zip_reader.SELF_ENDING):
-                self._member(path, member, None, depth)
+                self._member(path, member, None)
                 raise ArchiveError("cannot be read any further: a member's size is told only after its content")
             if member.encrypted:
-                self._member(path, member, None, depth)
+                self._member(path, member, None)
                 if source.skip(found.stored) != found.stored:
                     raise ArchiveError("is cut: it ends in the midst of a member")
                 if found.flags & zip_reader.DESCRIPTOR:
@@ -379,24 +344,25 @@ class Entering:
     def _wants(self, member: Member) -> bool:
         return self._settings.hashing or (self._settings.depth > 1 and kind_by_name(member.path) is not None)
 
-    def _member(self, path: bytes, member: Member, pieces: Iterator[bytes | memoryview] | None, depth: int) -> None:
-        """Tell a member, after what is in it; ``pieces`` are None if its content is not to be had or not wanted."""
+    def _member(self, path: bytes, member: Member, digest: Callable[[], bytes | None] | None) -> None:
+        """Tell a member, after what is in it; ``digest`` is None if its content is not to be had."""
         self._budget.count_member()
         if member.kind == "other":
             self._other += 1
             return
-        digest = None
+        found = None
         try:
-            if pieces is not None and self._wants(member):
-                digest = self._digest_of(path, member, pieces, depth)
+            if digest is not None and self._wants(member):
+                found = digest()
         finally:
-            self._row(path, member, digest)
+            self._row(path, member, found)
 
     def _digest_of(self, path: bytes, member: Member, pieces: Iterator[bytes | memoryview], depth: int) -> bytes | None:
         hasher = self._hasher()
         if depth >= self._settings.depth:
             for piece in pieces:
                 hasher.update(piece)
+                self._moved(0)  # a sign of life, however long it takes
             return hasher.digest() if self._settings.hashing else None
         failures: list[ArchiveError] = []
 
@@ -407,6 +373,7 @@ class Entering:
                 failures.append(error)
                 raise
             hasher.update(piece)
+            self._moved(0)
             return piece
 
         stream = Stream(fetch)

@@ -18,8 +18,9 @@ from ..catalogue.rows import FileRow
 from ..errors import ArchiveError, SourceError, UsageError
 from ..manifest import MANIFEST, SUMS
 from ..walk import DIRECTORY, FILE, SYMLINK, Directory, Problem, describe_error, walk
-from .entering import INSIDE, ArchiveBegins, ArchiveEnds, LooseFile, Moved, Row, Rows, Settings, Summed, Trouble
+from .entering import INSIDE
 from .members import folder_and_name, joined
+from .messages import ArchiveBegins, ArchiveEnds, LooseFile, Moved, Row, Rows, Settings, Summed, Trouble
 from .mounted import is_optical
 from .own import OWN_FILES, OwnVolume, archive_format, find_own, manifest_rows
 from .pool import Again, GivenUp, Heard, ReadingPool

@@ -18,8 +18,8 @@ from ..catalogue.rows import KINDS
 from ..digests import DIGESTS
 from ..errors import ArchiveError
 from ..manifest import MANIFEST, README, SUMS
-from .entering import Row
 from .members import folder_and_name
+from .messages import Row
 from .streams import PIECE, Budget, FileStream, decoded
 
 OWN_FILES = {os.fsencode(name) for name in (MANIFEST, SUMS, README)}

@@ -17,8 +17,9 @@ from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
 from ..run.pool import start_process
-from .entering import Entering, LooseFile, Message, Moved, Rows, Settings
+from .entering import Entering
 from .members import joined
+from .messages import LooseFile, Message, Moved, Rows, Settings
 
 # Told so often, whatever the number of pieces read.
 _SECONDS_BETWEEN_SIGNS = 0.25

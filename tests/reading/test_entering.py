@@ -20,10 +20,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from samples import CONTENT, MAKERS, make, make_tree, zip_of
 
-from backalaika.reading.entering import (
+from backalaika.reading.entering import Entering
+from backalaika.reading.members import joined
+from backalaika.reading.messages import (
     ArchiveBegins,
     ArchiveEnds,
-    Entering,
     LooseFile,
     Message,
     Row,
@@ -31,7 +32,6 @@ from backalaika.reading.entering import (
     Settings,
     Trouble,
 )
-from backalaika.reading.members import joined
 
 
 class Told:
@@ -370,3 +370,22 @@ def test_a_file_that_cannot_be_read_is_told_without_digest(tmp_path, monkeypatch
 
     assert told.troubles == [Trouble(b"bad", "cannot be read: Input/output error")]
     assert told.rows[0].digest is None
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_members_of_a_zip_are_the_same_whether_threads_read_them_or_not(damaged, tmp_path):
+    noise = random.Random(2)
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as out:
+        for number in range(150):
+            out.writestr(f"{number}", noise.randbytes(noise.choice([10, 1000, 100_000, 300_000])))
+    if damaged:
+        content = bytearray(path.read_bytes())
+        for place in range(50_000, len(content) - 50_000, len(content) // 7):
+            content[place] ^= 255
+        path.write_bytes(content)
+    one, several = Told(path), Told(path, threads=3)
+
+    assert several.rows == one.rows
+    assert several.troubles == one.troubles
+    assert bool(one.troubles) == damaged

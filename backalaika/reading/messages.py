@@ -1,0 +1,97 @@
+"""Messages: what is told of files on a medium, and how they are to be read. Plain values that cross a pipe."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from ..digests import DIGESTS
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How media are read.
+
+    Attributes:
+        digest: one of `digests.DIGESTS`.
+        hashing: whether content is read for digests.
+        depth: 1 enters archives on the medium, 2 archives in those too, and so on; 0 none.
+        encoding: of names in zips that do not say theirs; None guesses.
+        max_ratio: how many times its size an archive may grow to, beyond 256 MiB.
+        max_members: how many members an archive may have.
+    """
+
+    digest: str = DIGESTS[0]
+    hashing: bool = True
+    depth: int = 1
+    encoding: str | None = None
+    max_ratio: int = 1000
+    max_members: int = 10_000_000
+
+
+class Row(NamedTuple):
+    """A file found; ``archive`` is the path of the archive it is in, None for a loose file."""
+
+    archive: bytes | None
+    folder: bytes
+    name: bytes
+    kind: str
+    size: int
+    mtime_ns: int
+    digest: bytes | None
+    target: bytes | None
+
+
+class Rows(NamedTuple):
+    """Rows, in the order they were found."""
+
+    rows: list[Row]
+
+
+class ArchiveBegins(NamedTuple):
+    """Rows of this archive follow."""
+
+    path: bytes
+    kind: str
+
+
+class ArchiveEnds(NamedTuple):
+    """All of an archive was told; ``digest`` is XXH3-128 of its bytes, None if they were not read."""
+
+    path: bytes
+    size: int
+    digest: bytes | None
+
+
+class Trouble(NamedTuple):
+    """What could not be read, or not as it should be; a note costs nothing and is no error."""
+
+    path: bytes
+    message: str
+    is_note: bool = False
+
+
+class Moved(NamedTuple):
+    """Bytes of the medium that were read, for progress."""
+
+    size: int
+    path: bytes
+
+
+class LooseFile(NamedTuple):
+    """A file to be read; ``path`` is relative to the medium. Of one that is only summed nothing but that is told."""
+
+    path: bytes
+    size: int
+    mtime_ns: int
+    only_sum: bool = False
+
+
+class Summed(NamedTuple):
+    """XXH3-128 of a file that was only summed."""
+
+    file: LooseFile
+    digest: bytes
+
+
+Message = Rows | ArchiveBegins | ArchiveEnds | Summed | Trouble | Moved
