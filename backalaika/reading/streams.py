@@ -33,6 +33,9 @@ _HARMLESS = 256 * 1024 * 1024
 # Smaller files are decoded sooner than threads start.
 _WORTH_THREADS = 2 * 1024 * 1024
 
+# Two threads that guess where deflate blocks begin are no faster than zlib-ng alone.
+_FEWEST_THREADS = {"bz2": 2, "gz": 4}
+
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _MAX_ZSTD_BLOCK = 128 * 1024
 _MAX_SKIPPABLE = 16
@@ -425,6 +428,6 @@ class ParallelStream(Stream):
 
 def worth_threads(codec: str, size: int, threads: int) -> bool:
     """Whether `ParallelStream` would be sooner done than `decoded`."""
-    if threads < 2 or size < _WORTH_THREADS or codec not in ("gz", "bz2"):
+    if size < _WORTH_THREADS or threads < _FEWEST_THREADS.get(codec, threads + 1):
         return False
     return importlib.util.find_spec("rapidgzip") is not None

@@ -342,7 +342,7 @@ def test_threads_read_what_one_reads_and_report_what_it_reports(codec, fault, tm
         packed += b"something else"
     path = tmp_path / f"x.tar.{codec}"
     path.write_bytes(packed)
-    one, several = Told(path), Told(path, threads=3)
+    one, several = Told(path), Told(path, threads=4)
 
     assert several.rows == one.rows
     assert several.troubles == one.troubles
