@@ -152,6 +152,15 @@ def test_a_file_that_hangs_is_given_up(home, disc, tmp_path):
     ]
 
 
+def interrupt(home, title, root, environment):
+    """Begin to add a medium, and stop after a while."""
+    process = home.start("add", title, root, env=environment)
+    time.sleep(3)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=30)
+    assert process.returncode == 130, err
+
+
 @pytest.mark.timeout(120)
 def test_an_interrupted_add_goes_on_where_it_stopped(home, tmp_path):
     root = tmp_path / "big"
@@ -165,18 +174,18 @@ def test_an_interrupted_add_goes_on_where_it_stopped(home, tmp_path):
         "def slow(*what):\n    time.sleep(0.02)\n    return real(*what)\nos.read = slow\n"
     )
     slow = home.environment | {"PYTHONPATH": f"{tmp_path}:{home.environment['PYTHONPATH']}"}
-    process = home.start("add", "Big", root, env=slow)
-    time.sleep(3)
-    process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=30)
-
-    assert process.returncode == 130, err
+    interrupt(home, "Big", root, slow)
     assert "INCOMPLETE" in home.run("volumes", status=0).out
     report = home.run("add", "Big", root, "--json", status=0).json()
     assert report["files"] == 40
     assert 0 < report["resumed_files"] < 40
     rows = listed(home, "Big")
     assert len(rows) == len({(row["archive"], row["path"]) for row in rows}) == 120
+
+    interrupt(home, "Again", root, slow)
+    home.run("remove", "Again", "--yes", status=0)
+    assert len(list(root.iterdir())) == 40
+    assert "Again" not in home.run("volumes", status=0).out
 
 
 @pytest.fixture
