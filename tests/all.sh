@@ -11,6 +11,7 @@ while read -r tool package; do
     command -v "$tool" >/dev/null || missing="$missing $package"
 done <<'TOOLS'
 unzip unzip
+zip zip
 bsdtar libarchive-tools
 7z p7zip-full
 zstd zstd
