@@ -46,6 +46,8 @@ def show_plan(plan: Plan) -> None:
             )
     for capacity in plan.unused:
         click.echo(f"Unused     a medium of {display.size(capacity)}")
+    for path in plan.cut:
+        click.echo(f"Cut        {display.printable(path)}: into parts, unless it compresses to fit on a volume")
     for problem in plan.problems:
         display.say(problem_line(problem))
     for warning in plan.warnings:

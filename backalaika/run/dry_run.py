@@ -74,6 +74,8 @@ class Plan:
         unused: capacities in ``volume_sizes`` that nothing is planned for, in bytes.
         warnings: why the run would not start, one line each.
         problems: what would not be saved.
+        cut: files that are cut into parts, unless they compress to fit; those that ``split_files`` may cut besides
+            are not told.
     """
 
     job: str
@@ -85,6 +87,7 @@ class Plan:
     known_bytes: int = 0
     warnings: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
+    cut: list[str] = field(default_factory=list)
 
     @property
     def exit_status(self) -> int:
@@ -117,6 +120,7 @@ class Plan:
                 for volume in self.volumes
             ],
             "unused": self.unused,
+            "cut": self.cut,
             "warnings": self.warnings,
             "errors": [problem._asdict() for problem in self.problems],
         }
@@ -193,11 +197,15 @@ def _plan_volumes(
         elif work.piece is not None:
             need = _need(work, plan.ratio)
             if need > largest:
-                refused = TooLarge(largest + _VOLUME)
-                plan.problems += [too_large_problem(place, refused) for place in _places(work)]
-                continue
-            needs.append(need)
-            owners.append(work.plan.source)
+                if isinstance(work.piece, Batch):
+                    refused = TooLarge(largest + _VOLUME)
+                    plan.problems += [too_large_problem(place, refused) for place in _places(work.piece)]
+                    continue
+                plan.cut.append(os.path.join(work.piece.directory, work.piece.entry.name))
+            # As many parts as media of ``max_size`` are needed: which media take them is decided below.
+            for part in _parts(need, largest, rooms.max_size):
+                needs.append(part)
+                owners.append(work.plan.source)
     placed = plan_volumes(needs, rooms)
     left = Counter(rooms.sizes) - Counter(placed.capacities)
     plan.unused = [size + _VOLUME for size in left.elements()]
@@ -225,9 +233,14 @@ def _need(work: Work, ratio: float | None) -> int:
     return most if ratio is None else min(most, int(content * ratio) + 1)
 
 
-def _places(work: Work) -> list[str]:
-    if isinstance(work.piece, Batch):
-        return [os.path.join(part.directory, entry.name) for part in work.piece.slices for entry in part.entries]
-    assert work.piece is not None
-    assert not isinstance(work.piece, Problem)
-    return [os.path.join(work.piece.directory, work.piece.entry.name)]
+def _parts(need: int, largest: int, max_size: int) -> list[int]:
+    """Bytes of each part of a piece that is cut where it does not fit; itself alone if it does."""
+    parts = []
+    while need > largest:
+        parts.append(max_size)
+        need -= max_size
+    return [*parts, need]
+
+
+def _places(batch: Batch) -> list[str]:
+    return [os.path.join(part.directory, entry.name) for part in batch.slices for entry in part.entries]

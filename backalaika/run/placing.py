@@ -38,6 +38,8 @@ ROWS_BETWEEN_SYNCS = 20_000
 BYTES_BETWEEN_SYNCS = 256 << 20
 # Less room than this, or than a 2000th of a volume, is not filled with a piece of a file.
 _LEAST_PIECE = 4096
+# To fill less than this part of a volume, no file is cut.
+_WORTHWHILE = 100
 # What does not compress grows by less than a part in so many in any codec: by 1 % in bzip2.
 _GROWTH = 50
 
@@ -211,7 +213,7 @@ class Placer:
         least = size
         if unit.cut is not None and unit.cut.fill:
             left = unit.large.entry.size - unit.cut.offset
-            least = max(size, min(left, self._worthwhile(unit.plan)))
+            least = max(size, min(left, self._max_size // _WORTHWHILE))
         spots = self._volumes.spots(unit.plan, least, start)
         spot = next((spot for spot in spots if spare_room(spot, unit, size) >= 0), None)
         if spot is None:
@@ -280,10 +282,6 @@ class Placer:
     def surely_fits(self, plan: ArchivePlan, size: int) -> bool:
         """Whether a file with ``size`` bytes of content fits on a new volume of ``max_size``, whatever they are."""
         return size + size // _GROWTH + 4 * _LEAST_PIECE <= self._volumes.spot(plan, Medium(None)).spare(0, 0, 0, 0)
-
-    def _worthwhile(self, plan: ArchivePlan) -> int:
-        """Bytes for which a file is cut to fill a volume with them."""
-        return max(self._max_size // 100, 2 * plan.archive_format.frame_size)
 
     def add_piece(self, unit: LargeUnit, slot: int, done: ChunkDone, raw: bytes) -> bool:
         """Place the next frame of a file that may be cut, if it has room in the part; then its slot is used up."""

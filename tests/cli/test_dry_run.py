@@ -88,17 +88,20 @@ def test_known_files_are_counted_and_not_planned(home):
     assert "5 files, 50.3 kB known already" in home.run("backup", path, "--yes", "--dry-run", "--skip-known").out
 
 
-def test_unused_media_and_files_too_large_for_any_are_named(home):
-    noise(home, "large.bin", 3 * MIB)
+def test_unused_media_and_files_that_are_cut_are_named(home):
+    noise(home, "large.bin", 3_000_000)
     path = home.job("zip", more=f"config = dict(max_size={2 * MIB}, volume_sizes=[1, 0.5])")
 
-    plan = planned(home, path, status=1)
-    shown = home.run("backup", path, "--yes", "--dry-run", status=1)
+    plan = planned(home, path)
+    shown = home.run("backup", path, "--yes", "--dry-run", status=0)
 
-    assert [error["path"] for error in plan["errors"]] == [str(home.source / "large.bin")]
+    assert plan["errors"] == []
+    assert plan["cut"] == [str(home.source / "large.bin")]
+    assert sum(volume["size"] for volume in plan["volumes"]) > 3_000_000
+    assert all(volume["size"] <= volume["capacity"] for volume in plan["volumes"])
     assert plan["unused"] == [MIB // 2]
     assert "Unused     a medium of 524 kB" in shown.out
-    assert "large.bin" in shown.err
+    assert f"Cut        {home.source / 'large.bin'}: into parts" in shown.out
 
 
 def test_each_source_is_told_apart(home):

@@ -5,11 +5,14 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import subprocess
+import sys
 
 import ordinary_tools as tools
 import pytest
 import xxhash
 from real_backups import bytes_on, manifest_of
+from runs_cut_short import assert_consistent, cut_short, forget_all, last_run, resume
 from trees_compared import noise, text, write
 
 MIB = 1024 * 1024
@@ -129,3 +132,77 @@ def test_other_tools_extract_the_parts(office, option, unpack_one):
 
     assert right_in_manifest(outcome, office.tree, hashlib.sha256) == {"noise": 3}
     same_files(office.tree, restored(outcome, office.place(), unpack_one))
+
+
+@pytest.mark.parametrize("option", ["zip", "zst"])
+def test_any_number_of_workers_cuts_at_the_same_bytes(office, option):
+    make_tree(office.tree)
+    seen = set()
+    for workers in (0, 1, 2, 4):
+        outcome = office.backup("--workers", str(workers), options=option, volume_sizes=[1], max_size=2 * MIB)
+        archives = [(path.name, path.read_bytes()) for path in outcome.archives]
+        seen.add(hashlib.sha256(repr(archives).encode()).digest())
+    assert len(seen) == 1
+
+
+@pytest.mark.parametrize("option", FORMATS)
+def test_split_files_fills_volumes(office, option):
+    for number in range(7):
+        write(office.tree / f"noise{number}", noise(2_600_000 + number * 250_000, number))
+
+    outcome = office.backup(options=option, max_size=9 * MIB, split_files=True)
+
+    capacities_kept(outcome)
+    assert right_in_manifest(outcome, office.tree)
+    assert all(volume["fill"] >= 0.99 for volume in outcome.report["volumes"][:-1])
+    assert outcome.report["files"] == 7
+    same_files(office.tree, restored(outcome, office.place()))
+
+
+@pytest.mark.parametrize("option", ["zip", "gz"])
+def test_a_run_that_is_killed_goes_on_with_the_next_part(office, option):
+    write(office.tree / "noise", noise(40_000_000))
+    media = {"max_size": 3 * MIB, "volume_sizes": [1]}
+    for _ in range(10):  # until parts were recorded before it was killed
+        cut_short(office, options=option, written=1, **media)
+        if office.catalogued("select count(*) from files where part is not null") != [(0,)]:
+            break
+        resume(office, options=option, **media)
+        forget_all(office)
+    before = office.catalogued("select count(*) from files where part is not null")[0][0]
+
+    outcome = resume(office, options=option, **media)
+
+    assert before > 0
+    assert outcome.report["files"] == 1
+    assert outcome.report["bytes"] == 40_000_000
+    assert list(right_in_manifest(outcome, office.tree)) == ["noise"]
+    assert_consistent(office, last_run(office))
+    same_files(office.tree, restored(outcome, office.place()))
+
+
+def test_a_file_that_was_cut_is_known_and_listed_by_its_parts(office):
+    write(office.tree / "noise", noise(2_500_000))
+    write(office.tree / "small", noise(1000))
+    office.backup(max_size=MIB)
+
+    again = office.backup("--skip-known", max_size=MIB)
+
+    assert (again.report["files"], again.report["known_files"]) == (0, 2)
+    titles = office.catalogued("select title from volumes order by number")
+    command = [sys.executable, "-m", "backalaika", "files"]
+    listed = "".join(
+        subprocess.run([*command, name], env=office.environment, capture_output=True, text=True, check=True).stdout
+        for (name,) in titles
+    )
+    assert all(f"tree/noise.part{number:03d}" in listed for number in (1, 2, 3))
+
+
+def test_a_second_name_of_a_file_that_was_cut_is_saved_as_a_file_of_its_own(office):
+    write(office.tree / "a", noise(2_500_000))
+    os.link(office.tree / "a", office.tree / "b")
+
+    outcome = office.backup(options="gz", max_size=MIB)
+
+    assert right_in_manifest(outcome, office.tree) == {"a": 3, "b": 3}
+    same_files(office.tree, restored(outcome, office.place()))
