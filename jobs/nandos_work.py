@@ -58,6 +58,8 @@ config = dict(
     #
     # Wait for Enter after a volume, so that you can move or burn it, when free space might not hold the next.
     # volume_pause=False,
+    # Cut files of more than a quarter of max_size too, so that volumes are filled completely.
+    # split_files=False,
     #
     # Files and folders to leave out, by name, separated by | and without blanks around it. * stands for anything:
     # "*.tmp|Thumbs.db|.cache". By default nothing is left out.

@@ -134,6 +134,7 @@ WRONG = {
     "workers": ["2", 2.0, True, -1],
     "one_filesystem": [None, 0, 1, "yes"],
     "volume_pause": [None, 0, 1, "yes", []],
+    "split_files": [None, 0, 1, "yes", []],
     "max_ratio": [None, 0, -1, 1.5, "1000", True],
     "max_members": [None, 0, -1, 1.5, "1000", True],
 }
