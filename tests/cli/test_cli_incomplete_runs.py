@@ -3,6 +3,7 @@
 import os
 import signal
 
+import pexpect
 import pytest
 from command_line import wait_for
 
@@ -134,8 +135,8 @@ def test_the_next_start_of_the_job_asks_whether_to_go_on(home, crashed, big_sour
             terminal.sendline("")
     terminal.expect("Press Enter to start")
     terminal.sendline("")
-    terminal.expect("Saved 104 files", timeout=90)
+    terminal.expect("/104 files")  # random bytes take xz long: how it ends is tested elsewhere
+    terminal.sendcontrol("c")
+    terminal.expect(pexpect.EOF)
 
-    wait_for(lambda: home.runs()[-1][0] == "complete")
-    assert [state for state, _ in home.runs()] == (["complete"] if answer == "" else ["interrupted", "complete"])
-    assert len(home.folders()) == len(home.runs())
+    assert [state for state, _ in home.runs()] == ["interrupted"] * (1 if answer == "" else 2)
