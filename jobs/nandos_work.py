@@ -66,7 +66,7 @@ config = dict(
     # skip_files="",
     #
     # Files that a zip takes in without compressing them, for that would be in vain, by the ends of their names.
-    # store_only="7z|aac|bz2|flac|gz|heic|jpeg|jpg|m4a|mkv|mp3|mp4|ogg|opus|png|rar|tgz|webm|webp|xz|zip|zst",
+    # store_only="7z|aac|bz2|flac|gz|heic|jpeg|jpg|m4a|mkv|mp3|mp4|ogg|opus|png|rar|tbz2|tgz|txz|webm|webp|xz|zip|zst",
     #
     # How a file's content is recognized: "xxh3-128" is the fastest. "sha256" and "blake3" (which must be installed:
     # pip install blake3) cannot be forged.

@@ -26,7 +26,7 @@ MIB = 1024 * 1024
 # The catalogue's integers have 64 bits.
 _LARGEST = 2**63 - 1
 # What shrinks by less than 1 % in a zip. Office documents are zips too, but shrink by 10 % (docx) to 18 % (xlsx).
-_INCOMPRESSIBLE = "7z|aac|bz2|flac|gz|heic|jpeg|jpg|m4a|mkv|mp3|mp4|ogg|opus|png|rar|tgz|webm|webp|xz|zip|zst"
+_INCOMPRESSIBLE = "7z|aac|bz2|flac|gz|heic|jpeg|jpg|m4a|mkv|mp3|mp4|ogg|opus|png|rar|tbz2|tgz|txz|webm|webp|xz|zip|zst"
 _shortened = Repr()
 _shortened.maxstring = _shortened.maxother = 80
 
