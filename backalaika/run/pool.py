@@ -15,10 +15,10 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from multiprocessing import shared_memory
 from multiprocessing.context import BaseContext
 from typing import Any, ParamSpec, TypeVar
 
+from .memory import attach_block
 from .stopping import leave_to_parent, signals_held
 
 P = ParamSpec("P")
@@ -56,7 +56,7 @@ def start_pool(workers: int, memory_name: str, slot_bytes: int) -> Executor:
     if workers == 0:
         from .worker import attach_slots
 
-        attach_slots(shared_memory.SharedMemory(memory_name), slot_bytes)
+        attach_slots(attach_block(memory_name), slot_bytes)
         return SerialExecutor()
     from .worker import start_worker, warm_up
 

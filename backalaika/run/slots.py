@@ -7,12 +7,10 @@ memory, whatever the size of the files.
 
 from __future__ import annotations
 
-import os
-from multiprocessing import shared_memory
-
 from ..errors import RunError
 from ..formats import ArchiveFormat
 from ..formats.zip import WINDOW
+from .memory import Block, make_block
 
 # An incompressible frame grows by less than an eighth in any codec (bzip2: 1 % and 600 bytes); headers come on top.
 SLACK = 64 * 1024
@@ -39,19 +37,13 @@ def make_slots(workers: int, size: int) -> Slots:
         RunError: there is too little shared memory.
     """
     count = 2 * workers + 2
-    # Memory that is not there is only missed when it is touched, as a signal that ends the process.
-    if os.path.isdir(_SHARED_MEMORY) and hasattr(os, "statvfs"):
-        about = os.statvfs(_SHARED_MEMORY)
-        free = about.f_bavail * about.f_frsize
-        if free < count * size:
-            raise RunError(
-                f"{_SHARED_MEMORY}: has {free:,} bytes free, and {workers} workers need {count * size:,}; "
-                "give fewer --workers, or make it larger"
-            )
-    return Slots(count, size)
-
-
-_SHARED_MEMORY = "/dev/shm"  # noqa: S108 - where Linux keeps it; looked at, not written
+    try:
+        return Slots(count, size)
+    except OSError as error:
+        raise RunError(
+            f"shared memory: {workers} workers need {count * size:,} bytes: {error.strerror or error}; "
+            "give fewer --workers"
+        ) from None
 
 
 class Slots:
@@ -60,7 +52,7 @@ class Slots:
     def __init__(self, count: int, size: int) -> None:
         self.size = size
         self.bytes = count * size
-        self._memory = shared_memory.SharedMemory(create=True, size=count * size)
+        self._memory = make_block(count * size)
         self.name = self._memory.name
         self._free = list(range(count))
 
@@ -90,7 +82,7 @@ class Slots:
         self._memory.unlink()
 
 
-def slot_view(memory: shared_memory.SharedMemory, slot: int, size: int) -> memoryview:
+def slot_view(memory: Block, slot: int, size: int) -> memoryview:
     """The bytes of a slot in attached memory."""
     assert memory.buf is not None
     return memory.buf[slot * size : (slot + 1) * size]

@@ -14,7 +14,6 @@ import sys
 from abc import ABC, abstractmethod
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
-from multiprocessing import shared_memory
 
 import deflate
 
@@ -26,6 +25,7 @@ from ..formats import tar as tar_format
 from ..formats import zip as zip_format
 from ..formats.zip import WINDOW, ZipMember
 from ..walk import DIRECTORY, FILE, HARD_LINK, Entry, Problem, describe_error, open_file, open_for_reading
+from .memory import Block, attach_block
 from .messages import BatchDone, BatchTask, ChunkDone, ChunkTask, Saved
 from .slots import frame_limit, slot_view
 
@@ -52,14 +52,14 @@ _TAR_KINDS = {
 class _Slots:
     """The shared memory, attached once in each process."""
 
-    memory: shared_memory.SharedMemory
+    memory: Block
     size: int
 
 
 def start_worker(memory_name: str, size: int) -> None:
     """Make a fresh process of the pool ready: attach the slots."""
     keep_freed_memory()
-    attach_slots(shared_memory.SharedMemory(memory_name), size)
+    attach_slots(attach_block(memory_name), size)
 
 
 def keep_freed_memory() -> None:
@@ -77,7 +77,7 @@ def keep_freed_memory() -> None:
         mallopt(_M_TRIM_THRESHOLD, 512 << 20)
 
 
-def attach_slots(memory: shared_memory.SharedMemory, size: int) -> None:
+def attach_slots(memory: Block, size: int) -> None:
     """Use this memory for frames."""
     _Slots.memory, _Slots.size = memory, size
 

@@ -16,7 +16,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from io import FileIO
-from multiprocessing import shared_memory
 from multiprocessing.connection import Connection
 from typing import IO, Any
 
@@ -24,6 +23,7 @@ import xxhash
 
 from .. import manifest
 from ..formats.zip import end_of_central_directory
+from .memory import attach_block
 from .patience import DiskFull, Inbox, StopWaitingError, patiently
 from .slots import slot_view
 
@@ -383,7 +383,7 @@ class Writer:
 
 def run_writer(connection: Connection, memory_name: str, slot_bytes: int) -> None:
     """The writer's process: carry out orders until None comes or the other side is gone."""
-    memory = shared_memory.SharedMemory(memory_name)
+    memory = attach_block(memory_name)
 
     def answer(message: Answer) -> None:
         try:

@@ -136,7 +136,7 @@ class Home:
         """State and number of each run's volumes by state, as the catalogue has them."""
         import sqlite3
 
-        with sqlite3.connect(f"file:{self.backups}/backalaika.sqlite?mode=ro", uri=True) as catalogue:
+        with sqlite3.connect(f"file:{self.backups}/backalaika.sqlite?mode=rw", uri=True) as catalogue:
             runs = catalogue.execute("select id, state from runs order by id").fetchall()
             states = catalogue.execute("select run_id, state from volumes order by id").fetchall()
         return [(state, [volume for owner, volume in states if owner == run]) for run, state in runs]

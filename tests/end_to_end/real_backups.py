@@ -106,7 +106,7 @@ class Office:
 
     def catalogued(self, statement: str) -> list[tuple[Any, ...]]:
         """Rows of the catalogue."""
-        with sqlite3.connect(f"file:{self.backups}/backalaika.sqlite?mode=ro", uri=True) as catalogue:
+        with sqlite3.connect(f"file:{self.backups}/backalaika.sqlite?mode=rw", uri=True) as catalogue:
             return catalogue.execute(statement).fetchall()
 
 

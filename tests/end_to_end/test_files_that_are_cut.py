@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+import signal
 import subprocess
 import sys
 
@@ -12,7 +13,7 @@ import ordinary_tools as tools
 import pytest
 import xxhash
 from real_backups import bytes_on, manifest_of
-from runs_cut_short import assert_consistent, cut_short, forget_all, last_run, resume
+from runs_cut_short import assert_consistent, end_when, forget_all, last_run, resume, start
 from trees_compared import noise, text, write
 
 MIB = 1024 * 1024
@@ -163,17 +164,16 @@ def test_split_files_fills_volumes(office, option):
 def test_a_run_that_is_killed_goes_on_with_the_next_part(office, option):
     write(office.tree / "noise", noise(40_000_000))
     media = {"max_size": 3 * MIB, "volume_sizes": [1]}
-    for _ in range(10):  # until parts were recorded before it was killed
-        cut_short(office, options=option, written=1, **media)
-        if office.catalogued("select count(*) from files where part is not null") != [(0,)]:
-            break
-        resume(office, options=option, **media)
+    before = 0
+    while not before:  # until parts were recorded, and not all, before it was killed
         forget_all(office)
-    before = office.catalogued("select count(*) from files where part is not null")[0][0]
+        process = start(office.command(options=option, **media), office)
+        end_when(process, lambda: any(office.backups.glob("2*/vol006")))
+        if process.returncode == -signal.SIGKILL:
+            ((before,),) = office.catalogued("select count(*) from files where part is not null")
 
     outcome = resume(office, options=option, **media)
 
-    assert before > 0
     assert outcome.report["files"] == 1
     assert outcome.report["bytes"] == 40_000_000
     assert list(right_in_manifest(outcome, office.tree)) == ["noise"]
