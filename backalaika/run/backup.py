@@ -7,6 +7,7 @@ When no slot is free it settles the oldest task; when all frames wait for the di
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import os
 import time
@@ -142,10 +143,10 @@ class Backup:
             self._end()
 
     def _end(self) -> None:
-        steps = [self._orders.stop, self._pass_on]
         if self._report.state != COMPLETE:  # what is written is not to be written again when the run goes on
-            steps.insert(0, self._placer.sync)
-        for finish in steps:
+            with contextlib.suppress(RunError):  # the writer may be gone too, which is no news
+                self._placer.sync()
+        for finish in (self._orders.stop, self._pass_on):
             try:
                 finish()
             except RunError as error:
