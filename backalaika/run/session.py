@@ -102,15 +102,7 @@ class Session:
         self._finished = False
         with ExitStack() as undo:
             self._signals = undo.enter_context(StopSignals())
-            with signals_held():  # the memory's first use starts a process that keeps track of it
-                slots = make_slots(max(workers, 1), slot_size(list(self._formats)))
-            undo.callback(slots.close)
-            # Processes before threads, so that they can be forked.
-            self._orders = WriterOrders(slots)
-            undo.callback(self._orders.stop)
-            pool = start_pool(workers, slots.name, slots.size)
-            undo.callback(lambda: stop_pool(pool, at_once=not self._finished))
-            self._compressing = Compressing(pool, slots, config.digest, config.store_only)
+            self._start_processes(workers, undo)  # before threads, so that they can be forked
             # SQLAlchemy takes longer to import than the sources to be walked. Its import would keep the interpreter
             # for 5 ms at a time from those who feed the pool.
             sys.setswitchinterval(_SWITCH_INTERVAL_S)
@@ -142,6 +134,16 @@ class Session:
                 with self._signals.interruptible():
                     self._opening.result()
             self._leave = undo.pop_all().close
+
+    def _start_processes(self, workers: int, undo: ExitStack) -> None:
+        with signals_held():  # where memory has a name, its first use starts a process that keeps track of it
+            slots = make_slots(max(workers, 1), slot_size(list(self._formats)))
+        undo.callback(slots.close)
+        self._orders = WriterOrders(slots)
+        undo.callback(self._orders.stop)
+        pool = start_pool(workers, slots.name, slots.size)
+        undo.callback(lambda: stop_pool(pool, at_once=not self._finished))
+        self._compressing = Compressing(pool, slots, self.job.config.digest, self.job.config.store_only)
 
     @property
     def catalogue(self) -> Catalogue:
