@@ -25,7 +25,7 @@ from ..formats.zip import WINDOW
 from ..planner import Medium, TooLarge
 from ..walk import DIRECTORY, FILE, Problem, describe_error
 from . import rows
-from .cutting import Cut
+from .cutting import Cut, trouble_with_names
 from .large import LargeReader, WhatWasRead
 from .messages import BatchDone, ChunkDone, ChunkTask
 from .orders import WriterOrders
@@ -364,6 +364,9 @@ class Backup:
         self._observer.advance(1, 0, unit.source)
         if read.trouble:
             self._tell(Problem(unit.source, read.trouble))
+        names = trouble_with_names(unit.source, unit.cut.parts) if unit.cut and unit.cut.parts > 1 else ""
+        if names:
+            self._tell(Problem(unit.source, names))
 
     # Telling
 

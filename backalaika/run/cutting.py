@@ -26,11 +26,28 @@ from .worker import tar_header
 END_OF_DEFLATE = b"\x01\x00\x00\xff\xff"
 # Bytes by which a tar header may be larger, compressed, than one of another size: the digits of size and checksum.
 _HEADER_MARGIN = 128
+# Parts whose names sort as their numbers do.
+_MOST_IN_ORDER = 999
 
 
 def part_name(name: str, number: int) -> str:
     """The name of a part of a file, from 1."""
     return f"{name}.part{number:03d}"
+
+
+def trouble_with_names(path: str, parts: int) -> str:
+    """What is to be said of the names of a file's parts; empty if ``cat NAME.part*`` joins them and nothing else.
+
+    Args:
+        path: of the file on disk.
+        parts: how many there are.
+    """
+    taken = next((name for n in range(1, parts + 1) if os.path.lexists(name := part_name(path, n))), None)
+    if taken is not None:
+        return f"was cut into parts, and one has the name of another file, {taken}; unpack that one elsewhere"
+    if parts > _MOST_IN_ORDER:
+        return f"was cut into {parts:,} parts; a shell sorts them wrong beyond {_MOST_IN_ORDER}, join them by number"
+    return ""
 
 
 class Cut:

@@ -15,6 +15,7 @@ import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
 from typing import Any, ParamSpec, TypeVar
 
@@ -30,6 +31,15 @@ def process_context() -> BaseContext:
     if sys.platform == "linux" and threading.active_count() == 1:
         return multiprocessing.get_context("fork")
     return multiprocessing.get_context("spawn")
+
+
+def start_tracker() -> None:
+    """Start the process with which `multiprocessing` keeps track of what has names, if one will be needed.
+
+    Starting it lets signals through again. So it must be there before a process is started with signals held.
+    """
+    if process_context().get_start_method() == "spawn" and sys.platform != "win32":
+        resource_tracker.ensure_running()
 
 
 class SerialExecutor(Executor):

@@ -33,7 +33,7 @@ from .backup import Backup, make_folder, run_name
 from .known import KnownFiles
 from .orders import WriterOrders
 from .placing import Placer
-from .pool import available_cpus, start_pool, stop_pool
+from .pool import available_cpus, start_pool, start_tracker, stop_pool
 from .recorder import Recorder
 from .report import COMPLETE, FAILED, INTERRUPTED, Observer, Report
 from .resuming import Resumption, check_sources
@@ -136,7 +136,8 @@ class Session:
             self._leave = undo.pop_all().close
 
     def _start_processes(self, workers: int, undo: ExitStack) -> None:
-        with signals_held():  # where memory has a name, its first use starts a process that keeps track of it
+        with signals_held():
+            start_tracker()
             slots = make_slots(max(workers, 1), slot_size(list(self._formats)))
         undo.callback(slots.close)
         self._orders = WriterOrders(slots)

@@ -206,3 +206,13 @@ def test_a_second_name_of_a_file_that_was_cut_is_saved_as_a_file_of_its_own(offi
 
     assert right_in_manifest(outcome, office.tree) == {"a": 3, "b": 3}
     same_files(office.tree, restored(outcome, office.place()))
+
+
+def test_a_part_with_the_name_of_another_file_is_told(office):
+    write(office.tree / "noise", noise(2_500_000))
+    write(office.tree / "noise.part001", b"mine")
+
+    outcome = office.backup(max_size=MIB, status=1)
+
+    (message,) = outcome.errors.values()
+    assert f"the name of another file, {office.tree}/noise.part001" in message
