@@ -18,6 +18,8 @@ import xxhash
 CHECKOUT = str(Path(__file__).resolve().parents[2])
 PROGRAM = [sys.executable, "-m", "backalaika"]
 FORMATS = ("zip", "gz", "bz2", "zst", "xz")
+# What a volume has beside its archives.
+OWN_FILES = ("MANIFEST.jsonl.gz", "SUMS.xxh128", "README.txt")
 
 
 @dataclass
@@ -122,6 +124,12 @@ def digest_of(path: Path | bytes) -> str:
         while piece := file.read(1 << 20):
             hasher.update(piece)
     return hasher.hexdigest()
+
+
+def archives_on(volume: Path) -> list[Path]:
+    """The archives on a volume; of a source that has a second one there, the second comes later."""
+    archives = [path for path in volume.iterdir() if path.name not in OWN_FILES]
+    return sorted(archives, key=lambda path: (len(path.name), path.name))
 
 
 def bytes_on(volume: Path) -> int:

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import ordinary_tools as tools
-from real_backups import Office, Outcome, bytes_on, manifest_of
+from real_backups import Office, Outcome, archives_on, bytes_on, manifest_of
 from trees_compared import Tree, look, make_tree, noise, seen_by, write
 
 MIB = 1024 * 1024
@@ -123,7 +123,7 @@ def resume(office: Office, *arguments: str, status: int = 0, **job: Any) -> Outc
 def unpack_run(office: Office, folder: Path) -> Path:
     """Unpack all archives of a run in the order of its volumes; the place."""
     place = office.place()
-    for archive in sorted(folder.glob("vol*/*.[0-9][0-9][0-9].*")):
+    for archive in (archive for volume in sorted(folder.glob("vol*")) for archive in archives_on(volume)):
         if archive.suffix == ".zip":
             tools.call("unzip", "-qo", archive, "-d", place)
         else:
@@ -197,7 +197,7 @@ def assert_consistent(office: Office, folder: Path) -> None:
 def names_in(volume: Path) -> Counter[tuple[str, str]]:
     """Archive and path of each member on a volume, as `bsdtar` lists them."""
     found: Counter[tuple[str, str]] = Counter()
-    for archive in volume.glob("*.[0-9][0-9][0-9].*"):
+    for archive in archives_on(volume):
         listed = tools.names_by_unzip(archive) if archive.suffix == ".zip" else tools.names_by_bsdtar(archive)
         found.update((archive.name, name.decode().rstrip("/")) for name in listed)
     return found
