@@ -8,26 +8,52 @@ had read before; what that takes on servers is in `servers`. No error of SQLAlch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
-from sqlalchemy import Connection, Delete, Engine, Insert, Table, insert
+from sqlalchemy import Connection, Delete, Engine, Insert, Table, bindparam, insert, text
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from .reasons import readable_errors
+from .schema import metadata
 from .servers import copy_into, only_writer
+from .transaction import Transaction, Transactions, chunks
 
 WRITES = "backalaika_writes"
 
-# Far below what one statement may hold: 32,766 variables in SQLite since 3.32, 999 before.
-CHUNK = 500
 
-T = TypeVar("T")
+class CoreTransaction:
+    """A `Transaction` on a connection of SQLAlchemy's."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows that a query finds."""
+        return [tuple(row) for row in self._connection.execute(text(sql), values)]
+
+    def ask_among(self, sql: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows that a query with ``IN :keys`` finds."""
+        statement = text(sql).bindparams(bindparam("keys", expanding=True))
+        return [tuple(row) for chunk in chunks(keys) for row in self._connection.execute(statement, {"keys": chunk})]
+
+    def change(self, sql: str, values: Mapping[str, Any]) -> int:
+        """Change rows; returns how many."""
+        return self._connection.execute(text(sql), values).rowcount
+
+    def insert(self, table: str, values: Mapping[str, Any]) -> int:
+        """Insert a row; returns its id."""
+        key = self._connection.execute(insert(metadata.tables[table]).values(values)).inserted_primary_key
+        assert key is not None  # that is for inserts of many rows
+        return int(key[0])
+
+    def insert_many(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+        """Insert rows in bulk."""
+        insert_rows(self._connection, metadata.tables[table], columns, rows)
 
 
-class Database:
+class Database(Transactions):
     """An open database. `opening.open_catalogue` makes it; the other modules add what can be done with it."""
 
     def __init__(self, engine: Engine) -> None:
@@ -44,6 +70,16 @@ class Database:
             yield connection
 
     @contextmanager
+    def _looking(self) -> Iterator[Transaction]:
+        with self._reading() as connection:
+            yield CoreTransaction(connection)
+
+    @contextmanager
+    def _changing(self) -> Iterator[Transaction]:
+        with self._writing() as connection:
+            yield CoreTransaction(connection)
+
+    @contextmanager
     def _writing(self) -> Iterator[Connection]:
         with readable_errors(self._engine.url), self._engine.connect() as plain:
             connection = plain.execution_options(**{WRITES: True})
@@ -53,7 +89,11 @@ class Database:
 
 def bulk_insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:
     """Insert rows that have a value for each column of the table but ``id``, in the table's order."""
-    columns = [column.name for column in table.columns if column.name != "id"]
+    insert_rows(connection, table, [column.name for column in table.columns if column.name != "id"], rows)
+
+
+def insert_rows(connection: Connection, table: Table, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    """Insert rows with values of these columns."""
     if connection.dialect.driver == "psycopg" and rows:
         copy_into(connection, table, columns, rows)
         return
@@ -75,10 +115,3 @@ def execute_many(
         connection.exec_driver_sql(str(compiled), list(rows))
     else:
         connection.execute(statement, [dict(zip(names, row, strict=True)) for row in rows])
-
-
-def chunks(items: Sequence[T]) -> Iterator[list[T]]:
-    """The items, as many at a time as a statement may hold."""
-    pending = iter(items)
-    while chunk := list(islice(pending, CHUNK)):
-        yield chunk

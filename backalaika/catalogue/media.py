@@ -9,9 +9,10 @@ from typing import NamedTuple
 from sqlalchemy import select, update
 
 from ..errors import CatalogueError
-from .database import Database, chunks
+from .database import Database
 from .rows import COMPLETE, INCOMPLETE, KINDS, storable_text
 from .schema import archives, files, folders, volumes
+from .transaction import chunks
 
 _FETCHED = 5000
 

@@ -20,26 +20,20 @@ from sqlalchemy.exc import ArgumentError
 from ..errors import CatalogueError
 from . import REVISION
 from .database import WRITES
+from .direct import PRAGMAS
 from .media import Media
 from .reasons import readable_errors, shown
 from .removal import Removal
 from .resuming import Resuming
 from .schema import alembic_version, metadata
-from .servers import ISOLATION, WRITER_TIMEOUT_S, listen, only_writer
+from .servers import ISOLATION, listen, only_writer
+from .transaction import WRITER_TIMEOUT_S
 
 _WAL_TIMEOUT_S = 5
 _CONNECT_TIMEOUT_S = 10
 _EXAMPLES = "write sqlite:///~/backups/backalaika.sqlite or postgresql://user:password@host/database"
 _DRIVERS = {"sqlite": "pysqlite", "postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql"}
 _EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
-# A 64 MiB cache keeps the inner pages of the indexes at ten million files. The WAL is copied back every 64 MiB and not
-# every 4: a page of the index by content is then written once for many rows.
-_PRAGMAS = (
-    "synchronous = NORMAL",
-    "foreign_keys = ON",
-    "cache_size = -65536",
-    "wal_autocheckpoint = 16384",
-)
 
 
 class Catalogue(Removal, Resuming, Media):
@@ -169,7 +163,7 @@ def _set_up_sqlite(connection: Any, _record: object) -> None:
     connection.isolation_level = None
     cursor = connection.cursor()
     _enter_wal_mode(cursor)
-    for pragma in _PRAGMAS:
+    for pragma in PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -24,17 +24,16 @@ from sqlalchemy import (
     exists,
     func,
     select,
-    text,
     true,
 )
 
 from ..errors import CatalogueError
-from .database import Database, bulk_insert, chunks
-from .glance import has_titles_of, last_found
+from .database import CoreTransaction, Database, bulk_insert
 from .recording import known_folders, path_key
 from .rows import COMPLETE, FILE, KINDS, FileEntry, Looks, VolumeRow, storable_text
 from .schema import archives, files, folders, known, runs, short_bytes, volumes
 from .servers import MYSQL
+from .transaction import chunks
 
 # Rows fetched at a time, whatever the number of files.
 _FETCHED = 5000
@@ -102,10 +101,6 @@ class Queries(Database):
                     digest,
                 )
 
-    def last_complete_run(self, job: str) -> dict[str, int]:
-        """Files found at each source by the last complete run of a job; empty if there was none."""
-        return last_found(self._ask, job)
-
     def last_ratio(self, job: str) -> float | None:
         """Bytes of volumes by bytes of content, in the job's last complete run that saved 1 MB or more.
 
@@ -122,14 +117,6 @@ class Queries(Database):
             found = connection.execute(last).first()
         return None if found is None or not found[0] else int(found[0]) / int(found[1])
 
-    def has_run(self, name: str) -> bool:
-        """Whether a run's folder has this name; its volumes have titles that start with it, wherever it stood."""
-        return has_titles_of(self._ask, name)
-
-    def _ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-        with self._reading() as connection:
-            return [tuple(row) for row in connection.execute(text(sql), values)]
-
     def known_by_looks(self, folder_paths: Sequence[bytes]) -> dict[bytes, dict[bytes, Looks]]:
         """How the known files of each folder looked when they were saved last.
 
@@ -144,7 +131,7 @@ class Queries(Database):
             ready = select(volumes.c.id, volumes.c.run_id).where(volumes.c.state == COMPLETE)
             complete = {row.id: row.run_id for row in connection.execute(ready)}
             parts = _Parts()
-            keys = known_folders(connection, [path_key(path) for path in looks])
+            keys = known_folders(CoreTransaction(connection), [path_key(path) for path in looks])
             ids = {keys[key]: path for path in looks if (key := path_key(path)) in keys}
             for chunk in chunks(list(ids)):
                 # One table alone: joined, a server without statistics may start from the volumes and read all files.

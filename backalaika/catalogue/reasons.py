@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from sqlalchemy.engine import URL
-from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from typing import TYPE_CHECKING
 
 from ..errors import CatalogueError, CatalogueFullError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine import URL
+    from sqlalchemy.exc import SQLAlchemyError
 
 LOCKED = "another program is writing to it; try again when that has ended"
 
@@ -44,12 +46,19 @@ _FULL = ("disk is full", "No space left on device")
 @contextmanager
 def readable_errors(url: URL) -> Iterator[None]:
     """Turn what SQLAlchemy raises into a `CatalogueError` of one line without the password."""
+    from sqlalchemy.exc import SQLAlchemyError
+
     try:
         yield
     except SQLAlchemyError as error:
-        reason = _reason(error, url)
-        kind = CatalogueFullError if any(words in reason for words in _FULL) else CatalogueError
-        raise kind(f"catalogue {shown(url)}: {reason}") from None
+        raise catalogue_error(shown(url), _said(error, url)) from None
+
+
+def catalogue_error(place: str, reason: str) -> CatalogueError:
+    """What is raised where a database says ``reason``; ``place`` is its URI as it may be shown."""
+    advice = next((advice for pattern, advice in _ADVICE.items() if re.search(pattern, reason)), None)
+    kind = CatalogueFullError if any(words in reason for words in _FULL) else CatalogueError
+    return kind(f"catalogue {place}: {reason}; {advice}" if advice else f"catalogue {place}: {reason}")
 
 
 def shown(url: URL) -> str:
@@ -57,7 +66,10 @@ def shown(url: URL) -> str:
     return url.set(drivername=url.get_backend_name(), query={}).render_as_string(hide_password=True)
 
 
-def _reason(error: SQLAlchemyError, url: URL) -> str:
+def _said(error: SQLAlchemyError, url: URL) -> str:
+    """The one line of a driver's error, without secrets."""
+    from sqlalchemy.exc import DBAPIError
+
     said: object = error
     if isinstance(error, DBAPIError) and error.orig:
         # PyMySQL has a number and a text; all others have a text only.
@@ -68,8 +80,7 @@ def _reason(error: SQLAlchemyError, url: URL) -> str:
     for secret in secrets:
         if secret:
             reason = reason.replace(secret, "***")
-    advice = next((advice for pattern, advice in _ADVICE.items() if re.search(pattern, reason)), None)
-    return f"{reason}; {advice}" if advice else reason
+    return reason
 
 
 def _as_tuple(value: str | tuple[str, ...]) -> tuple[str, ...]:

@@ -15,11 +15,7 @@ from collections.abc import Collection, Sequence
 from hashlib import blake2b
 from typing import Any
 
-from sqlalchemy import Connection, Insert, insert, select, update
-
 from ..errors import CatalogueError
-from .database import Database, bulk_insert, chunks
-from .glance import run_values, source_values
 from .rows import (
     COMPLETE,
     DIRECTORY,
@@ -31,38 +27,59 @@ from .rows import (
     FileRow,
     FrameRow,
     RunStart,
+    SourceFound,
     storable_text,
 )
-from .schema import archives, errors, files, folders, frames, known, runs, sources, volumes
+from .transaction import Transaction, Transactions
 
 _INT64_MAX = 2**63 - 1
 _INT64_MIN = -(2**63)
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 _DIRECTORY_NUMBER = _KIND_NUMBERS[DIRECTORY]
+_FRAME_COLUMNS = ("archive_id", "number", "offset", "size", "raw_size")
+_FILE_COLUMNS = (
+    "volume_id", "archive_id", "folder_id", "name", "kind", "size", "mtime_ns", "ctime_ns", "inode", "digest", "frame",
+    "offset", "target", "part", "part_offset", "whole_size", "whole_digest",
+)  # fmt: skip
 # Seconds by which a process's start may seem to move: it is told relative to a clock that is being set right.
 _START_TOLERANCE_S = 5
 
 
-class Recording(Database):
-    """The part of a catalogue that a run writes to."""
+class Recording(Transactions):
+    """The part of a catalogue that a run writes to, and what it must ask before."""
 
     # Of the run that was started or adopted here last, in the order of its sources.
     _source_ids: Sequence[int] = ()
 
+    def last_complete_run(self, job: str) -> dict[str, int]:
+        """Files found at each source by the last complete run of a job; empty if there was none."""
+        with self._looking() as transaction:
+            found = transaction.ask(
+                "SELECT path, found_files FROM sources WHERE run_id = (SELECT id FROM runs "
+                "WHERE job = :job AND state = :complete ORDER BY started_at_ns DESC, id DESC LIMIT 1)",
+                {"job": storable_text(job), "complete": COMPLETE},
+            )
+        return {os.fsdecode(bytes(path)): number for path, number in found}
+
+    def has_run(self, name: str) -> bool:
+        """Whether a run's folder has this name; its volumes have titles that start with it, wherever it stood."""
+        start = f"{storable_text(name)}/"
+        sql = "SELECT COUNT(*) FROM volumes WHERE SUBSTR(title, 1, :length) = :start"
+        with self._looking() as transaction:
+            return transaction.ask(sql, {"length": len(start), "start": start}) != [(0,)]
+
     def start_run(self, start: RunStart) -> int:
         """Enter a run of this process as running, and return its id."""
-        with self._writing() as connection:
-            run_id = _insert_one(connection, insert(runs).values(run_values(start)))
-            self._source_ids = [
-                _insert_one(connection, insert(sources).values(source_values(run_id, found))) for found in start.sources
-            ]
+        with self._changing() as transaction:
+            run_id = transaction.insert("runs", _run_values(start))
+            self._source_ids = [transaction.insert("sources", _source_values(run_id, found)) for found in start.sources]
         return run_id
 
     def adopt_run(self, run_id: int) -> None:
-        """Go on with a run that was entered elsewhere: by a glance, or before it was resumed."""
-        asked = select(sources.c.id).where(sources.c.run_id == run_id).order_by(sources.c.id)
-        with self._reading() as connection:
-            self._source_ids = list(connection.execute(asked).scalars())
+        """Go on with a run that was entered before."""
+        with self._looking() as transaction:
+            found = transaction.ask("SELECT id FROM sources WHERE run_id = :run ORDER BY id", {"run": run_id})
+        self._source_ids = [source_id for (source_id,) in found]
 
     def add_volume(
         self,
@@ -102,13 +119,12 @@ class Recording(Database):
             "files": 0,
             "bytes": 0,
         }
-        with self._writing() as connection:
-            taken = connection.execute(select(volumes.c.id).where(volumes.c.title == values["title"])).first()
-            if taken:
+        with self._changing() as transaction:
+            if transaction.ask("SELECT id FROM volumes WHERE title = :title", {"title": values["title"]}):
                 raise CatalogueError(
                     f"{title!r}: a volume of this title is in the catalogue; remove it or take another"
                 )
-            return _insert_one(connection, insert(volumes).values(values))
+            return transaction.insert("volumes", values)
 
     def add_archive(self, volume_id: int, name: str, archive_format: str, source: int | None = None) -> int:
         """Enter an archive as incomplete, and return its id.
@@ -119,22 +135,22 @@ class Recording(Database):
             archive_format: ``zip``, ``tar.gz`` and so on.
             source: index of its source among those given to `start_run`; None on a medium added by hand.
         """
-        statement = insert(archives).values(
-            volume_id=volume_id,
-            source_id=None if source is None else self._source_ids[source],
-            name=os.fsencode(name),
-            format=archive_format,
-            size=0,
-            state=INCOMPLETE,
-        )
-        with self._writing() as connection:
-            return _insert_one(connection, statement)
+        values = {
+            "volume_id": volume_id,
+            "source_id": None if source is None else self._source_ids[source],
+            "name": os.fsencode(name),
+            "format": archive_format,
+            "size": 0,
+            "state": INCOMPLETE,
+        }
+        with self._changing() as transaction:
+            return transaction.insert("archives", values)
 
     def record(self, frame_rows: Sequence[FrameRow], file_rows: Sequence[FileRow]) -> None:
         """Enter frames and files whose bytes are safe, all or none; best some thousands at a time."""
-        with self._writing() as connection:
-            bulk_insert(connection, frames, frame_rows)
-            folder_ids = _folder_ids(connection, {row[2] for row in file_rows})
+        with self._changing() as transaction:
+            transaction.insert_many("frames", _FRAME_COLUMNS, frame_rows)
+            folder_ids = _folder_ids(transaction, {row[2] for row in file_rows})
             rows = [
                 (
                     volume_id,
@@ -157,14 +173,14 @@ class Recording(Database):
                     frame, offset, target, *whole,
                 ) in file_rows
             ]  # fmt: skip
-            bulk_insert(connection, files, rows)
-            _count(connection, rows)
+            transaction.insert_many("files", _FILE_COLUMNS, rows)
+            _count(transaction, rows)
 
     def record_errors(self, run_id: int, rows: Sequence[ErrorRow]) -> None:
         """Enter what a run could not save, or not as it should be."""
-        with self._writing() as connection:
-            values = [(run_id, row.path, storable_text(row.message), row.at_ns) for row in rows]
-            bulk_insert(connection, errors, values)
+        values = [(run_id, row.path, storable_text(row.message), row.at_ns) for row in rows]
+        with self._changing() as transaction:
+            transaction.insert_many("errors", ("run_id", "path", "message", "at_ns"), values)
 
     def finish_archive(self, archive_id: int, size: int, digest: bytes | None) -> None:
         """Enter an archive as complete: its bytes are on disk and synced.
@@ -174,21 +190,24 @@ class Recording(Database):
             size: bytes of the whole archive.
             digest: XXH3-128 of the whole archive; None if nobody read it.
         """
-        statement = update(archives).where(archives.c.id == archive_id)
-        with self._writing() as connection:
-            connection.execute(statement.values(size=size, digest=digest, state=COMPLETE))
+        with self._changing() as transaction:
+            transaction.change(
+                "UPDATE archives SET size = :size, digest = :digest, state = :state WHERE id = :id",
+                {"size": size, "digest": digest, "state": COMPLETE, "id": archive_id},
+            )
 
     def finish_volume(self, volume_id: int, size: int) -> None:
         """Enter a volume of ``size`` bytes as complete: its bytes are on disk and synced. Its files are now known."""
-        statement = update(volumes).where(volumes.c.id == volume_id)
-        content = (
-            select(files.c.size, files.c.digest, files.c.id)
-            .where(files.c.volume_id == volume_id, files.c.digest.is_not(None))
-            .order_by(files.c.size, files.c.digest, files.c.id)
-        )
-        with self._writing() as connection:
-            connection.execute(statement.values(size=size, state=COMPLETE))
-            connection.execute(insert(known).from_select(["size", "digest", "file_id"], content))
+        with self._changing() as transaction:
+            transaction.change(
+                "UPDATE volumes SET size = :size, state = :state WHERE id = :id",
+                {"size": size, "state": COMPLETE, "id": volume_id},
+            )
+            transaction.change(
+                "INSERT INTO known (size, digest, file_id) SELECT size, digest, id FROM files "
+                "WHERE volume_id = :id AND digest IS NOT NULL ORDER BY size, digest, id",
+                {"id": volume_id},
+            )
 
     def finish_run(
         self,
@@ -201,41 +220,66 @@ class Recording(Database):
         error_count: int,
     ) -> None:
         """Enter how a run ended: ``complete`` (also with files that could not be saved), ``incomplete`` and so on."""
-        statement = update(runs).where(runs.c.id == run_id)
-        with self._writing() as connection:
-            connection.execute(
-                statement.values(
-                    state=state,
-                    finished_at_ns=finished_at_ns,
-                    files=saved_files,
-                    bytes=saved_bytes,
-                    known_files=known_files,
-                    error_count=error_count,
-                )
-            )
+        values = {
+            "state": state,
+            "finished_at_ns": finished_at_ns,
+            "files": saved_files,
+            "bytes": saved_bytes,
+            "known_files": known_files,
+            "error_count": error_count,
+        }
+        assigned = ", ".join(f"{name} = :{name}" for name in values)
+        with self._changing() as transaction:
+            transaction.change(f"UPDATE runs SET {assigned} WHERE id = :id", values | {"id": run_id})  # noqa: S608 - ours
 
     def mark_abandoned_runs(self) -> list[str]:
         """Enter as interrupted all runs of this host whose process is gone; returns their folders, oldest first."""
-        asked = select(runs.c.id, runs.c.folder, runs.c.pid, runs.c.pid_seen).order_by(runs.c.id)
-        asked = asked.where(runs.c.state == RUNNING, runs.c.host == socket.gethostname())
-        with self._reading() as connection:
-            gone = [run for run in connection.execute(asked) if not _is_running(run.pid, run.pid_seen)]
+        asked = "SELECT id, folder, pid, pid_seen FROM runs WHERE state = :running AND host = :host ORDER BY id"
+        with self._looking() as transaction:
+            running = transaction.ask(asked, {"running": RUNNING, "host": socket.gethostname()})
+        gone = [(run_id, folder) for run_id, folder, pid, seen in running if not _is_running(pid, seen)]
         if not gone:
             return []
         marked = []
-        with self._writing() as connection:
-            for run in gone:
-                # It may have been marked, or removed, by another process in between.
-                statement = update(runs).where(runs.c.id == run.id, runs.c.state == RUNNING)
-                if connection.execute(statement.values(state=INTERRUPTED)).rowcount:
-                    marked.append(os.fsdecode(run.folder))
+        # It may have been marked, or removed, by another process in between.
+        mark = "UPDATE runs SET state = :interrupted WHERE id = :id AND state = :running"
+        with self._changing() as transaction:
+            for run_id, folder in gone:
+                if transaction.change(mark, {"interrupted": INTERRUPTED, "id": run_id, "running": RUNNING}):
+                    marked.append(os.fsdecode(bytes(folder)))
         return marked
 
 
-def _insert_one(connection: Connection, statement: Insert) -> int:
-    key = connection.execute(statement).inserted_primary_key
-    assert key is not None  # that is for inserts of many rows
-    return int(key[0])
+def _run_values(start: RunStart) -> dict[str, Any]:
+    """The row of a run of this process that begins."""
+    return {
+        "job": storable_text(start.job),
+        "comment": storable_text(start.comment),
+        "folder": os.fsencode(start.folder),
+        "started_at_ns": start.started_at_ns,
+        "state": RUNNING,
+        "files": 0,
+        "bytes": 0,
+        "known_files": 0,
+        "error_count": 0,
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "pid_seen": time.time(),
+        "since_ns": start.since_ns,
+        "skip_known": start.skip_known,
+    }
+
+
+def _source_values(run_id: int, found: SourceFound) -> dict[str, Any]:
+    """The row of what was found at a source."""
+    return {
+        "run_id": run_id,
+        "path": os.fsencode(found.path),
+        "options": storable_text(found.options),
+        "found_files": found.found_files,
+        "found_bytes": found.found_bytes,
+        "label": os.fsencode(found.label),
+    }
 
 
 def _clamped(number: int) -> int:
@@ -252,27 +296,24 @@ def path_key(path: bytes) -> bytes:
     return blake2b(path, digest_size=16).digest()
 
 
-def _folder_ids(connection: Connection, paths: Collection[bytes]) -> dict[bytes, int]:
+def _folder_ids(transaction: Transaction, paths: Collection[bytes]) -> dict[bytes, int]:
     """The id of each folder; those that are new are inserted."""
     keys = {path_key(path): path for path in paths}
-    ids = known_folders(connection, list(keys))
+    ids = known_folders(transaction, list(keys))
     missing = [key for key in keys if key not in ids]
     if missing:
-        bulk_insert(connection, folders, [(key, keys[key]) for key in missing])
-        ids |= known_folders(connection, missing)
+        transaction.insert_many("folders", ("path_key", "path"), [(key, keys[key]) for key in missing])
+        ids |= known_folders(transaction, missing)
     return {path: ids[key] for key, path in keys.items()}
 
 
-def known_folders(connection: Connection, keys: Sequence[bytes]) -> dict[bytes, int]:
+def known_folders(transaction: Transaction, keys: Sequence[bytes]) -> dict[bytes, int]:
     """The id of each folder that is in the catalogue, by the key of its path."""
-    ids: dict[bytes, int] = {}
-    for chunk in chunks(keys):
-        found = connection.execute(select(folders.c.path_key, folders.c.id).where(folders.c.path_key.in_(chunk)))
-        ids.update((bytes(key), number) for key, number in found)
-    return ids
+    found = transaction.ask_among("SELECT path_key, id FROM folders WHERE path_key IN :keys", keys)
+    return {bytes(key): number for key, number in found}
 
 
-def _count(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
+def _count(transaction: Transaction, rows: Sequence[tuple[Any, ...]]) -> None:
     """Add the rows to what their volumes hold: counting a million files when they are listed would take a second."""
     totals: dict[int, list[int]] = {}
     for row in rows:
@@ -280,9 +321,9 @@ def _count(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> None:
             total = totals.setdefault(row[0], [0, 0])
             total[0] += 1
             total[1] += row[5]
+    add = "UPDATE volumes SET files = files + :files, bytes = bytes + :bytes WHERE id = :id"
     for volume_id, (number, size) in totals.items():
-        statement = update(volumes).where(volumes.c.id == volume_id)
-        connection.execute(statement.values(files=volumes.c.files + number, bytes=volumes.c.bytes + size))
+        transaction.change(add, {"files": number, "bytes": size, "id": volume_id})
 
 
 def _is_running(pid: int, seen: float) -> bool:

@@ -10,11 +10,12 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, func, select, update
 
 from ..errors import CatalogueError
-from .database import chunks, execute_many
+from .database import execute_many
 from .queries import FoundVolume, Queries, find_volume
 from .recording import Recording
 from .rows import DIRECTORY, INCOMPLETE, KINDS, RUNNING, Removed, Unfinished
 from .schema import archives, errors, files, folders, frames, known, runs, sources, volumes
+from .transaction import chunks
 
 _PAGE = 5000
 

@@ -16,7 +16,7 @@ from typing import Any
 from sqlalchemy import Connection, and_, case, delete, func, select, update
 
 from ..errors import CatalogueError
-from .database import chunks
+from .database import Database
 from .recording import Recording, path_key
 from .rows import (
     COMPLETE,
@@ -36,11 +36,12 @@ from .rows import (
     storable_text,
 )
 from .schema import archives, errors, files, folders, frames, runs, sources, volumes
+from .transaction import chunks
 
 _FETCHED = 5000
 
 
-class Resuming(Recording):
+class Resuming(Recording, Database):
     """The part of a catalogue that lets a run go on."""
 
     def early_run(self, job: str) -> EarlyRun | None:

@@ -20,10 +20,9 @@ from sqlalchemy import Connection, Engine, Table, event, text
 
 from ..errors import CatalogueError
 from .reasons import LOCKED, shown
+from .transaction import WRITER_TIMEOUT_S
 
 MYSQL = ("mysql", "mariadb")
-# The longest transaction is the removal of a large volume.
-WRITER_TIMEOUT_S = 60
 
 # Of the two numbers of the lock, the first is ours, the second the schema's: a database may hold several catalogues.
 _POSTGRESQL_LOCK = text(

@@ -201,7 +201,7 @@ def _keep_standard_output() -> int:
 
 def _write_json(report: Report | Plan, descriptor: int) -> None:
     try:
-        with open(descriptor, "w", encoding="ascii") as out:
+        with open(descriptor, "w", encoding="utf-8") as out:
             out.write(json.dumps(report.as_json()) + "\n")
     except OSError as error:  # the backup's own exit status tells more
         display.say(f"the report cannot be written: {error.strerror}")

@@ -20,7 +20,7 @@ from ..errors import CatalogueError, CatalogueFullError, RunError
 from . import rows
 
 if TYPE_CHECKING:
-    from ..catalogue import Catalogue
+    from ..catalogue.recording import Recording
     from .room import Room
 
 _WAITING = 64
@@ -32,7 +32,7 @@ class Recorder:
     """Writes the records of one run; a context manager that ends when all are written.
 
     Args:
-        open_catalogue: returns the catalogue; called in the thread, for it may not be open yet.
+        catalogue: where it is recorded.
         run_id: the run's.
         digest: which digest the run's files have.
         adopted: of a run that goes on, the ids of volumes and archives by the run's numbers.
@@ -41,15 +41,14 @@ class Recorder:
 
     def __init__(
         self,
-        open_catalogue: Callable[[], Catalogue],
+        catalogue: Recording,
         run_id: int,
         digest: str,
         adopted: tuple[dict[int, int], dict[int, int]] | None = None,
         room: Room | None = None,
     ) -> None:
         self._room = room
-        self._open_catalogue = open_catalogue
-        self._catalogue: Catalogue
+        self._catalogue = catalogue
         self._run_id = run_id
         self._digest = digest
         self._queue: queue.Queue[rows.Record | None] = queue.Queue(_WAITING)
@@ -84,7 +83,6 @@ class Recorder:
         return str(self._failure) if self._failure is not None else ""
 
     def _work(self) -> None:
-        self._attempt(self._open)
         while (record := self._queue.get()) is not None:
             if self._failure is None:
                 self._attempt(partial(self._write, record))
@@ -105,9 +103,6 @@ class Recorder:
             except Exception as error:  # nobody would empty the queue, and the run would wait for ever
                 self._failure = error
                 return
-
-    def _open(self) -> None:
-        self._catalogue = self._open_catalogue()
 
     def _write(self, record: rows.Record) -> None:
         catalogue = self._catalogue

@@ -14,12 +14,11 @@ from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack
-from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..catalogue import REVISION
-from ..catalogue.glance import Glance, glance_at
+from ..catalogue.direct import DirectCatalogue, open_directly
 from ..catalogue.rows import RunStart, SourceFound
 from ..errors import CatalogueError, ConfigurationError, SourceError
 from ..formats import archive_format
@@ -103,16 +102,14 @@ class Session:
         with ExitStack() as undo:
             self._signals = undo.enter_context(StopSignals())
             self._start_processes(workers, undo)  # before threads, so that they can be forked
-            # SQLAlchemy takes longer to import than the sources to be walked. Its import would keep the interpreter
-            # for 5 ms at a time from those who feed the pool.
-            sys.setswitchinterval(_SWITCH_INTERVAL_S)
-            opener = undo.enter_context(ThreadPoolExecutor(1))
-            self._opening = opener.submit(_open_catalogue, config.db_uri)
-            undo.callback(self._close_catalogue)
             # Not while a user reads what will be done: what is read now would be old when Enter is pressed. And not
             # before the catalogue was asked what is known, or saved already.
             at_once = start_at_once and not answers.skip_known and early is None
-            self._glance = glance_at(config.db_uri, REVISION) if at_once else None
+            self._direct = open_directly(config.db_uri, REVISION) if at_once else None
+            if self._direct is None:
+                self._open_in_background(undo)
+            else:
+                undo.callback(self._direct.close)
 
             def found(files: int, size: int) -> None:
                 self._signals.check()
@@ -130,10 +127,18 @@ class Session:
             self._work = work
             if at_once:
                 self._early, self._work = start_early(work, self._compressing)
-            if self._glance is None:
+            if self._direct is None:
                 with self._signals.interruptible():
                     self._opening.result()
             self._leave = undo.pop_all().close
+
+    def _open_in_background(self, undo: ExitStack) -> None:
+        # SQLAlchemy takes longer to import than the sources to be walked. Its import would keep the interpreter for
+        # 5 ms at a time from those who feed the pool.
+        sys.setswitchinterval(_SWITCH_INTERVAL_S)
+        opener = undo.enter_context(ThreadPoolExecutor(1))
+        self._opening = opener.submit(_open_catalogue, self.job.config.db_uri)
+        undo.callback(self._close_catalogue)
 
     def _start_processes(self, workers: int, undo: ExitStack) -> None:
         with signals_held():
@@ -148,13 +153,13 @@ class Session:
 
     @property
     def catalogue(self) -> Catalogue:
-        """The catalogue, as soon as it is open."""
+        """The whole catalogue, as soon as it is open; a run that only records has none."""
         return self._opening.result()
 
     @property
-    def _before(self) -> Catalogue | Glance:
-        """What answers the questions about earlier runs."""
-        return self._glance or self.catalogue
+    def _recording(self) -> Catalogue | DirectCatalogue:
+        """What the run is recorded in, and what tells of earlier runs."""
+        return self._direct or self.catalogue
 
     def _close_catalogue(self) -> None:
         if not self._opening.cancel() and self._opening.exception() is None:
@@ -174,7 +179,7 @@ class Session:
 
     def shrunk_sources(self) -> list[str]:
         """What is suspicious about the sources: one line for each that is empty or has lost half of its files."""
-        return shrunk_sources(self.survey, self._before.last_complete_run(self.job.name))
+        return shrunk_sources(self.survey, self._recording.last_complete_run(self.job.name))
 
     def run(self, observer: Observer) -> Report:
         """Back up what the survey found."""
@@ -189,7 +194,7 @@ class Session:
         placer = self._placer(report)
         adopted = placer.restore(self._resumption, self._formats) if self._resumption else None
         with _Hooks(self.job, observer, self._signals.asked) as hooks:
-            with Recorder(partial(self._open_for, run_id), run_id, self.job.config.digest, adopted, room) as recorder:
+            with Recorder(self._recording, run_id, self.job.config.digest, adopted, room) as recorder:
                 backup = Backup(
                     self._compressing,
                     self._orders,
@@ -219,7 +224,7 @@ class Session:
             return
         report.started_at_ns = time.time_ns()
         name = run_name(report.started_at_ns, self.job.name, comment_slug(self._answers.comment))
-        report.folder = make_folder(self.job.config.dir_backups, name, self._before.has_run)
+        report.folder = make_folder(self.job.config.dir_backups, name, self._recording.has_run)
         self._orders.folder = report.folder
 
     def _enter_run(self, report: Report) -> int:
@@ -238,17 +243,11 @@ class Session:
             answers.skip_known,
         )
         try:
-            return self._before.start_run(start)
+            self._recording.mark_abandoned_runs()
+            return self._recording.start_run(start)
         except BaseException:
             os.rmdir(report.folder)
             raise
-
-    def _open_for(self, run_id: int) -> Catalogue:
-        """The catalogue as soon as it is open, for one who records the run."""
-        if self._glance is not None:
-            self.catalogue.mark_abandoned_runs()
-            self.catalogue.adopt_run(run_id)
-        return self.catalogue
 
     def _finish(self, report: Report, run_id: int) -> None:
         report.finished_at_ns = time.time_ns()
@@ -261,7 +260,7 @@ class Session:
                 gone = f"{report.folder}: the backup's folder is gone: {describe_error(error)}"
                 report.state, report.failure = FAILED, report.failure or gone
         try:
-            self.catalogue.finish_run(
+            self._recording.finish_run(
                 run_id,
                 report.state,
                 report.finished_at_ns,
