@@ -181,3 +181,23 @@ def wait_for(condition, within_s=30.0):
         assert time.monotonic() < until, "it did not happen"
         time.sleep(0.02)
     return value
+
+
+def press(terminal, key):
+    """Press CTRL and a key once the program waits for it; before that, an interrupt may come between two system calls.
+
+    Its question is on the screen a moment before it sleeps in the terminal's driver.
+    """
+    status = Path(f"/proc/{terminal.pid}/stat")
+
+    def used():
+        fields = status.read_text().rpartition(")")[2].split()  # proc(5): from the state on
+        return fields[0], fields[11], fields[12]
+
+    def asleep():
+        before = used()
+        time.sleep(0.1)
+        return before[0] == "S" and used() == before
+
+    wait_for(asleep)
+    terminal.sendcontrol(key)

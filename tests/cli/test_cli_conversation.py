@@ -6,7 +6,7 @@ import sys
 
 import pexpect
 import pytest
-from command_line import CHECKOUT
+from command_line import CHECKOUT, press
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -82,7 +82,7 @@ def test_ctrl_c_and_ctrl_d_at_a_question_leave_without_a_trace(home, talk, quest
     for asked in ("Skip files", "since when", "comment", "Press Enter"):
         terminal.expect(asked)
         if asked == question:
-            terminal.sendcontrol(key)
+            press(terminal, key)
             break
         terminal.sendline("")
     _, status = ending(terminal)

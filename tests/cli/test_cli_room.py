@@ -8,7 +8,7 @@ import time
 
 import pexpect
 import pytest
-from command_line import PROGRAM, wait_for
+from command_line import PROGRAM, press, wait_for
 
 MB = 1 << 20
 pytestmark = pytest.mark.timeout(180)
@@ -107,7 +107,7 @@ def test_ctrl_c_at_the_pause_ends_the_run_in_order(home, disk, talk):
     fill(home, 30)
     terminal = talk(pausing_job(home, disk(24)), "--workers", "1")
     terminal.expect("then press Enter")
-    terminal.sendcontrol("c")
+    press(terminal, "c")
     terminal.expect(pexpect.EOF)
     terminal.close()
 
@@ -196,7 +196,7 @@ def test_ctrl_c_at_a_full_disk_ends_the_run_in_order(home, disk, talk):
     fill(home, 20)
     terminal = talk(full_disk_job(home, disk(8)))
     terminal.expect("Make room and press Enter")
-    terminal.sendcontrol("c")
+    press(terminal, "c")
     terminal.expect(pexpect.EOF)
     terminal.close()
 
