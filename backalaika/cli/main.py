@@ -15,6 +15,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, NoReturn
 
 import click
@@ -22,9 +23,6 @@ import click
 from .. import __version__
 from ..errors import BackalaikaError
 from . import display
-from .adding import add
-from .backup import backup
-from .listing import files, remove, volumes
 
 EPILOG = """\b
 Examples:
@@ -51,7 +49,42 @@ listed); 2 wrong usage or configuration; 3 the run failed or is incomplete;
 _SWITCHES = {"-j": "backup", "-a": "add", "-v": "volumes", "-f": "files", "-r": "remove"}
 
 
+# Each command and the module that has it, in the order of the help.
+_COMMANDS = {
+    "backup": "backup",
+    "add": "adding",
+    "volumes": "listing",
+    "files": "listing",
+    "remove": "listing",
+}
+
+
 class _Commands(click.Group):
+    """Imports a command's module when it is called, and all of them for the help."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The names of all commands."""
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command of this name."""
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"{__package__}.{_COMMANDS[cmd_name]}"), cmd_name)
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The command that the arguments name; for a name that there is not, the error names the nearest."""
+        if args and args[0] not in _COMMANDS and not args[0].startswith("-"):
+            import difflib
+
+            nearest = difflib.get_close_matches(args[0], _COMMANDS, 1)
+            advice = f"; did you mean {nearest[0]}?" if nearest else ""
+            raise click.UsageError(f"there is no command {args[0]!r}{advice}", ctx)
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run a command; a reader that has seen enough ends it, which is no error."""
         try:
@@ -73,10 +106,6 @@ def cli() -> None:
 
     A backup job is a small file that says what to save; jobs/example.py is one to start from.
     """
-
-
-for command in (backup, add, volumes, files, remove):
-    cli.add_command(command)
 
 
 def translate_switches(arguments: Sequence[str]) -> list[str]:

@@ -250,7 +250,8 @@ def test_a_destination_that_cannot_be_made_fails_in_one_line(home):
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        (["backpu", "job.py"], "backup"),
+        (["backpu", "job.py"], "did you mean backup?"),
+        (["xyzzy"], "there is no command 'xyzzy'"),
         (["backup"], "FILE"),
         (["backup", "job.py", "--comments", "x"], "--comment"),
         (["backup", "job.py", "--workers", "-1"], "--workers"),
