@@ -126,10 +126,18 @@ def _uri(path: str) -> str:
     return f"file:{'' if place.startswith('/') else '/'}{place}?mode=rw"
 
 
-def open_directly(db_uri: str, revision: str) -> DirectCatalogue | None:
-    """The direct way to a catalogue; None unless it is an SQLite file of this revision that may be written."""
+def direct_path(db_uri: str) -> str | None:
+    """The file to which there may be a direct way; None if it is no SQLite file that is there and may be written."""
     path = os.path.expanduser(db_uri.removeprefix(_PREFIX))
     if not db_uri.startswith(_PREFIX) or set(path) & set("?%") or not os.access(path, os.R_OK | os.W_OK):
+        return None
+    return path
+
+
+def open_directly(db_uri: str, revision: str) -> DirectCatalogue | None:
+    """The direct way to a catalogue; None unless it is an SQLite file of this revision that may be written."""
+    path = direct_path(db_uri)
+    if path is None:
         return None
     try:
         direct = DirectCatalogue(path)

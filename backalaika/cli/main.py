@@ -128,6 +128,8 @@ def main() -> NoReturn:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         status = cli.main(args=translate_switches(sys.argv[1:]), prog_name="backalaika", standalone_mode=False)
         sys.stdout.flush()
+    except SystemExit as leaving:  # how a command gives its status
+        status = leaving.code
     except BackalaikaError as error:
         display.say(f"backalaika: {display.printable(str(error))}")
         status = error.exit_status

@@ -127,6 +127,7 @@ class Backup:
                 self._feed(item)
             while self._on_its_way:
                 self._settle_oldest()
+            self._compressing.end_pool()
             self._placer.end_run()
             self._orders.wait_until_safe(self._interrupted)
             self._check_interrupt()

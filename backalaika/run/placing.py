@@ -14,6 +14,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from .. import manifest
 from ..batch import Batch, member_path
@@ -27,11 +28,13 @@ from . import rows
 from .cutting import END_OF_DEFLATE, Cut, head_of, part_name
 from .messages import BatchDone, ChunkDone, Saved
 from .orders import WriterOrders
-from .resuming import Resumption
 from .sizes import ArchivePlan, OpenArchive
 from .units import LargeUnit, saved_as, spare_room, whole_of
 from .volumes import Spot, VolumeDone, Volumes
 from .worker import compress_piece, manifest_line
+
+if TYPE_CHECKING:
+    from .resuming import Resumption
 
 # How many rows and bytes may wait for a sync: what a crash costs, and what is held in memory.
 ROWS_BETWEEN_SYNCS = 20_000

@@ -18,7 +18,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..catalogue import REVISION
-from ..catalogue.direct import DirectCatalogue, open_directly
+from ..catalogue.direct import DirectCatalogue, direct_path, open_directly
 from ..catalogue.rows import RunStart, SourceFound
 from ..errors import CatalogueError, ConfigurationError, SourceError
 from ..formats import archive_format
@@ -29,13 +29,11 @@ from ..survey import Found, Survey, take_survey
 from ..walk import Directory, Problem, describe_error
 from .answers import Answers, comment_slug
 from .backup import Backup, make_folder, run_name
-from .known import KnownFiles
 from .orders import WriterOrders
 from .placing import Placer
 from .pool import available_cpus, start_pool, start_tracker, stop_pool
 from .recorder import Recorder
 from .report import COMPLETE, FAILED, INTERRUPTED, Observer, Report
-from .resuming import Resumption, check_sources
 from .room import Room
 from .slots import make_slots, slot_size
 from .stopping import StopSignals, signals_held
@@ -47,6 +45,7 @@ if TYPE_CHECKING:
     from ..catalogue.rows import EarlyRun
     from ..job.config import Config
     from ..job.loading import Job
+    from .resuming import Resumption
 
 # Less holds README.txt, sums, manifest, and little else.
 SMALLEST_VOLUME = 256 * 1024
@@ -105,11 +104,10 @@ class Session:
             # Not while a user reads what will be done: what is read now would be old when Enter is pressed. And not
             # before the catalogue was asked what is known, or saved already.
             at_once = start_at_once and not answers.skip_known and early is None
-            self._direct = open_directly(config.db_uri, REVISION) if at_once else None
-            if self._direct is None:
+            self._direct: DirectCatalogue | None = None
+            direct = at_once and direct_path(config.db_uri) is not None
+            if not direct:
                 self._open_in_background(undo)
-            else:
-                undo.callback(self._direct.close)
 
             def found(files: int, size: int) -> None:
                 self._signals.check()
@@ -118,6 +116,8 @@ class Session:
 
             self.survey: Survey = undo.enter_context(take_survey(job.sources, config, answers.since_ns, found))
             if early:
+                from .resuming import check_sources
+
                 check_sources(job, early, self.survey.sources)
             self._report = Report(job.name, "", answers.comment, time.time_ns())
             select = self._select if answers.skip_known or early else None
@@ -127,10 +127,20 @@ class Session:
             self._work = work
             if at_once:
                 self._early, self._work = start_early(work, self._compressing)
+            if direct:
+                self._open_directly(undo)
             if self._direct is None:
                 with self._signals.interruptible():
                     self._opening.result()
             self._leave = undo.pop_all().close
+
+    def _open_directly(self, undo: ExitStack) -> None:
+        """Open the catalogue for recording alone, while the pool is at its first batches; in full where that fails."""
+        self._direct = open_directly(self.job.config.db_uri, REVISION)
+        if self._direct is None:
+            self._open_in_background(undo)
+        else:
+            undo.callback(self._direct.close)
 
     def _open_in_background(self, undo: ExitStack) -> None:
         # SQLAlchemy takes longer to import than the sources to be walked. Its import would keep the interpreter for
@@ -287,6 +297,8 @@ class Session:
 
     def _resume(self, early: EarlyRun, report: Report, observer: Observer) -> Resumption:
         """Repair the folder of a run that goes on, and count what it has."""
+        from .resuming import Resumption
+
         resumed = Resumption(self.catalogue, early, self.survey)
         report.files, report.bytes = resumed.files, resumed.bytes
         observer.advance(resumed.files, resumed.bytes, "")
@@ -325,6 +337,8 @@ class Session:
             directories = self._resumption.select(directories, found)
         if not self._answers.skip_known:
             return directories
+        from .known import KnownFiles
+
         pool, digest = self._compressing.pool, self._compressing.digest
         known = KnownFiles(self.catalogue, pool, digest, self._tell_known, self._signals.asked)
         return known.select(directories, found.source.path)

@@ -11,13 +11,13 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from ..batch import Key
 from ..formats import ArchiveFormat
 from ..media import Medium as Kind
 from ..planner import Media, Medium, Shelf
 from .orders import WriterOrders
-from .repair import KeptArchive, KeptVolume
 from .sizes import (
     ArchivePlan,
     OpenArchive,
@@ -26,6 +26,9 @@ from .sizes import (
     grown,
     own_files,
 )
+
+if TYPE_CHECKING:
+    from .repair import KeptArchive, KeptVolume
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
@@ -64,6 +65,10 @@ class Compressing:
         """Give a batch to the pool, to be compressed into a slot."""
         task = BatchTask(batch, plan.archive_format, self.digest, self.store_only, slot)
         return BatchOnItsWay(plan, batch, slot, self.pool.submit(compress_batch, task))
+
+    def end_pool(self) -> None:
+        """Let the pool's processes end while what they have compressed is being written; nothing more will come."""
+        threading.Thread(target=self.pool.shutdown, name="backalaika-pool-end").start()
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error

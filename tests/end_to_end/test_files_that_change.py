@@ -242,10 +242,10 @@ def test_a_file_that_changes_while_it_is_read_again_is_reported(tmp_path, slots,
     write(tmp_path / "file", b"second")
     read_fully = worker.read_fully
 
-    def read_and_change(descriptor, size):
-        content = read_fully(descriptor, size)
+    def read_and_change(descriptor, place):
+        length = read_fully(descriptor, place)
         write(tmp_path / "file", b"third, and longer")
-        return content
+        return length
 
     monkeypatch.setattr(worker, "read_fully", read_and_change)
     done = SerialExecutor().submit(worker.compress_batch, task).result()
