@@ -328,7 +328,9 @@ class Session:
             if capacity in sizes:
                 sizes.remove(capacity)
         media = Media(tuple(sizes), config.max_size.capacity)
-        kinds = {medium.capacity: medium for medium in (*config.volume_sizes, config.max_size)}
+        # If one was given by its name and another as so many bytes, both are taken for what has the name.
+        all_media = sorted((*config.volume_sizes, config.max_size), key=lambda medium: medium.sector)
+        kinds = {medium.capacity: medium for medium in all_media}
         in_use = _IN_USE_WITH_PAUSES if config.volume_pause else None
         return Placer(self._orders, media, folder, readme, report.passed_over.extend, in_use, kinds)
 
