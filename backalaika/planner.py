@@ -158,6 +158,11 @@ class Shelf:
         place = self._in_use.first(least)
         return place if place is not None else next(self.candidates(least), None)
 
+    @property
+    def taken(self) -> int:
+        """How many volumes were taken into use."""
+        return len(self._in_use)
+
     def take(self, medium: Medium) -> int:
         """Take a medium into use; returns the number of its volume."""
         if medium.number is not None:

@@ -191,6 +191,7 @@ class Resuming(Recording, Database):
             files.c.ctime_ns,
             files.c.inode,
             volumes.c.title,
+            volumes.c.number,
             files.c.part,
             files.c.part_offset,
             files.c.whole_size,
@@ -208,7 +209,9 @@ class Resuming(Recording, Database):
                     entry = SavedEntry(
                         row.id, row.archive_id, KINDS[row.kind], row.size, row.mtime_ns, row.ctime_ns, row.inode
                     )
-                    there[row.name] = entry if row.part is None else _with_part(entry, there.get(row.name), row)
+                    before = there.get(row.name)
+                    entry = entry._replace(last=max(row.number, before.last if before is not None else 0))
+                    there[row.name] = entry if row.part is None else _with_part(entry, before, row)
         return saved
 
     def forget_errors(self, run_id: int) -> list[tuple[bytes | None, str]]:

@@ -225,6 +225,7 @@ class SavedEntry(NamedTuple):
             before is missing; else 0.
         offset: where those parts end in the file.
         volumes: titles of the volumes with these parts.
+        last: the highest number of a volume that has it, or parts of it.
     """
 
     id: int
@@ -237,6 +238,7 @@ class SavedEntry(NamedTuple):
     parts: int = 0
     offset: int = 0
     volumes: tuple[str, ...] = ()
+    last: int = 0
 
 
 class Removed(NamedTuple):

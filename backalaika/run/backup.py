@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import BrokenExecutor, Future
 from dataclasses import dataclass
 from functools import partial
+from types import MappingProxyType
 from typing import TypeVar
 
 from ..batch import Batch, Large, rebatch, relink
@@ -80,6 +81,8 @@ class Backup:
         before_more: called before more is read; it may wait, and raise `Interrupted`.
         split_above: files of more bytes may be cut to fill volumes; None: only those that fit on none.
         begun: of files whose first parts are saved already, by their paths: how many, and where these end.
+        superseded: of folders in which something is saved once more, by their paths: the highest number of a volume
+            that has it as it was. The new goes to no volume before that, so that it is unpacked later.
     """
 
     def __init__(
@@ -94,10 +97,12 @@ class Backup:
         on_volume: Callable[[VolumeDone], None],
         before_more: Callable[[], None],
         split_above: int | None = None,
-        begun: Mapping[str, tuple[int, int]] | None = None,
+        begun: Mapping[str, tuple[int, int]] = MappingProxyType({}),
+        superseded: Mapping[str, int] = MappingProxyType({}),
     ) -> None:
         self._split_above = split_above
-        self._begun = begun if begun is not None else {}
+        self._begun = begun
+        self._superseded = superseded
         self._compressing = compressing
         self._pool, self._slots = compressing.pool, compressing.slots
         self._orders = orders
@@ -189,6 +194,7 @@ class Backup:
                 cut = self._cut_of(plan, large, path)
                 reader = LargeReader(plan, large, self._new_hasher(), self._compressing.store_only, cut)
                 unit = reader.unit
+                unit.lowest = self._superseded.get(large.directory, 0)
                 try:
                     reader.skip(self._check_interrupt)
                     for task in reader.chunks(partial(slot, unit), self._slots.release):
@@ -269,7 +275,8 @@ class Backup:
     def _settle_batch(
         self, plan: ArchivePlan, batch: Batch, slot: int, done: BatchDone, start: int | Medium = 0
     ) -> None:
-        spot = self._placer.find(plan, done, start) if done.length else None
+        lowest = max((self._superseded.get(piece.directory, 0) for piece in batch.slices), default=0)
+        spot = self._placer.find(plan, done, start, lowest) if done.length else None
         if isinstance(spot, Spot) and not plan.archive_format.is_zip:
             again = relink(batch, spot.archive.linked)
             if again is not None:

@@ -110,7 +110,7 @@ class Placer:
 
     # A batch
 
-    def find(self, plan: ArchivePlan, done: BatchDone, start: int | Medium = 0) -> Spot | TooLarge:
+    def find(self, plan: ArchivePlan, done: BatchDone, start: int | Medium = 0, lowest: int = 0) -> Spot | TooLarge:
         """Where the frame of a batch is to go.
 
         Its hard links may point to what is not in the archive there; then it is made anew and looked for again.
@@ -119,7 +119,10 @@ class Placer:
             plan: of its archive.
             done: the frame.
             start: no place before this one.
+            lowest: no volume with a lower number, for one as high has something of the same name that is older.
         """
+        if not isinstance(start, Medium):
+            start = max(start, self._volumes.first_place(lowest))
         for spot in self._volumes.spots(plan, done.length + len(done.central), start):
             central, piece = _moved(done, spot.archive)
             if spot.holds(done.length, len(central), len(done.members), len(piece)):
@@ -208,7 +211,7 @@ class Placer:
 
     def _move_on(self, unit: LargeUnit, size: int) -> TooLarge | None:
         """Find the next place where a file has room for ``size`` bytes, and take what is written of it there."""
-        start: int | Medium = 0 if unit.place is None else unit.place
+        start: int | Medium = self._volumes.first_place(unit.lowest) if unit.place is None else unit.place
         # Where nothing else was settled, the volume itself gets another medium.
         alone = unit.place is not None and not self._volumes[unit.place].manifest_size
         if unit.place is not None and alone:

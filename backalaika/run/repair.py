@@ -107,7 +107,7 @@ def remove_our_files(folder: str, number: int, but: Set[str] = frozenset()) -> N
 
 def our_files(folder: str, number: int) -> list[str]:
     """Names of the files in the folder of volume ``number`` that are called as a run calls its own."""
-    archive = rf".*\.{number:03d}\.(zip|tar\.(gz|bz2|zst|xz))"
+    archive = rf".*\.{number:03d}[b-z]*\.(zip|tar\.(gz|bz2|zst|xz))"
     ours = re.compile(rf"({archive}|{re.escape(manifest.MANIFEST)})({_UNFINISHED})?|{manifest.SUMS}|{manifest.README}")
     with os.scandir(folder) as entries:
         found = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]

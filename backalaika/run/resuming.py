@@ -44,6 +44,8 @@ class Resumption:
         files, bytes: saved so far.
         begun: of files whose first parts are saved, by their paths: how many, and where these end in the file;
             filled by `select`.
+        superseded: of folders in which something is saved again, for it looks different now, by their paths: the
+            highest number of a volume that has it as it was; filled by `select`.
 
     Raises:
         RunError: its folder is gone, or cannot be written.
@@ -55,6 +57,7 @@ class Resumption:
         self.capacities: list[int] = []
         self.complete: list[RecordedVolume] = []
         self.begun: dict[str, tuple[int, int]] = {}
+        self.superseded: dict[str, int] = {}
         self.kept: list[KeptVolume] = []
         try:
             self._repair(early, survey)
@@ -143,12 +146,15 @@ class Resumption:
         for some in _some_at_a_time(directories):
             for directory, entries in self._compared(some, found):
                 left = []
+                source = found.source.path
+                folder = os.path.join(source, directory.path) if directory.path else source
                 for entry, row in entries:
                     if row is not None and row.parts:
-                        place = os.path.join(found.source.path, directory.path, entry.name)
-                        self._go_on_cutting(place, entry, row)
+                        self._go_on_cutting(os.path.join(folder, entry.name), entry, row)
                     if row is None or row.parts or not _looks_the_same(entry, row):
                         left.append(entry)
+                        if row is not None and entry.kind != DIRECTORY:
+                            self.superseded[folder] = max(row.last, self.superseded.get(folder, 0))
                     elif row.kind == FILE and entry.key is not None and row.archive_id in self.linked:
                         path_there = member_path(member_prefix(found.label, directory.path), entry.name)
                         self.linked[row.archive_id].setdefault(entry.key, path_there)

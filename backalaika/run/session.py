@@ -216,7 +216,7 @@ class Session:
                     hooks.volume,
                     room.pause,
                     self.job.config.max_size.capacity // _SPLIT_PART if self.job.config.split_files else None,
-                    self._resumption.begun if self._resumption else None,
+                    *((self._resumption.begun, self._resumption.superseded) if self._resumption else ()),
                 )
                 backup.run(self.survey.problems, self._early, self._work)
             if recorder.failure() and report.state == COMPLETE:

@@ -30,18 +30,22 @@ class ArchivePlan:
         return f"{self.stem}.{volume:03d}.{self.archive_format.suffix}"
 
     def free_name(self, volume: int, taken: Sequence[tuple[str, str]]) -> str:
-        """The name of one more archive on a volume: with ``-2`` and so on if the source has some there already."""
+        """The name of one more archive on a volume: with ``b`` and so on if the source has some there already.
+
+        They sort as they were made, so that what was saved later is unpacked later; a hyphen would sort before the dot.
+        """
         names = {name for name, _ in taken}
         candidate, number = self.name(volume), 1
         while candidate in names:
             number += 1
-            candidate = f"{self.stem}.{volume:03d}-{number}.{self.archive_format.suffix}"
+            more = "z" * ((number - 2) // 25) + chr(ord("b") + (number - 2) % 25)
+            candidate = f"{self.stem}.{volume:03d}{more}.{self.archive_format.suffix}"
         return candidate
 
     @classmethod
     def of_archive(cls, source: int, name: str, volume: int, archive_format: ArchiveFormat) -> ArchivePlan:
         """The plan that an archive on a volume was made by."""
-        end = rf"\.{volume:03d}(-\d+)?\.{re.escape(archive_format.suffix)}"
+        end = rf"\.{volume:03d}[b-z]*\.{re.escape(archive_format.suffix)}"
         return cls(source, re.sub(f"{end}$", "", name), archive_format)
 
 

@@ -45,6 +45,8 @@ class LargeUnit:
         self.raw_sizes: array[int]
         self.begin()
         self.content = 0
+        # The lowest number of a volume that it may go to.
+        self.lowest = 0
         # Set when it fits on no volume, or must be read again; what still comes of it is dropped.
         self.dropped = False
 

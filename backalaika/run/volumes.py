@@ -152,6 +152,14 @@ class Volumes:
             if spot.archive.number and spot.kind.largest_file is not None:
                 yield self._new_archive(plan, place)
 
+    def first_place(self, number: int) -> int:
+        """The first place that may be given to `spots` for a volume of this number or a higher one."""
+        if not number:
+            return 0
+        # Places and numbers grow together.
+        later = (place for place, volume in self._volumes.items() if volume.number >= number)
+        return next(later, self._shelf.taken)
+
     def spot(self, plan: ArchivePlan, place: int | Medium) -> Spot:
         """What a place offers to a plan: its open archive there, or else a new one."""
         if not isinstance(place, Medium) and plan in self._volumes[place].open:

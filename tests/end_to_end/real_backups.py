@@ -127,9 +127,8 @@ def digest_of(path: Path | bytes) -> str:
 
 
 def archives_on(volume: Path) -> list[Path]:
-    """The archives on a volume; of a source that has a second one there, the second comes later."""
-    archives = [path for path in volume.iterdir() if path.name not in OWN_FILES]
-    return sorted(archives, key=lambda path: (len(path.name), path.name))
+    """The archives on a volume, in the order of their names."""
+    return sorted(path for path in volume.iterdir() if path.name not in OWN_FILES)
 
 
 def bytes_on(volume: Path) -> int:

@@ -13,7 +13,7 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
-from real_backups import FORMATS
+from real_backups import FORMATS, archives_on
 from runs_cut_short import (
     MIB,
     ROWS_OF_CONTENT,
@@ -118,6 +118,46 @@ def test_a_file_that_changed_meanwhile_is_saved_again_and_its_new_content_wins(o
     # A zip has one place for a name, so the old content gives it up; a tar has them one after another.
     assert [times[path] for path in changed] == [1 if option == "zip" else 2] * 2
     assert outcome.report["files"] == times.total()
+
+
+@pytest.mark.parametrize("option", ["zip", "gz"])
+def test_what_is_saved_again_goes_to_no_volume_before_the_one_that_has_the_old(office, option):
+    make_office_tree(office.tree)
+    cut_short(office, signal.SIGINT, options=option, **SMALL_MEDIA)
+    places = office.catalogued(ROWS_OF_CONTENT.replace("select", "select volumes.number,", 1))
+    places = [(number, Path(os.fsdecode(path))) for number, path in places if "/folder" in str(path)]
+    last = max(number for number, _ in places)
+    changed = [path for number, path in places if number == last]
+    assert last > 1
+    for number, path in enumerate(changed):
+        write(path, noise(1000, number))  # so small that any volume has room for it
+
+    resume(office, options=option, **SMALL_MEDIA)
+
+    place = unpack_run(office, last_run(office))
+    for path in changed:
+        assert (place / path.relative_to(office.root)).read_bytes() == path.read_bytes()
+    assert_consistent(office, last_run(office))
+
+
+@pytest.mark.parametrize(("option", "suffix"), [("zip", "zip"), ("zst", "tar.zst")])
+def test_what_is_saved_again_of_a_source_that_was_done_comes_in_an_archive_that_sorts_later(office, option, suffix):
+    first = office.root / "first"
+    for number in range(3):
+        write(first / f"{number}.bin", noise(100_000, number))
+    make_office_tree(office.tree)
+    sources = [(first, option), (office.tree, option)]
+    process = start(office.command(sources=sources, **ONE_MEDIUM), office)
+    end_when(process, lambda: any(office.backups.glob(f"2*/vol001/first.001.{suffix}")), signal.SIGINT)
+    assert process.returncode == 130
+    write(first / "1.bin", b"new")
+
+    (volume,) = resume(office, sources=sources, **ONE_MEDIUM).volumes
+
+    assert [path.name for path in archives_on(volume)][:2] == [f"first.001.{suffix}", f"first.001b.{suffix}"]
+    place = unpack_run(office, last_run(office))
+    assert (place / "first" / "1.bin").read_bytes() == b"new"
+    assert_consistent(office, last_run(office))
 
 
 def replaced_job(office, **changes):

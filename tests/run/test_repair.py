@@ -157,7 +157,18 @@ def test_a_closed_zip_whose_end_is_broken_is_given_up(volume, end):
 def test_only_files_called_as_ours_are_ours(tmp_path):
     ours = ["a.001.zip", "b.c.001.tar.gz.partial", "a.001.zip.directory.partial", f"{MANIFEST}.partial", "SUMS.xxh128"]
     ours += ["README.txt", f"{MANIFEST}.partial.new.partial", "a.001.zip.directory.partial.new.partial"]
-    theirs = ["a.zip", "a.002.zip", "a.001.rar", "download.partial", "a.001.zip.bak", "notes.txt", "xMANIFEST.jsonl.gz"]
+    ours += ["a.001b.zip", "a.001zb.tar.xz.partial"]
+    theirs = [
+        "a.001a.zip",
+        "a.001-2.zip",
+        "a.zip",
+        "a.002.zip",
+        "a.001.rar",
+        "download.partial",
+        "a.001.zip.bak",
+        "notes.txt",
+        "xMANIFEST.jsonl.gz",
+    ]
     for name in ours + theirs:
         (tmp_path / name).touch()
     (tmp_path / "folder.001.zip").mkdir()
@@ -165,7 +176,7 @@ def test_only_files_called_as_ours_are_ours(tmp_path):
     assert our_files(str(tmp_path), 1) == sorted(ours)
     stays = remove_unfinished(str(tmp_path), 1)
 
-    left = sorted([*theirs, "folder.001.zip", "a.001.zip", "SUMS.xxh128", "README.txt"])
+    left = sorted([*theirs, "folder.001.zip", "a.001.zip", "a.001b.zip", "SUMS.xxh128", "README.txt"])
     assert stays == [str(tmp_path / name) for name in left]
     assert remove_unfinished(str(tmp_path / "gone"), 1) == []
 

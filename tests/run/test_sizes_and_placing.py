@@ -335,7 +335,7 @@ def test_an_archive_as_large_as_a_file_may_be_goes_on_in_another_on_the_same_vol
     )
 
     (volume,) = run.placer.closed.values()
-    assert volume.archives == ("office0.001.zip", "office0.001-2.zip", "office0.001-3.zip", "office0.001-4.zip")
+    assert volume.archives == ("office0.001.zip", "office0.001b.zip", "office0.001c.zip", "office0.001d.zip")
     assert max(scales.files[1].values()) <= 2500
 
 
