@@ -16,7 +16,7 @@ from . import rows
 from .patience import ROOM_MADE, DiskFull
 from .pool import WRITER_NAME, start_process
 from .slots import Slots
-from .writer import ArchiveSafe, Safe, SlotFree, VolumeSafe, WriteFailed, run_writer
+from .writer import ArchiveSafe, Ended, Safe, SlotFree, VolumeSafe, WriteFailed, run_writer
 
 
 class WriterOrders:
@@ -36,7 +36,9 @@ class WriterOrders:
         theirs.close()
         self._number = 0
         self._safe_number = 0
-        self._held: deque[tuple[int, rows.Record]] = deque()
+        self._sent = 0
+        # With the number, and the count of all orders, that must be carried out and safe before it is told.
+        self._held: deque[tuple[int, int, rows.Record]] = deque()
         self.safe: deque[rows.Record] = deque()
 
     def order(self, name: str, *arguments: Any) -> None:
@@ -46,6 +48,7 @@ class WriterOrders:
         except OSError:
             self.listen(block=False)
             raise RunError(f"{self.folder}: the process that writes is gone; start the backup again") from None
+        self._sent += 1
 
     def numbered(self, name: str, *arguments: Any) -> int:
         """Send an order that is answered when it is carried out; returns its number."""
@@ -56,7 +59,7 @@ class WriterOrders:
     def hold(self, record: rows.Record) -> None:
         """Let the catalogue know this once all that was ordered before is safe."""
         # Bytes ordered since the last numbered order are safe with the next one.
-        self._held.append((self._number + 1, record))
+        self._held.append((self._number + 1, self._sent, record))
 
     def listen(self, block: bool, timeout_s: float = 0.2) -> None:
         """Take the writer's answers; with ``block``, wait up to ``timeout_s`` for the first.
@@ -83,6 +86,8 @@ class WriterOrders:
             case VolumeSafe(number, volume, size):
                 self._release(number)
                 self.safe.append(rows.VolumeComplete(volume, size))
+            case Ended(orders):
+                self._release_carried_out(orders)
             case DiskFull(message):
                 if self.on_full is None:
                     raise RunError(f"{self.folder}: {message}; make room, then start the backup again")
@@ -94,7 +99,20 @@ class WriterOrders:
     def _release(self, number: int) -> None:
         self._safe_number = number
         while self._held and self._held[0][0] <= number:
-            self.safe.append(self._held.popleft()[1])
+            self._tell(self._held.popleft()[2])
+
+    def _release_carried_out(self, orders: int) -> None:
+        """The writer has ended, maybe for want of room in the midst of the orders: what came before is safe."""
+        while self._held and self._held[0][1] <= orders:
+            self._tell(self._held.popleft()[2])
+
+    def _tell(self, record: rows.Record) -> None:
+        last = self.safe[-1] if self.safe else None
+        if isinstance(record, rows.Rows) and isinstance(last, rows.Rows) and last.takes(record):
+            last.frames.extend(record.frames)
+            last.members.extend(record.members)
+        else:
+            self.safe.append(record)
 
     def wait_until_safe(self, interrupted: Callable[[], bool]) -> None:
         """Wait until all that was ordered is safe, or the run is interrupted."""
@@ -106,15 +124,22 @@ class WriterOrders:
         """Let the writer finish its orders, close its files and end; once is enough, more do no harm."""
         if self._connection.closed:
             return
+        failure = None
         try:
             self._connection.send(None)
             # What it still says (slots, syncs) must be taken, or it would wait for us.
             while True:
                 answer = self._connection.recv()
-                if not isinstance(answer, DiskFull):  # no longer: it has been told to end
+                if isinstance(answer, DiskFull):  # no longer: it has been told to end
+                    continue
+                try:
                     self._take(answer)
+                except RunError as error:
+                    failure = error
         except (EOFError, OSError):
             pass  # the pipe's end: the writer has closed its files, or is gone, which `wait_until_safe` has told
         finally:
             self._process.join()
             self._connection.close()
+        if failure is not None:
+            raise failure

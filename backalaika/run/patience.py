@@ -41,6 +41,11 @@ def _nobody_to_ask(error: OSError) -> None:
 _ask: Callable[[OSError], None] = _nobody_to_ask
 
 
+def is_full(error: OSError) -> bool:
+    """Whether room on the disk, or a larger quota, would help."""
+    return error.errno in _FULL
+
+
 def patiently(action: Callable[[], T]) -> T:
     """Do what needs room on the disk, again and again until there is; it must have done nothing when it fails.
 
@@ -52,7 +57,7 @@ def patiently(action: Callable[[], T]) -> T:
         try:
             return action()
         except OSError as error:
-            if error.errno not in _FULL:
+            if not is_full(error):
                 raise
             _ask(error)
 

@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 # How many rows and bytes may wait for a sync: what a crash costs, and what is held in memory.
 ROWS_BETWEEN_SYNCS = 20_000
 BYTES_BETWEEN_SYNCS = 256 << 20
+# The rows of so many bytes are told together: what is read again of a run that could write no more.
+BYTES_AT_ONCE = 16 << 20
 # Less room than this, or than a 2000th of a volume, is not filled with a piece of a file.
 _LEAST_PIECE = 4096
 # To fill less than this part of a volume, no file is cut.
@@ -78,6 +80,7 @@ class Placer:
         self._members: list[rows.Member] = []
         self._waiting_bytes = 0
         self._waiting_rows = 0
+        self._untold_bytes = 0
 
     @property
     def closed(self) -> dict[int, VolumeDone]:
@@ -454,7 +457,8 @@ class Placer:
 
     def _sync_at_times(self, written: int) -> None:
         self._waiting_bytes += written
-        if len(self._members) >= 5000:
+        self._untold_bytes += written
+        if len(self._members) >= rows.ROWS_AT_ONCE or self._untold_bytes >= BYTES_AT_ONCE:
             self._flush_rows()
         if self._waiting_rows >= ROWS_BETWEEN_SYNCS or self._waiting_bytes >= BYTES_BETWEEN_SYNCS:
             self.sync()
@@ -469,7 +473,7 @@ class Placer:
         if self._members or self._frames:
             self._waiting_rows += len(self._members)
             self._orders.hold(rows.Rows(self._frames, self._members))
-            self._frames, self._members = [], []
+            self._frames, self._members, self._untold_bytes = [], [], 0
 
 
 def _moved(done: BatchDone, archive: OpenArchive) -> tuple[bytes, bytes | bytearray]:

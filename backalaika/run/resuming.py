@@ -17,6 +17,7 @@ from ..errors import ConfigurationError, RunError
 from ..survey import Found, Survey
 from ..walk import DIRECTORY, FILE, HARD_LINK, Directory, Entry, Problem, describe_error
 from .answers import Answers
+from .patience import is_full
 from .repair import KeptVolume, remove_our_files, repair_volume, volume_folders
 
 if TYPE_CHECKING:
@@ -62,10 +63,10 @@ class Resumption:
         try:
             self._repair(early, survey)
         except OSError as error:
-            raise RunError(
-                f"{early.folder}: the run cannot go on: {describe_error(error)}; put its folder back where it was, "
-                "or start a new run with --no-resume"
-            ) from None
+            advice = "put its folder back where it was, or start a new run with --no-resume"
+            if is_full(error):
+                advice = "make room for a few megabytes more than are to be saved, then start it again"
+            raise RunError(f"{early.folder}: the run cannot go on: {describe_error(error)}; {advice}") from None
         self.linked: dict[int, dict[Key, str]] = {
             archive.recorded.id: {} for volume in self.kept for archive in volume.archives
         }

@@ -10,6 +10,9 @@ from typing import NamedTuple
 
 from ..walk import Problem
 
+ROWS_AT_ONCE = 5000
+"""So many members are told to the catalogue at once, or a few more."""
+
 
 @dataclass(frozen=True, slots=True)
 class NewVolume:
@@ -79,6 +82,10 @@ class Rows:
 
     frames: list[Frame]
     members: list[Member]
+
+    def takes(self, more: Rows) -> bool:
+        """Whether they are few enough together to be written at once."""
+        return len(self.members) + len(more.members) <= ROWS_AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -53,7 +53,10 @@ class Safe:
 
 @dataclass(frozen=True, slots=True)
 class ArchiveSafe:
-    """An archive is complete, synced and has its name; ``digest`` is the XXH3-128 of its ``size`` bytes."""
+    """An archive is complete, synced and has its name; ``digest`` is the XXH3-128 of its ``size`` bytes.
+
+    As with `Safe`, so is all that was ordered before.
+    """
 
     number: int
     archive: int
@@ -63,7 +66,7 @@ class ArchiveSafe:
 
 @dataclass(frozen=True, slots=True)
 class VolumeSafe:
-    """A volume is complete and synced; ``size`` is the sum of all its files."""
+    """A volume is complete and synced, with all that was ordered before; ``size`` is the sum of all its files."""
 
     number: int
     volume: int
@@ -77,7 +80,14 @@ class WriteFailed:
     message: str
 
 
-Answer = SlotFree | Safe | ArchiveSafe | VolumeSafe | DiskFull | WriteFailed
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """The writer's last answer: so many orders were carried out, and their bytes are synced."""
+
+    orders: int
+
+
+Answer = SlotFree | Safe | ArchiveSafe | VolumeSafe | DiskFull | WriteFailed | Ended
 
 
 class _Open:
@@ -113,6 +123,7 @@ class _Archive:
         self._hash = xxhash.xxh3_128()
         self._hashed = 0
         self._unsynced = 0
+        self._synced = True
         self._central: IO[bytes] | None = None
         self.central_size = central_size
         self.central_entries = central_entries
@@ -139,12 +150,16 @@ class _Archive:
 
     def sync(self) -> None:
         """Make what was written safe."""
+        if self._synced:
+            return
         if self._file is not None:
             os.fsync(self._file.fileno())
         if self._central is not None:
             os.fsync(self._central.fileno())
+        self._synced = True
 
     def append(self, data: bytes | memoryview, settled: bool) -> None:
+        self._synced = False
         write_all(self.file, data)
         if settled and self._hashed == self.size:
             self._hash.update(data)
@@ -163,17 +178,20 @@ class _Archive:
             self._hashed += len(piece)
 
     def truncate(self, size: int) -> None:
+        self._synced = False
         self.file.truncate(size)
         self.file.seek(size)
         self.size = size
 
     def patch(self, offset: int, data: bytes) -> None:
+        self._synced = False
         self.file.seek(offset)
         write_all(self.file, data)
         self.file.seek(self.size)
 
     def replace(self, offset: int, length: int, data: bytes) -> None:
         """Put ``data`` in place of ``length`` bytes; what comes after them is moved if it has another length."""
+        self._synced = False
         grown = len(data) - length
         first, end = offset + length, self.size
         if grown > 0:  # from its end, so that nothing is overwritten before it is moved
@@ -196,6 +214,7 @@ class _Archive:
         write_all(self.file, piece)
 
     def add_central(self, entries: bytes, count: int) -> None:
+        self._synced = False
         write_all(self._central_file(), entries)
         self.central_size += len(entries)
         self.central_entries += count
@@ -354,6 +373,7 @@ class Writer:
         closing = self._archives.pop(archive)
         digest = closing.close(tail)
         self._volumes[volume].add_sum(os.path.basename(closing.path), digest, closing.size)
+        self._sync_all()
         self._answer(ArchiveSafe(number, archive, closing.size, digest))
 
     def discard_archive(self, archive: int) -> None:
@@ -370,15 +390,19 @@ class Writer:
         """Complete a volume."""
         closing = self._volumes.pop(volume)
         closing.close(readme)
+        self._sync_all()
         self._answer(VolumeSafe(number, volume, closing.size))
 
     def sync(self, number: int) -> None:
         """Make all that was written so far safe."""
+        self._sync_all()
+        self._answer(Safe(number))
+
+    def _sync_all(self) -> None:
         for archive in self._archives.values():
             archive.sync()
         for volume in self._volumes.values():
             volume.manifest.sync()
-        self._answer(Safe(number))
 
 
 def run_writer(connection: Connection, memory_name: str, slot_bytes: int) -> None:
@@ -392,7 +416,7 @@ def run_writer(connection: Connection, memory_name: str, slot_bytes: int) -> Non
             os._exit(1)
 
     writer = Writer(answer, lambda slot: slot_view(memory, slot, slot_bytes))
-    failed = False
+    failed, carried_out = False, 0
     for order in Inbox(connection, answer):
         if failed:
             if order[0] == "append_slot":
@@ -400,6 +424,7 @@ def run_writer(connection: Connection, memory_name: str, slot_bytes: int) -> Non
             continue
         try:
             writer.carry_out(order)
+            carried_out += 1
         except StopWaitingError:
             break
         except OSError as error:
@@ -407,6 +432,7 @@ def run_writer(connection: Connection, memory_name: str, slot_bytes: int) -> Non
             answer(WriteFailed(f"{error.filename or 'backup'}: {error.strerror or error}"))
     try:
         writer.leave_unfinished()
+        answer(Ended(carried_out))
     except OSError as error:
         answer(WriteFailed(f"{error.filename or 'backup'}: {error.strerror or error}"))
     connection.close()

@@ -220,6 +220,30 @@ def test_without_a_terminal_a_full_disk_ends_the_run_with_the_sum_that_is_missin
     wait_for(lambda: home.processes() == [])
 
 
+@pytest.mark.parametrize("options", ["zip", "zst"])
+def test_a_run_that_ended_on_a_full_disk_goes_on_with_resume(home, disk, tmp_path, options):
+    small = disk(20)
+    fill(home, 30, 900_000)
+    for number in range(300):
+        (home.source / f"{number}.txt").write_text(f"{number}\n" * 10)
+    job = full_disk_job(home, small, options)
+    failed = home.run("backup", job, "--yes", "--json", "--workers", "1", status=3).json()
+    assert "No space left on device" in failed["failure"]
+    assert "INCOMPLETE (failed)" in home.run("volumes", status=0).out
+    saved = [json.loads(line)["files"] for line in home.run("volumes", "--json", status=0).out.splitlines()]
+    assert sum(saved) * 900_000 > 10 * MB
+
+    still_full = home.run("backup", job, "--resume", "--yes", "--json", status=3)
+    assert "make room" in still_full.err + still_full.out
+    subprocess.run(["mount", "-o", "remount,size=60m", str(small)], check=True)
+    report = home.run("backup", job, "--resume", "--yes", "--json", status=0).json()
+
+    assert report["folder"] == failed["folder"]
+    assert report["files"] == len(list(home.source.iterdir()))
+    assert_all_is_saved(home, small.glob("*/vol*"), tmp_path, options)
+    assert [state for state, _ in home.runs()] == ["complete"]
+
+
 @pytest.mark.parametrize("options", ["zip", "xz"])
 def test_room_that_comes_in_crumbs_leaves_no_scar(home, disk, talk, tmp_path, options):
     """Whatever is being written when there is no room: content, a manifest, a central directory, sums, a folder."""

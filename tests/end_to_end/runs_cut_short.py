@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import json
 import os
 import signal
@@ -72,7 +73,8 @@ def recorded_files(office: Office) -> int:
 
 def unfinished(office: Office) -> list[Path]:
     """Files that a run has begun to write."""
-    return sorted(office.backups.glob("2*/vol*/*.partial"))
+    # Not by pathlib, which fails when a folder is removed while it looks.
+    return sorted(map(Path, glob.glob(f"{glob.escape(str(office.backups))}/2*/vol*/*.partial")))
 
 
 def bytes_unfinished(office: Office) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import resource
 import shutil
 import signal
 import sqlite3
@@ -252,6 +253,24 @@ def test_a_run_that_ended_before_anything_was_recorded_goes_on(office):
     assert mine.read_bytes() == b"the user's own"
     shutil.rmtree(mine.parent)
     assert_whole(office, last_run(office), "zip")
+
+
+@pytest.mark.parametrize("option", ["zip", "gz"])
+def test_a_run_that_could_write_no_more_goes_on(office, option):
+    """A limit on the size of files stands in for a full disk where nobody may mount a small one."""
+    make_office_tree(office.tree)
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (3_500_000, 3_500_000))
+
+    failed = office.backup(options=option, status=3, program={"preexec_fn": limit}, **SMALL_MEDIA)
+    assert "File too large" in failed.report["failure"]
+    assert office.catalogued("select state from runs") == [("failed",)]
+
+    outcome = resume(office, options=option, **SMALL_MEDIA)
+
+    assert outcome.report["folder"] == failed.report["folder"]
+    assert_whole(office, last_run(office), option)
 
 
 def test_sources_that_overlap_are_both_saved(office):
