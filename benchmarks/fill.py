@@ -1,6 +1,8 @@
 """Fill: how many volumes the files of a tree need, by our planner, by fpart and by dirsplit.
 
-    python -m benchmarks.fill DIRECTORY [--capacity BYTES ...]
+    python -m benchmarks.fill DIRECTORY [--capacity BYTES ...]      plans alone, of three planners
+    python -m benchmarks.fill DIRECTORY --run zip [--capacity ...]  real backups in that format, each volume weighed
+    python -m benchmarks.fill --items 1000000                       time and memory of our planner, on made-up sizes
 
 Only sizes of content are planned, as the peers do, so that all three solve the same problem: `fpart -s` packs files
 into partitions of at most so many bytes, `dirsplit -s -T` searches for the fullest media. Both get sizes and numbers
@@ -13,9 +15,13 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
+import resource
 import subprocess
+import sys
 import tempfile
 import time
+from array import array
 from pathlib import Path
 
 from backalaika.planner import Media, plan_volumes
@@ -71,13 +77,23 @@ PLANNERS = {"backalaika": ours, "fpart": fpart, "dirsplit": dirsplit}
 def main() -> None:
     """Compare on the directory that the command line names."""
     parser = argparse.ArgumentParser(description="Volumes and fill of a tree's files.")
-    parser.add_argument("directory", type=Path)
+    parser.add_argument("directory", type=Path, nargs="?")
     parser.add_argument("--capacity", type=int, nargs="*", help="bytes; by default a part of the tree's size")
+    parser.add_argument("--run", metavar="FORMAT", help="back it up for real in this format, and weigh each volume")
+    parser.add_argument("--items", type=int, metavar="N", help="plan so many made-up sizes instead")
     arguments = parser.parse_args()
+    if arguments.items:
+        plan_many(arguments.items)
+        return
+    if arguments.directory is None:
+        parser.error("give a directory, or --items")
     sizes = sizes_of(arguments.directory)
     largest, total = max(sizes), sum(sizes)
     for capacity in arguments.capacity or [max(int(total / (part - 0.5)), largest + 1) for part in PARTS]:
         result: dict[str, object] = {"files": len(sizes), "bytes": total, "capacity": capacity}
+        if arguments.run:
+            print(json.dumps(result | real_run(arguments.directory, arguments.run, capacity)))
+            continue
         result["bound"] = max(-(-total // capacity), sum(size * 2 > capacity for size in sizes))
         for name, plan in PLANNERS.items():
             start = time.perf_counter()
@@ -98,6 +114,46 @@ def judge(volumes: list[list[int]], sizes: list[int], capacity: int) -> dict[str
     if placed != list(range(len(sizes))) or fills[-1] > 1:
         return {"wrong": f"{len(placed):,} of {len(sizes):,} files placed, the fullest volume is {fills[-1]:.2%} full"}
     return {"volumes": len(volumes), "least_fill_but_one": round(fills[1], 4) if len(fills) > 1 else None}
+
+
+def real_run(directory: Path, option: str, capacity: int) -> dict[str, object]:
+    """Back a directory up, and say how many volumes it took and how full each is, by the bytes on disk."""
+    with tempfile.TemporaryDirectory() as home:
+        job = Path(home) / "job.py"
+        job.touch(0o600)
+        settings = {"dir_backups": f"{home}/backups", "db_uri": f"sqlite:///{home}/catalogue", "max_size": capacity}
+        job.write_text(f"job = dict(name='fill', sources=[({str(directory)!r}, {option!r})])\nconfig = {settings!r}\n")
+        command = [sys.executable, "-m", "backalaika", "backup", str(job), "--yes", "--json"]
+        done = subprocess.run(command, env=os.environ | {"HOME": home}, capture_output=True, text=True, check=False)
+        report = json.loads(done.stdout)
+        weights = [sum(f.stat().st_size for f in os.scandir(volume["folder"])) for volume in report["volumes"]]
+    if report["state"] != "complete" or max(weights) > capacity:
+        return {"wrong": report["failure"] or f"a volume has {max(weights):,} bytes"}
+    fills = sorted(weight / capacity for weight in weights)
+    bound = -(-sum(weights) // capacity)
+    return {"format": option, "bound": bound, "volumes": len(fills), "fills": [round(fill, 4) for fill in fills]}
+
+
+def plan_many(count: int) -> None:
+    """Plan sizes as offices have them for discs of 700 MB; prints seconds and the peak of memory in bytes."""
+    maker = random.Random(1)
+    sizes = array("q", (min(int(maker.lognormvariate(10, 2.2)), 650 << 20) for _ in range(count)))
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    start, cpu = time.perf_counter(), time.process_time()
+    plan = plan_volumes(sizes, Media((50 << 20,), 700 << 20))
+    seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    fills = sorted(
+        sum(sizes[i] for i in volume) / size for volume, size in zip(plan.volumes, plan.capacities, strict=True)
+    )
+    result = {
+        "items": count,
+        "volumes": len(fills),
+        "seconds": round(seconds, 3),
+        "least_fill_but_one": round(fills[1], 4),
+    }
+    result["cpu_seconds"] = round(cpu, 3)
+    print(json.dumps(result | {"peak_bytes": peak * 1024, "peak_before_bytes": before * 1024}))
 
 
 if __name__ == "__main__":
