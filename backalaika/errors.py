@@ -48,5 +48,9 @@ class RunError(BackalaikaError):
     """The run cannot go on: the disk is full, a process died."""
 
 
+class NoRoomError(RunError):
+    """The disk is full before the run has begun to write; with room made, the same can be tried again."""
+
+
 class ArchiveError(BackalaikaError):
     """An archive on a medium cannot be read, or no further; the message goes behind its name."""

@@ -187,7 +187,8 @@ def _show_plan(job: Job, session: Session, answers: Answers, early: EarlyRun | N
     each = f"volumes of {display.medium(config.max_size)}"
     display.say(f"Where to   {display.printable(config.dir_backups)}, {f'{first}, then ' if first else ''}{each}")
     free = free_space(config.dir_backups)
-    warning = "" if survey.bytes < free else "  LESS than there is to save: it fits only if it compresses well"
+    left = survey.bytes - (early.bytes if early else 0)
+    warning = "" if left < free else "  LESS than there is to save: it fits only if it compresses well"
     display.say(f"Free       {display.size(free)}{warning}")
 
 
@@ -211,7 +212,8 @@ def _show_report(report: Report, job_file: str) -> None:
     from .progress import problem_line
 
     if report.problems:
-        display.say(f"\n{len(report.problems):,} problems:")
+        count = len(report.problems)
+        display.say(f"\n{count:,} problem{'s' if count != 1 else ''}:")
         for problem in report.problems:
             display.say("  " + problem_line(problem))
     for capacity in report.passed_over:

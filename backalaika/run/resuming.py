@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from ..batch import Key, member_path, member_prefix
 from ..catalogue.rows import COMPLETE, EarlyRun, RecordedVolume, SavedEntry
-from ..errors import ConfigurationError, RunError
+from ..errors import ConfigurationError, NoRoomError, RunError
 from ..survey import Found, Survey
 from ..walk import DIRECTORY, FILE, HARD_LINK, Directory, Entry, Problem, describe_error
 from .answers import Answers
@@ -50,6 +50,7 @@ class Resumption:
 
     Raises:
         RunError: its folder is gone, or cannot be written.
+        NoRoomError: there is no room to repair it.
     """
 
     def __init__(self, catalogue: Catalogue, early: EarlyRun, survey: Survey) -> None:
@@ -63,10 +64,10 @@ class Resumption:
         try:
             self._repair(early, survey)
         except OSError as error:
-            advice = "put its folder back where it was, or start a new run with --no-resume"
+            what = f"{early.folder}: the run cannot go on: {describe_error(error)}"
             if is_full(error):
-                advice = "make room for a few megabytes more than are to be saved, then start it again"
-            raise RunError(f"{early.folder}: the run cannot go on: {describe_error(error)}; {advice}") from None
+                raise NoRoomError(f"{what}; make room, then start it again") from None
+            raise RunError(f"{what}; put its folder back where it was, or start a new run with --no-resume") from None
         self.linked: dict[int, dict[Key, str]] = {
             archive.recorded.id: {} for volume in self.kept for archive in volume.archives
         }

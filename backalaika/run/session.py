@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from ..catalogue import REVISION
 from ..catalogue.direct import DirectCatalogue, direct_path, open_directly
 from ..catalogue.rows import RunStart, SourceFound
-from ..errors import CatalogueError, ConfigurationError, SourceError
+from ..errors import CatalogueError, ConfigurationError, NoRoomError, SourceError
 from ..formats import archive_format
 from ..job.hooks import run_after_backup, run_after_volume
 from ..manifest import readme_text
@@ -297,9 +297,7 @@ class Session:
 
     def _resume(self, early: EarlyRun, report: Report, observer: Observer) -> Resumption:
         """Repair the folder of a run that goes on, and count what it has."""
-        from .resuming import Resumption
-
-        resumed = Resumption(self.catalogue, early, self.survey)
+        resumed = self._repaired(early, observer)
         report.files, report.bytes = resumed.files, resumed.bytes
         observer.advance(resumed.files, resumed.bytes, "")
         report.problems += resumed.problems
@@ -311,6 +309,17 @@ class Session:
             report.volumes.append(done)
             report.archive_bytes += volume.size
         return resumed
+
+    def _repaired(self, early: EarlyRun, observer: Observer) -> Resumption:
+        from .resuming import Resumption
+
+        while True:
+            try:
+                return Resumption(self.catalogue, early, self.survey)
+            except NoRoomError as error:
+                with self._signals.interruptible():
+                    if not observer.wait(f"{error}, or here press Enter (CTRL-C stops)"):
+                        raise
 
     def _room(self, report: Report, observer: Observer) -> Room:
         memory = self._compressing.slots.bytes

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import sqlite3
 import subprocess
 import time
 
@@ -38,8 +39,8 @@ def talk(home):
     """Start a backup on a terminal, up to its start."""
     started = []
 
-    def start(path, *more):
-        arguments = ["backup", path, "--no-skip-known", "--since", "all", "--comment", "", *more]
+    def start(path, *more, answers=("--no-skip-known", "--since", "all", "--comment", "")):
+        arguments = ["backup", path, *answers, *more]
         terminal = pexpect.spawn(
             PROGRAM[0],
             [*PROGRAM[1:], *arguments],
@@ -51,6 +52,9 @@ def talk(home):
             dimensions=(40, 160),
         )
         started.append(terminal)
+        if not answers:
+            terminal.expect("Go on with it")
+            terminal.sendline("")
         terminal.expect("Press Enter to start")
         terminal.sendline("")
         return terminal
@@ -242,6 +246,32 @@ def test_a_run_that_ended_on_a_full_disk_goes_on_with_resume(home, disk, tmp_pat
     assert report["files"] == len(list(home.source.iterdir()))
     assert_all_is_saved(home, small.glob("*/vol*"), tmp_path, options)
     assert [state for state, _ in home.runs()] == ["complete"]
+
+
+def test_where_there_is_no_room_to_go_on_it_asks_for_it_too(home, disk, talk, tmp_path):
+    small = disk(20)
+    fill(home, 30, 900_000)
+    job = full_disk_job(home, small, "gz")
+    home.run("backup", job, "--yes", "--workers", "1", status=3)
+    with sqlite3.connect(home.backups / "backalaika.sqlite") as catalogue:
+        ends = catalogue.execute(
+            "select volumes.path, archives.name, max(frames.offset + frames.size) from volumes "
+            "join archives on archives.volume_id = volumes.id join frames on frames.archive_id = archives.id "
+            "where archives.state != 'complete' group by 1, 2"
+        ).fetchall()
+    for folder, name, end in ends:  # else what is cut off there gives the room that the manifests need
+        os.truncate(os.path.join(os.fsdecode(folder), os.fsdecode(name)) + ".partial", end)
+    (small / "ballast").write_bytes(bytes(shutil.disk_usage(small).free))
+    terminal = talk(job, answers=())
+
+    terminal.expect("cannot go on: No space left on device.*press Enter")
+    subprocess.run(["mount", "-o", "remount,size=60m", str(small)], check=True)
+    terminal.sendline("")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+
+    assert terminal.exitstatus == 0, terminal.before
+    assert_all_is_saved(home, small.glob("*/vol*"), tmp_path, "gz")
 
 
 @pytest.mark.parametrize("options", ["zip", "xz"])
