@@ -30,11 +30,11 @@ from .cutting import Cut, trouble_with_names
 from .large import LargeReader, WhatWasRead
 from .messages import BatchDone, ChunkDone, ChunkTask
 from .orders import WriterOrders
-from .placing import Placer, too_large_problem
+from .placing import Fit, Placer, too_large_problem
 from .report import COMPLETE, FAILED, INTERRUPTED, Observer, Report
 from .sizes import ArchivePlan
 from .units import LargeUnit
-from .volumes import Spot, VolumeDone
+from .volumes import VolumeDone
 from .work import WORKER_DIED, BatchOnItsWay, Compressing, Interrupted, Work, wait_for
 from .worker import VANISHED, cannot_be_read, compress_chunk
 from .writer import partial_files, sync_folder
@@ -276,23 +276,23 @@ class Backup:
         self, plan: ArchivePlan, batch: Batch, slot: int, done: BatchDone, start: int | Medium = 0
     ) -> None:
         lowest = max((self._superseded.get(piece.directory, 0) for piece in batch.slices), default=0)
-        spot = self._placer.find(plan, done, start, lowest) if done.length else None
-        if isinstance(spot, Spot) and not plan.archive_format.is_zip:
-            again = relink(batch, spot.archive.linked)
+        fit = self._placer.find(plan, done, start, lowest) if done.length else None
+        if isinstance(fit, Fit) and not plan.archive_format.is_zip:
+            again = relink(batch, fit.spot.archive.linked)
             if again is not None:
-                self._place_again(plan, again, slot, spot.place)
+                self._place_again(plan, again, slot, fit.spot.place)
                 return
         for problem in done.problems:
             self._tell(problem)
-        if isinstance(spot, Spot):
-            self._placer.add_batch(spot, slot, batch, done)
+        if isinstance(fit, Fit):
+            self._placer.add_batch(fit, slot, batch, done)
             self._count(batch, done)
             return
         self._slots.release(slot)
-        if isinstance(spot, TooLarge):
+        if isinstance(fit, TooLarge):
             for piece in batch.slices:
                 for entry in piece.entries:
-                    self._tell(too_large_problem(os.path.join(piece.directory, entry.name), spot))
+                    self._tell(too_large_problem(os.path.join(piece.directory, entry.name), fit))
 
     def _count(self, batch: Batch, done: BatchDone) -> None:
         files = [saved for saved in done.members if saved.kind != DIRECTORY]

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -47,6 +47,15 @@ _LEAST_PIECE = 4096
 _WORTHWHILE = 100
 # What does not compress grows by less than a part in so many in any codec: by 1 % in bzip2.
 _GROWTH = 50
+
+
+@dataclass(frozen=True, slots=True)
+class Fit:
+    """Where a frame fits: the spot, and the frame's central entries and piece of the manifest as they are there."""
+
+    spot: Spot
+    central: bytes
+    piece: bytes | bytearray
 
 
 class Placer:
@@ -113,7 +122,7 @@ class Placer:
 
     # A batch
 
-    def find(self, plan: ArchivePlan, done: BatchDone, start: int | Medium = 0, lowest: int = 0) -> Spot | TooLarge:
+    def find(self, plan: ArchivePlan, done: BatchDone, start: int | Medium = 0, lowest: int = 0) -> Fit | TooLarge:
         """Where the frame of a batch is to go.
 
         Its hard links may point to what is not in the archive there; then it is made anew and looked for again.
@@ -127,19 +136,19 @@ class Placer:
         if not isinstance(start, Medium):
             start = max(start, self._volumes.first_place(lowest))
         for spot in self._volumes.spots(plan, done.length + len(done.central), start):
-            central, piece = _moved(done, spot.archive)
+            piece = manifest.manifest_piece(done.manifest, spot.archive.name, spot.archive.size)
+            central = zip_format.rebase_central(done.central, spot.archive.size)
             if spot.holds(done.length, len(central), len(done.members), len(piece)):
-                return spot
+                return Fit(spot, central, piece)
         return TooLarge(self._volumes.largest)
 
-    def add_batch(self, spot: Spot, slot: int, batch: Batch, done: BatchDone) -> None:
+    def add_batch(self, fit: Fit, slot: int, batch: Batch, done: BatchDone) -> None:
         """Place the frame of a batch where `find` has said; its slot is used up."""
-        central, piece = _moved(done, spot.archive)
-        place, archive = self._volumes.claim(spot)
+        place, archive = self._volumes.claim(fit.spot)
         self._orders.order("append_slot", archive.number, slot, 0, done.length, True)
         self._announce(place, archive)
         frame = self._add_frame(archive, archive.size, done.length, done.raw_size)
-        self._add_members(place, archive, done.length, central, len(done.members), piece)
+        self._add_members(place, archive, done.length, fit.central, len(done.members), fit.piece)
         self._add_batch_rows(place, archive, frame, batch, done.members)
         self._sync_at_times(done.length)
         self._volumes.close_if_full(place)
@@ -474,12 +483,6 @@ class Placer:
             self._waiting_rows += len(self._members)
             self._orders.hold(rows.Rows(self._frames, self._members))
             self._frames, self._members, self._untold_bytes = [], [], 0
-
-
-def _moved(done: BatchDone, archive: OpenArchive) -> tuple[bytes, bytes | bytearray]:
-    """Central entries and piece of the manifest of a frame, at the end of an archive."""
-    piece = manifest.manifest_piece(done.manifest, archive.name, archive.size)
-    return zip_format.rebase_central(done.central, archive.size), piece
 
 
 def too_large_problem(path: str, refused: TooLarge) -> Problem:

@@ -162,11 +162,11 @@ class _Run:
         self.place(plan, batch, done, self._next_slot())
 
     def place(self, plan: ArchivePlan, batch: Batch, done: BatchDone, slot: int) -> None:
-        spot = self.placer.find(plan, done)
-        if isinstance(spot, TooLarge):
+        fit = self.placer.find(plan, done)
+        if isinstance(fit, TooLarge):
             self.refused.append(done.length)
             return
-        self.placer.add_batch(spot, slot, batch, done)
+        self.placer.add_batch(fit, slot, batch, done)
         self.placed.append([slot])
 
     def _add_large(self, plan: ArchivePlan, content: _LargeFile) -> None:
