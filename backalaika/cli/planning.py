@@ -30,7 +30,10 @@ def show_plan(plan: Plan) -> None:
     needed = display.size(sum(volume.size for volume in plan.volumes))
     count = f"{len(plan.volumes)} volume{'s' if len(plan.volumes) != 1 else ''}"
     if plan.ratio is None:
-        click.echo(f"Volumes    at most, before compression: {needed} on {count}")
+        click.echo(
+            f"Volumes    about {needed} on {count}: an estimate, by {display.size(plan.sampled_bytes)} of the content, "
+            "compressed as samples"
+        )
     else:
         click.echo(
             f"Volumes    about {needed} on {count}: an estimate, by the job's last complete run, whose volumes had "

@@ -1,9 +1,9 @@
 """Dry run: what a run would do, by sizes alone; nothing is written, no folder, no row, no catalogue that was not there.
 
-The sources are walked and their entries cut into the same pieces as in a run; each counts with its content and
-headers as they are before compression, which is the most that they can need. If the catalogue has a complete run of
-the job, its ratio (bytes of volumes to bytes of content) turns that into an estimate. Only looking for known files
-reads any: those of a size that the catalogue has.
+The sources are walked and their entries cut into the same pieces as in a run. How well they compress is told by the
+job's last complete run, if the catalogue has one: by its ratio of bytes of volumes to bytes of content. Else some
+megabytes of each source are compressed as samples. No piece counts with more than it needs before compression. Other
+files are read only to look for known ones: those of a size that the catalogue has.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from .answers import Answers
 from .known import KnownFiles
 from .placing import too_large_problem
 from .pool import available_cpus
+from .sampling import Sampler
 from .session import check_destination, shrunk_sources, smallest_capacity, usable_media
 from .work import Work, plan_work
 
@@ -70,7 +71,8 @@ class Plan:
 
     Attributes:
         ratio: volumes to content in the job's last complete run; sizes are estimates with it. None: there was no
-            such run, and sizes are the most that can be needed, before compression.
+            such run, and sizes are estimates by samples.
+        sampled_bytes: of content that were compressed as samples.
         unused: capacities in ``volume_sizes`` that nothing is planned for, in bytes.
         warnings: why the run would not start, one line each.
         problems: what would not be saved.
@@ -81,6 +83,7 @@ class Plan:
     job: str
     sources: list[PlannedSource]
     ratio: float | None = None
+    sampled_bytes: int = 0
     volumes: list[PlannedVolume] = field(default_factory=list)
     unused: list[int] = field(default_factory=list)
     known_files: int = 0
@@ -101,6 +104,7 @@ class Plan:
             "dry_run": True,
             "exit_status": self.exit_status,
             "ratio": self.ratio,
+            "sampled_bytes": self.sampled_bytes,
             "files": sum(source.files for source in self.sources),
             "bytes": sum(source.bytes for source in self.sources),
             "known_files": self.known_files,
@@ -156,7 +160,11 @@ def plan_run(job: Job, answers: Answers, tell: Callable[[int, int], None] | None
                 undo.callback(pool.shutdown, cancel_futures=True)
                 known = KnownFiles(catalogue, pool, job.config.digest, _known_counter(plan), lambda: False)
         plan.warnings = shrunk_sources(survey, catalogue.last_complete_run(job.name) if catalogue else {})
-        _plan_volumes(plan, survey, formats, known, usable_media(job.config, survey))
+        sampler = None
+        if plan.ratio is None:
+            sampler = Sampler(survey, formats, job.config.digest, job.config.store_only)
+            undo.callback(sampler.close)
+        _plan_volumes(plan, survey, formats, known, usable_media(job.config, survey), sampler)
         return plan
 
 
@@ -176,7 +184,12 @@ def _known_counter(plan: Plan) -> Callable[[int, int], None]:
 
 
 def _plan_volumes(
-    plan: Plan, survey: Survey, formats: tuple[ArchiveFormat, ...], known: KnownFiles | None, media: Media
+    plan: Plan,
+    survey: Survey,
+    formats: tuple[ArchiveFormat, ...],
+    known: KnownFiles | None,
+    media: Media,
+    sampler: Sampler | None,
 ) -> None:
     by_path = {source.path: source for source in plan.sources}
 
@@ -188,24 +201,71 @@ def _plan_volumes(
             by_path[path].bytes += sum(entry.size for entry in saved if entry.kind == FILE)
             yield directory
 
+    pieces = _Pieces()
     rooms = Media(tuple(size - _VOLUME for size in media.sizes), media.max_size - _VOLUME)
     largest = max((*rooms.sizes, rooms.max_size))
-    needs, owners = array("Q"), array("L")
     for work in plan_work(survey, formats, select, 0):
         if isinstance(work.piece, Problem):
             plan.problems.append(work.piece)
         elif work.piece is not None:
-            need = _need(work, plan.ratio)
-            if need > largest:
-                if isinstance(work.piece, Batch):
-                    refused = TooLarge(largest + _VOLUME)
-                    plan.problems += [too_large_problem(place, refused) for place in _places(work.piece)]
-                    continue
-                plan.cut.append(os.path.join(work.piece.directory, work.piece.entry.name))
-            # As many parts as media of ``max_size`` are needed: which media take them is decided below.
-            for part in _parts(need, largest, rooms.max_size):
-                needs.append(part)
-                owners.append(work.plan.source)
+            pieces.add(work, sampler, largest)
+    if sampler is not None:
+        plan.sampled_bytes = sampler.bytes
+    needs, owners = array("Q"), array("L")
+    for number, need in enumerate(pieces.needs(plan.ratio, sampler)):
+        if need > largest:
+            if not pieces.large[number]:
+                refused = TooLarge(largest + _VOLUME)
+                plan.problems += [too_large_problem(place, refused) for place in pieces.places[number]]
+                continue
+            plan.cut += pieces.places[number]
+        # As many parts as media of ``max_size`` are needed: which media take them is decided below.
+        for part in _parts(need, largest, rooms.max_size):
+            needs.append(part)
+            owners.append(pieces.owners[number])
+    _place(plan, needs, owners, rooms)
+
+
+class _Pieces:
+    """What there is to place, in a few bytes each.
+
+    Attributes:
+        owners: the source of each.
+        large: whether it is a large file, and no batch.
+        places: paths of the files in those that are larger than any medium before compression.
+    """
+
+    def __init__(self) -> None:
+        self.owners = array("L")
+        self.large = bytearray()
+        self.places: dict[int, list[str]] = {}
+        self._most = array("Q")
+        self._content = array("Q")
+        self._own_ratios: dict[int, float] = {}
+
+    def add(self, work: Work, sampler: Sampler | None, largest: int) -> None:
+        number, piece = len(self.owners), work.piece
+        content, most = _sizes(work)
+        self.owners.append(work.plan.source)
+        self.large.append(not isinstance(piece, Batch))
+        self._most.append(most)
+        self._content.append(content)
+        own = sampler.look(work, content) if sampler is not None else None
+        if own is not None:
+            self._own_ratios[number] = own
+        if most > largest:
+            self.places[number] = _places(work)
+
+    def needs(self, ratio: float | None, sampler: Sampler | None) -> Iterator[int]:
+        """Bytes of a volume that each needs: as many as the ratio of the last run or that of samples lets expect."""
+        for number, (most, content) in enumerate(zip(self._most, self._content, strict=True)):
+            if sampler is not None:
+                ratio = self._own_ratios.get(number) or sampler.ratio(self.owners[number], bool(self.large[number]))
+            assert ratio is not None
+            yield min(most, int(content * ratio) + 1)
+
+
+def _place(plan: Plan, needs: array[int], owners: array[int], rooms: Media) -> None:
     placed = plan_volumes(needs, rooms)
     left = Counter(rooms.sizes) - Counter(placed.capacities)
     plan.unused = [size + _VOLUME for size in left.elements()]
@@ -218,19 +278,16 @@ def _plan_volumes(
         plan.volumes.append(volume)
 
 
-def _need(work: Work, ratio: float | None) -> int:
-    """Bytes of a volume that a piece needs: at most, or as many as the ratio lets expect."""
+def _sizes(work: Work) -> tuple[int, int]:
+    """Bytes of content of a piece, and bytes of a volume that it needs at most."""
     piece = work.piece
     if isinstance(piece, Batch):
         content = sum(entry.size for part in piece.slices for entry in part.entries if entry.kind == FILE)
-        most = piece.size + piece.count * _MANIFEST_LINE
-    else:
-        assert piece is not None
-        assert not isinstance(piece, Problem)
-        name_size = len(os.fsencode(member_path(piece.member_prefix, piece.entry.name)))
-        content = piece.entry.size
-        most = framed_size(piece.entry, name_size, work.plan.archive_format) + _MANIFEST_LINE
-    return most if ratio is None else min(most, int(content * ratio) + 1)
+        return content, piece.size + piece.count * _MANIFEST_LINE
+    assert piece is not None
+    assert not isinstance(piece, Problem)
+    name_size = len(os.fsencode(member_path(piece.member_prefix, piece.entry.name)))
+    return piece.entry.size, framed_size(piece.entry, name_size, work.plan.archive_format) + _MANIFEST_LINE
 
 
 def _parts(need: int, largest: int, max_size: int) -> list[int]:
@@ -242,5 +299,10 @@ def _parts(need: int, largest: int, max_size: int) -> list[int]:
     return [*parts, need]
 
 
-def _places(batch: Batch) -> list[str]:
-    return [os.path.join(part.directory, entry.name) for part in batch.slices for entry in part.entries]
+def _places(work: Work) -> list[str]:
+    piece = work.piece
+    if isinstance(piece, Batch):
+        return [os.path.join(part.directory, entry.name) for part in piece.slices for entry in part.entries]
+    assert piece is not None
+    assert not isinstance(piece, Problem)
+    return [os.path.join(piece.directory, piece.entry.name)]
