@@ -12,7 +12,9 @@ MIB = 1 << 20
 
 
 def everything(home):
-    return sorted(path for path in home.root.rglob("*") if "source" not in path.parts)
+    """All files but those of the source, and but SQLite's own beside the catalogue, which reading it makes too."""
+    files = (path for path in home.root.rglob("*") if "source" not in path.parts)
+    return sorted(path for path in files if not path.name.endswith((".sqlite-shm", ".sqlite-wal")))
 
 
 def noise(home, name, size):
