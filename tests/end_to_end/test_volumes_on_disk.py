@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import random
 
 import ordinary_tools as tools
 import pytest
@@ -55,6 +57,22 @@ def test_no_medium_is_overfilled_and_every_member_is_on_one_of_them(office, opti
     assert outcome.report["archive_bytes"] == sum(map(bytes_on, outcome.volumes))
     recorded = office.catalogued("select size, state from volumes order by number")
     assert recorded == [(bytes_on(volume), "complete") for volume in outcome.volumes]
+
+
+@pytest.mark.parametrize("option", ["zip", "zst"])
+def test_every_volume_of_an_office_share_but_the_last_is_filled(office, option):
+    """Sizes as offices have them, of which half compresses; no more volumes than their sum needs."""
+    sizes = random.Random("office")
+    for number in range(700):
+        content = (noise, text)[number % 2](min(int(sizes.lognormvariate(9.5, 1.8)), 1_500_000), number)
+        write(office.tree / f"client {number // 25}" / f"{number}.doc", content)
+
+    outcome = office.backup(options=option, max_size=4 * MIB)
+
+    capacities_kept(outcome)
+    fills = [bytes_on(folder) / (4 * MIB) for folder in outcome.volumes]
+    assert len(fills) == math.ceil(sum(fills)) > 3
+    assert all(fill >= 0.99 for fill in sorted(fills)[1:])
 
 
 @pytest.mark.parametrize("option", ["zip", "gz", "zst", "bz2", "xz"])
