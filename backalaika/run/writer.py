@@ -95,6 +95,10 @@ class _Open:
 
     def __init__(self) -> None:
         self._archives: OrderedDict[_Archive, None] = OrderedDict()
+        # Those that were written to since they were synced last.
+        self.unsynced: dict[_Archive, None] = {}
+        # Whether a sync failed: what the system could not write may be lost to it, though the next sync succeeds.
+        self.lost = False
 
     def use(self, archive: _Archive) -> None:
         """This one is used now."""
@@ -102,6 +106,14 @@ class _Open:
         self._archives.move_to_end(archive)
         if len(self._archives) > MOST_OPEN:
             self._archives.popitem(last=False)[0].rest()
+
+    def sync(self, file: IO[bytes] | FileIO) -> None:
+        """Make what was written to a file safe."""
+        try:
+            os.fsync(file.fileno())
+        except OSError:
+            self.lost = True
+            raise
 
     def forget(self, archive: _Archive) -> None:
         """This one's file is closed."""
@@ -123,7 +135,6 @@ class _Archive:
         self._hash = xxhash.xxh3_128()
         self._hashed = 0
         self._unsynced = 0
-        self._synced = True
         self._central: IO[bytes] | None = None
         self.central_size = central_size
         self.central_entries = central_entries
@@ -150,16 +161,16 @@ class _Archive:
 
     def sync(self) -> None:
         """Make what was written safe."""
-        if self._synced:
+        if self not in self._opened.unsynced:
             return
         if self._file is not None:
-            os.fsync(self._file.fileno())
+            self._opened.sync(self._file)
         if self._central is not None:
-            os.fsync(self._central.fileno())
-        self._synced = True
+            self._opened.sync(self._central)
+        del self._opened.unsynced[self]
 
     def append(self, data: bytes | memoryview, settled: bool) -> None:
-        self._synced = False
+        self._opened.unsynced[self] = None
         write_all(self.file, data)
         if settled and self._hashed == self.size:
             self._hash.update(data)
@@ -167,7 +178,7 @@ class _Archive:
         self.size += len(data)
         self._unsynced += len(data)
         if self._unsynced >= _SYNC_SIZE:
-            os.fsync(self.file.fileno())
+            self._opened.sync(self.file)
             self._unsynced = 0
 
     def settle(self) -> None:
@@ -178,20 +189,20 @@ class _Archive:
             self._hashed += len(piece)
 
     def truncate(self, size: int) -> None:
-        self._synced = False
+        self._opened.unsynced[self] = None
         self.file.truncate(size)
         self.file.seek(size)
         self.size = size
 
     def patch(self, offset: int, data: bytes) -> None:
-        self._synced = False
+        self._opened.unsynced[self] = None
         self.file.seek(offset)
         write_all(self.file, data)
         self.file.seek(self.size)
 
     def replace(self, offset: int, length: int, data: bytes) -> None:
         """Put ``data`` in place of ``length`` bytes; what comes after them is moved if it has another length."""
-        self._synced = False
+        self._opened.unsynced[self] = None
         grown = len(data) - length
         first, end = offset + length, self.size
         if grown > 0:  # from its end, so that nothing is overwritten before it is moved
@@ -214,7 +225,7 @@ class _Archive:
         write_all(self.file, piece)
 
     def add_central(self, entries: bytes, count: int) -> None:
-        self._synced = False
+        self._opened.unsynced[self] = None
         write_all(self._central_file(), entries)
         self.central_size += len(entries)
         self.central_entries += count
@@ -299,12 +310,13 @@ class Writer:
         """Call the method that the order names, with its arguments."""
         getattr(self, order[0])(*order[1:])
 
-    def leave_unfinished(self) -> None:
-        """Close all that is open, as it is: the run has ended early."""
+    def leave_unfinished(self) -> bool:
+        """Close all that is open, as it is, for the run has ended early; whether all that was written is safe."""
         for archive in self._archives.values():
             archive.rest()
         for volume in self._volumes.values():
             volume.manifest.rest()
+        return not self._opened.lost
 
     def open_volume(self, volume: int, folder: str) -> None:
         """Make the folder of a volume."""
@@ -399,10 +411,8 @@ class Writer:
         self._answer(Safe(number))
 
     def _sync_all(self) -> None:
-        for archive in self._archives.values():
+        for archive in list(self._opened.unsynced):
             archive.sync()
-        for volume in self._volumes.values():
-            volume.manifest.sync()
 
 
 def run_writer(connection: Connection, memory_name: str, slot_bytes: int) -> None:
@@ -431,8 +441,8 @@ def run_writer(connection: Connection, memory_name: str, slot_bytes: int) -> Non
             failed = True
             answer(WriteFailed(f"{error.filename or 'backup'}: {error.strerror or error}"))
     try:
-        writer.leave_unfinished()
-        answer(Ended(carried_out))
+        if writer.leave_unfinished():
+            answer(Ended(carried_out))
     except OSError as error:
         answer(WriteFailed(f"{error.filename or 'backup'}: {error.strerror or error}"))
     connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 
 import pytest
@@ -82,3 +83,21 @@ def test_what_was_written_before_an_order_that_failed_is_safe_and_told(tmp_path)
 
     assert list(orders.safe) == [first]
     assert (tmp_path / "vol001" / "a.zip.partial").read_bytes() == b"first"
+
+
+def test_nothing_is_told_as_safe_once_a_sync_has_failed(tmp_path, monkeypatch):
+    writer = Writer(lambda message: None, memoryview)
+    writer.open_volume(1, str(tmp_path / "vol001"))
+    writer.open_archive(1, str(tmp_path / "vol001" / "a.zip"))
+    writer.append_bytes(1, b"bytes", True)
+    real = os.fsync
+
+    def fail(descriptor):
+        raise OSError(errno.EIO, "Input/output error")
+
+    monkeypatch.setattr(os, "fsync", fail)
+    with pytest.raises(OSError, match="Input/output"):
+        writer.sync(1)
+    monkeypatch.setattr(os, "fsync", real)  # the system has forgotten what it could not write, and says all is well
+
+    assert not writer.leave_unfinished()
