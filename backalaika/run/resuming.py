@@ -153,10 +153,14 @@ class Resumption:
                 for entry, row in entries:
                     if row is not None and row.parts:
                         self._go_on_cutting(os.path.join(folder, entry.name), entry, row)
-                    if row is None or row.parts or not _looks_the_same(entry, row):
+                    if row is None:
                         left.append(entry)
-                        if row is not None and entry.kind != DIRECTORY:
+                    elif row.parts < 0 or not _looks_the_same(entry, row):
+                        left.append(entry)
+                        if entry.kind != DIRECTORY:
                             self.superseded[folder] = max(row.last, self.superseded.get(folder, 0))
+                    elif row.parts:
+                        left.append(entry)
                     elif row.kind == FILE and entry.key is not None and row.archive_id in self.linked:
                         path_there = member_path(member_prefix(found.label, directory.path), entry.name)
                         self.linked[row.archive_id].setdefault(entry.key, path_there)
