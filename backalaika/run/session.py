@@ -24,6 +24,7 @@ from ..errors import CatalogueError, ConfigurationError, NoRoomError, SourceErro
 from ..formats import archive_format
 from ..job.hooks import run_after_backup, run_after_volume
 from ..manifest import readme_text
+from ..media import MEDIA, Medium
 from ..planner import Media
 from ..survey import Found, Survey, take_survey
 from ..walk import Directory, Problem, describe_error
@@ -42,7 +43,7 @@ from .work import BatchOnItsWay, Compressing, plan_work, start_early
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
-    from ..catalogue.rows import EarlyRun
+    from ..catalogue.rows import EarlyRun, RecordedVolume
     from ..job.config import Config
     from ..job.loading import Job
     from .resuming import Resumption
@@ -301,12 +302,13 @@ class Session:
         report.files, report.bytes = resumed.files, resumed.bytes
         observer.advance(resumed.files, resumed.bytes, "")
         report.problems += resumed.problems
+        kinds = self._kinds()
         for volume in resumed.complete:
             names = tuple(archive.name for archive in volume.archives)
-            done = VolumeDone(
-                volume.number, volume.title, volume.folder, volume.capacity, volume.size, volume.size, names
+            used = _used(volume, kinds.get(volume.capacity))
+            report.volumes.append(
+                VolumeDone(volume.number, volume.title, volume.folder, volume.capacity, volume.size, used, names)
             )
-            report.volumes.append(done)
             report.archive_bytes += volume.size
         return resumed
 
@@ -337,11 +339,16 @@ class Session:
             if capacity in sizes:
                 sizes.remove(capacity)
         media = Media(tuple(sizes), config.max_size.capacity)
-        # If one was given by its name and another as so many bytes, both are taken for what has the name.
-        all_media = sorted((*config.volume_sizes, config.max_size), key=lambda medium: medium.sector)
-        kinds = {medium.capacity: medium for medium in all_media}
         in_use = _IN_USE_WITH_PAUSES if config.volume_pause else None
-        return Placer(self._orders, media, folder, readme, report.passed_over.extend, in_use, kinds)
+        return Placer(self._orders, media, folder, readme, report.passed_over.extend, in_use, self._kinds())
+
+    def _kinds(self) -> dict[int, Medium]:
+        """What media of these capacities are made for."""
+        media = [*self.job.config.volume_sizes, self.job.config.max_size]
+        if self._early_run:  # the settings may have changed since its volumes were begun, and discs stay discs
+            media += MEDIA.values()
+        # If one was given by its name and another as so many bytes, both are taken for what has the name.
+        return {medium.capacity: medium for medium in sorted(media, key=lambda medium: medium.sector)}
 
     def _select(self, directories: Iterable[Directory], found: Found) -> Iterable[Directory]:
         if self._resumption is not None:
@@ -403,6 +410,17 @@ class _Hooks:
         problem = Problem(self._job.path, message)
         self.problems.append(problem)
         self._observer.problem(problem)
+
+
+def _used(volume: RecordedVolume, kind: Medium | None) -> int:
+    """What a complete volume takes of its medium; the bytes of its files, if these were moved away."""
+    try:
+        with os.scandir(volume.folder) as entries:
+            files = [(entry.name, entry.stat().st_size) for entry in entries]
+    except OSError:
+        files = []
+    whole = sum(size for _, size in files) == volume.size
+    return kind.used(files) if kind is not None and whole else volume.size
 
 
 def check_destination(job: Job) -> None:

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from pathlib import Path
 
+import ordinary_tools as tools
 import pytest
 from real_backups import FORMATS, archives_on
 from runs_cut_short import (
@@ -37,6 +38,8 @@ from runs_cut_short import (
     unpack_run,
 )
 from trees_compared import make_tree, noise, write
+
+from backalaika.media import MEDIA
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -271,6 +274,18 @@ def test_a_run_that_could_write_no_more_goes_on(office, option):
 
     assert outcome.report["folder"] == failed.report["folder"]
     assert_whole(office, last_run(office), option)
+
+
+def test_a_disc_stays_a_disc_when_the_run_goes_on_with_other_media(office):
+    make_office_tree(office.tree)
+    cut_short(office, signal.SIGINT, max_size="cd")
+
+    outcome = resume(office, max_size="dvd")
+
+    (volume,), (folder,) = outcome.report["volumes"], outcome.volumes
+    assert volume["capacity"] == MEDIA["cd"].capacity
+    sectors = tools.call("genisoimage", "-r", "-J", "-udf", "-quiet", "-print-size", folder)
+    assert int(sectors) * 2048 == round(volume["fill"] * volume["capacity"]) > volume["size"] + 400 * 2048
 
 
 def test_sources_that_overlap_are_both_saved(office):
