@@ -35,13 +35,14 @@ class _Encoding(click.ParamType):  # type: ignore[type-arg]
 Examples:
   backalaika add 'Holidays 2009' /media/cdrom -d 'in the blue box'
   backalaika add 'Holidays 2009' -n               the mounted disc, without reading files
-  backalaika add --each /srv/old-discs            each folder there is a medium
+  backalaika add 'Holidays 2010' holidays.iso     an image of a disc
+  backalaika add --each /srv/old-discs            each folder or image there
   backalaika add Letters /media/cdrom --encoding cp866 --depth 2
 
 \b
 Archives are entered as if they were directories: zip, tar, tar.gz, tar.bz2,
-tar.zst and tar.xz, whatever their names say. Interrupted, the same command
-goes on where it stopped.
+tar.zst, tar.xz and images of discs (ISO 9660, UDF), whatever their names say.
+Interrupted, the same command goes on where it stopped.
 
 \b
 Exit status: 0 all done; 1 done, but some of it could not be read (it is
@@ -52,8 +53,8 @@ listed); 2 wrong usage or configuration; 3 failed; 130 interrupted."""
 @click.option("-d", "--description", default="", metavar="TEXT", help="What is on it, or where it lies.")
 @click.option("-n", "--no-hash", is_flag=True, help="Do not read files: names, sizes and times only.")
 @click.option("--depth", default=1, show_default=True, type=click.IntRange(0, 20), help="How deep to enter archives.")
-@click.option("--encoding", type=_Encoding(), help="Of names in zips that do not tell theirs; else guessed.")
-@click.option("--each", metavar="DIR", type=click.Path(), help="Every folder in DIR is a medium, its name the title.")
+@click.option("--encoding", type=_Encoding(), help="Of old names that do not tell theirs; else guessed.")
+@click.option("--each", metavar="DIR", type=click.Path(), help="Every folder or image in DIR is a medium.")
 @click.option("--workers", type=click.IntRange(0, 1000), help="Processes that read; by default one for each CPU.")
 @click.option(
     "--timeout",
@@ -77,7 +78,10 @@ def add(
     db: str | None,
     as_json: bool,
 ) -> NoReturn:
-    """Catalogue the medium at PATH as the volume TITLE; without PATH, the one disc or stick that is mounted."""
+    """Catalogue the medium at PATH, a folder or an image of a disc, as the volume TITLE.
+
+    Without PATH: the one disc or stick that is mounted.
+    """
     from ..catalogue import open_catalogue
     from ..job.loading import load_user_config
     from ..reading.medium import add_medium
@@ -111,25 +115,26 @@ def _media(title: str | None, path: str | None, description: str, each: str | No
     if each is not None:
         if title is not None:
             raise UsageError("--each takes titles from the names of folders; leave out TITLE and PATH")
-        return [Medium(os.path.basename(found), found, description) for found in _folders(each)]
+        return [Medium(os.path.basename(found), found, description) for found in _each(each)]
     if not title:
         raise UsageError("add: give a TITLE for the medium, such as: backalaika add 'Holidays 2009' /media/cdrom")
-    place = the_one_medium() if path is None else os.path.abspath(path)
-    if os.path.isfile(place):
-        what = "images of discs cannot be read in this version" if place.lower().endswith(".iso") else "is a file"
-        raise UsageError(f"{place}: {what}; mount it, and give the folder")
-    return [Medium(title, place, description)]
+    return [Medium(title, the_one_medium() if path is None else os.path.abspath(path), description)]
 
 
-def _folders(each: str) -> list[str]:
+def _each(each: str) -> list[str]:
+    """Each folder and each image of a disc in a folder."""
     try:
         with os.scandir(os.path.abspath(each)) as entries:
-            folders = sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False))
+            found = sorted(entry.path for entry in entries if entry.is_dir(follow_symlinks=False) or _is_image(entry))
     except OSError as error:
         raise SourceError(f"{each}: cannot be read: {error.strerror}") from None
-    if not folders:
-        raise SourceError(f"{each}: has no folders, each of which would be a medium")
-    return folders
+    if not found:
+        raise SourceError(f"{each}: has no folders and no images of discs (.iso), each of which would be a medium")
+    return found
+
+
+def _is_image(entry: os.DirEntry[str]) -> bool:
+    return entry.name.lower().endswith((".iso", ".udf")) and entry.is_file()
 
 
 def _watch(medium: Medium, settings: Settings) -> Bar | Lines:
@@ -138,7 +143,7 @@ def _watch(medium: Medium, settings: Settings) -> Bar | Lines:
 
     if not sys.stderr.isatty():
         return Lines(None, None, can_ask=False, line=_line)
-    files, size = count(medium.path) if os.path.isdir(medium.path) else (0, 0)
+    files, size = count(medium.path, settings)
     return Bar(files, size if settings.hashing else 0, can_ask=False, line=_line)
 
 

@@ -11,20 +11,20 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from operator import itemgetter
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
-from ..catalogue.rows import FileRow
-from ..errors import ArchiveError, SourceError, UsageError
+from ..catalogue.rows import KINDS, FileRow
+from ..errors import ArchiveError, UsageError
 from ..manifest import MANIFEST, SUMS
-from ..walk import DIRECTORY, FILE, SYMLINK, Directory, Problem, describe_error, walk
-from .entering import INSIDE
+from ..walk import DIRECTORY, FILE, Problem, describe_error
+from .image import in_disc_order
 from .members import folder_and_name, joined
-from .messages import ArchiveBegins, ArchiveEnds, LooseFile, Moved, Row, Rows, Settings, Summed, Trouble
-from .mounted import is_optical
+from .messages import INSIDE, ArchiveBegins, ArchiveEnds, LooseFile, Moved, Row, Rows, Settings, Summed, Trouble
 from .own import OWN_FILES, OwnVolume, archive_format, find_own, manifest_rows
 from .pool import Again, GivenUp, Heard, ReadingPool
-from .sniffing import kind_by_name
+from .sniffing import promised_kind
+from .trees import Found, Tree, tree_at
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
@@ -112,18 +112,21 @@ class Medium:
     description: str = ""
 
 
-def count(path: str) -> tuple[int, int]:
+def count(path: str, settings: Settings) -> tuple[int, int]:
     """Files on a medium and their bytes, for progress.
 
     Raises:
         SourceError: it cannot be read.
     """
     files = size = 0
-    for directory, _ in _walk(path):
-        for entry in directory.entries:
-            if entry.kind == FILE:
-                files, size = files + 1, size + entry.size
+    for found in _tree(path, settings).walk(lambda problem: None):
+        if found.file is not None:
+            files, size = files + 1, size + found.file.size
     return files, size
+
+
+def _tree(path: str, settings: Settings) -> Tree:
+    return tree_at(path, settings.encoding, settings.max_ratio, settings.max_members)
 
 
 def add_medium(
@@ -153,11 +156,11 @@ def add_medium(
     """
     started = time.monotonic()
     report = AddReport(medium.title, medium.path)
-    _check(medium.path)
-    work = _Work(catalogue, medium, settings, observer, report)
+    tree = _tree(medium.path, settings)
+    work = _Work(catalogue, medium, tree, settings, observer, report)
     try:
         work.find_own()
-        with ReadingPool(medium.path, work.settings, workers, timeout_s) as pool:
+        with ReadingPool(tree, work.settings, workers, timeout_s) as pool:
             for heard in pool.read(work.sums(), stop):
                 work.take(heard)
             if not work.recognise():
@@ -172,31 +175,20 @@ def add_medium(
     return report
 
 
-def _check(path: str) -> None:
-    if not os.path.isdir(path):
-        raise SourceError(f"{path}: is no directory; give the place where the medium is mounted")
-    try:
-        with os.scandir(path) as entries:
-            if next(entries, None) is None:
-                raise SourceError(f"{path}: is empty; is the medium mounted?")
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {describe_error(error)}") from None
-
-
-def _walk(path: str) -> Iterator[tuple[Directory, list[Problem]]]:
-    try:
-        yield from walk(path, lambda name: False, one_filesystem=True)
-    except OSError as error:
-        raise SourceError(f"{path}: cannot be read: {describe_error(error)}") from None
-
-
 class _Work:
     """One medium on its way into the catalogue."""
 
     def __init__(
-        self, catalogue: Catalogue, medium: Medium, settings: Settings, observer: Observer, report: AddReport
+        self,
+        catalogue: Catalogue,
+        medium: Medium,
+        tree: Tree,
+        settings: Settings,
+        observer: Observer,
+        report: AddReport,
     ) -> None:
         self._catalogue, self._medium, self._observer, self._report = catalogue, medium, observer, report
+        self._tree = tree
         self.settings = settings
         self._rows: list[FileRow] = []
         self._open: dict[bytes, int] = {}
@@ -209,7 +201,7 @@ class _Work:
     def find_own(self) -> None:
         """Look whether this program wrote the medium; then its manifest says which digest there is."""
         try:
-            self._own = find_own(self._medium.path)
+            self._own = find_own(self._tree)
         except ArchiveError as error:
             self._trouble(Trouble(os.fsencode(MANIFEST), str(error)))
         except OSError as error:
@@ -219,16 +211,18 @@ class _Work:
 
     def sums(self) -> Iterator[list[LooseFile]]:
         """Archives of our own, to be compared with their sums; where nothing is to be read they are believed."""
-        for name in [] if self._own is None else sorted(self._own.archives):
-            try:
-                size = os.stat(os.path.join(os.fsencode(self._medium.path), name)).st_size
-            except OSError as error:
-                self._trouble(Trouble(name, f"cannot be read: {describe_error(error)}"))
-                continue
+        if self._own is None:
+            return
+        names = sorted(self._own.archives)
+        there = self._tree.top(names)
+        for name in names:
+            if name not in there:
+                self._trouble(Trouble(name, f"is missing, though {SUMS} has it"))
+        for name, file in sorted(there.items(), key=lambda item: tuple(item[1].extents or ())):
             if self.settings.hashing:
-                yield [LooseFile(name, size, 0, only_sum=True)]
+                yield [file._replace(only_sum=True)]
             else:
-                self._sound[name] = size
+                self._sound[name] = file.size
 
     def recognise(self) -> bool:
         """Whether the medium is a volume that a run has in the catalogue already; then it has got its new title."""
@@ -259,7 +253,7 @@ class _Work:
     def _record_manifest(self, own: OwnVolume) -> None:
         for name in self._sound:
             self.take(ArchiveBegins(name, archive_format(name)))
-        for row in manifest_rows(own.folder):
+        for row in manifest_rows(own):
             if row.archive in self._sound:
                 if not self.settings.hashing:
                     row = row._replace(digest=None)
@@ -292,14 +286,14 @@ class _Work:
 
     def tasks(self) -> Iterator[list[LooseFile]]:
         """What is to be read, some files at a time; on an optical disc in the order of the disc."""
-        found: Iterable[tuple[LooseFile, int]] = self._files()
-        if is_optical(self._medium.path):
-            # Directories there are in order of names; where a file lies, its inode's number tells.
-            found = sorted(found, key=itemgetter(1))
+        found: Iterable[Found] = self._files()
+        if self._tree.in_disc_order:
+            found = in_disc_order(found, attrgetter("place"))
         batch: list[LooseFile] = []
         size = 0
-        for file, _ in found:
-            alone = _LARGE_ARCHIVE if kind_by_name(file.path) else _BYTES_A_TASK
+        for _, file, _ in found:
+            assert file is not None
+            alone = _LARGE_ARCHIVE if promised_kind(file.path) else _BYTES_A_TASK
             if file.size >= alone:
                 yield [file]
                 continue
@@ -311,27 +305,23 @@ class _Work:
         if batch:
             yield batch
 
-    def _files(self) -> Iterator[tuple[LooseFile, int]]:
-        """Files to be read, with their inodes; what is no file is recorded on the way."""
+    def _files(self) -> Iterator[Found]:
+        """Files to be read; what is no file is recorded on the way."""
         report = self._report
-        for directory, problems in _walk(self._medium.path):
-            for problem in problems:
-                self._problem(Problem(problem.path, problem.message.replace("not saved", "not catalogued")))
-            folder = os.fsencode(directory.path).replace(os.sep.encode(), b"/")
-            for entry in directory.entries:
-                path = joined(folder, os.fsencode(entry.name))
-                if path in self._sound or (self._sound and path in OWN_FILES):
-                    continue
-                done = _mark(path, entry.kind, entry.size, entry.mtime_ns) in self._done
-                if entry.kind == FILE:
-                    report.files, report.bytes = report.files + 1, report.bytes + entry.size
-                    report.resumed_files += done
-                    if not done:
-                        yield LooseFile(path, entry.size, entry.mtime_ns), entry.inode
-                elif path and not done:
-                    target = os.fsencode(entry.target) if entry.kind == SYMLINK else None
-                    place = folder_and_name(path, DIRECTORY if entry.kind == DIRECTORY else FILE)
-                    self._record(Row(None, *place, entry.kind, 0, entry.mtime_ns, None, target))
+        for found in self._tree.walk(self._problem):
+            member, file = found.member, found.file
+            path = member.path
+            if path in self._sound or (self._sound and path in OWN_FILES):
+                continue
+            done = _mark(path, member.kind, member.size, member.mtime_ns) in self._done
+            if file is not None:
+                report.files, report.bytes = report.files + 1, report.bytes + file.size
+                report.resumed_files += done
+                if not done:
+                    yield found
+            elif member.kind in KINDS and not done:
+                place = folder_and_name(path, DIRECTORY if member.kind == DIRECTORY else FILE)
+                self._record(Row(None, *place, member.kind, 0, member.mtime_ns, None, member.target))
 
     def take(self, heard: Heard) -> None:
         """Record, or pass on, what was heard of a file."""
@@ -407,7 +397,7 @@ class _Work:
         self._rows.append(
             FileRow(
                 self._volume_id, archive_id, row.folder, row.name, row.kind, row.size, row.mtime_ns,
-                None, None, row.digest, None, None, row.target,
+                None, None, row.digest, None, None, row.target, *(row.part or ()),
             )
         )  # fmt: skip
         if len(self._rows) >= _ROWS_AT_A_TIME:

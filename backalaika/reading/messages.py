@@ -6,6 +6,10 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from ..digests import DIGESTS
+from .seekable import Extents
+
+# Between the path of an archive and that of a member in it, where that is an archive too.
+INSIDE = b"!/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +33,20 @@ class Settings:
     max_members: int = 10_000_000
 
 
+class PartOf(NamedTuple):
+    """What a member is a part of: its number from 1, where it begins in the whole; of the whole what is told."""
+
+    number: int
+    offset: int
+    whole_size: int | None
+    whole_digest: bytes | None
+
+
 class Row(NamedTuple):
-    """A file found; ``archive`` is the path of the archive it is in, None for a loose file."""
+    """A file found; ``archive`` is the path of the archive it is in, None for a loose file.
+
+    A part of a file that was cut has the whole's name, and size and digest of its own.
+    """
 
     archive: bytes | None
     folder: bytes
@@ -40,6 +56,7 @@ class Row(NamedTuple):
     mtime_ns: int
     digest: bytes | None
     target: bytes | None
+    part: PartOf | None = None
 
 
 class Rows(NamedTuple):
@@ -79,12 +96,17 @@ class Moved(NamedTuple):
 
 
 class LooseFile(NamedTuple):
-    """A file to be read; ``path`` is relative to the medium. Of one that is only summed nothing but that is told."""
+    """A file to be read; ``path`` is relative to the medium. Of one that is only summed nothing but that is told.
+
+    In an image of a disc it lies in ``extents`` of (offset, size), None if it cannot be read, or packed by zisofs.
+    """
 
     path: bytes
     size: int
     mtime_ns: int
     only_sum: bool = False
+    extents: Extents | None = ()
+    is_packed: bool = False
 
 
 class Summed(NamedTuple):

@@ -11,6 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import xxhash
 
@@ -19,8 +20,9 @@ from ..digests import DIGESTS
 from ..errors import ArchiveError
 from ..manifest import MANIFEST, README, SUMS
 from .members import folder_and_name
-from .messages import Row
-from .streams import PIECE, Budget, FileStream, decoded
+from .messages import LooseFile, PartOf, Row
+from .streams import PIECE, Budget, decoded
+from .trees import Tree
 
 OWN_FILES = {os.fsencode(name) for name in (MANIFEST, SUMS, README)}
 _MAX_SUMS = 16 * 1024 * 1024
@@ -34,69 +36,77 @@ class OwnVolume:
     """A volume of a run.
 
     Attributes:
-        folder: absolute path.
+        tree: the medium.
+        files: those of `OWN_FILES` that are there.
         archives: XXH3-128 of each archive, by its name.
         digest: which digest the manifest has.
     """
 
-    folder: str
+    tree: Tree
+    files: dict[bytes, LooseFile]
     archives: dict[bytes, bytes]
     digest: str
 
 
-def find_own(folder: str) -> OwnVolume | None:
-    """The volume in this folder; None if there is none.
+def find_own(tree: Tree) -> OwnVolume | None:
+    """The volume that this medium is; None if it is none of ours.
 
     Raises:
         ArchiveError: its manifest is not what its sums say; the message is of the manifest.
         OSError: they cannot be read.
     """
-    paths = [os.path.join(folder, name) for name in (MANIFEST, SUMS)]
-    if not all(map(os.path.isfile, paths)):
+    files = tree.top(sorted(OWN_FILES))
+    manifest, sums_file = files.get(os.fsencode(MANIFEST)), files.get(os.fsencode(SUMS))
+    if manifest is None or sums_file is None:
         return None
-    with open(paths[1], "rb") as file:
-        text = file.read(_MAX_SUMS)
+    with tree.open(sums_file) as opened:
+        text = opened.all_at(0, _MAX_SUMS)
     sums = {}
     for line in text.splitlines():
         match = re.fullmatch(rb"([0-9a-f]{32})  ([^/]+)", line)
         if match:
             sums[match[2]] = bytes.fromhex(match[1].decode())
     whole = xxhash.xxh3_128()
-    with open(paths[0], "rb", buffering=0) as file:
-        while piece := file.read(PIECE):
+    with tree.open(manifest) as opened:
+        stream = opened.stream(0, opened.size)
+        while piece := stream.take(PIECE):
             whole.update(piece)
     if sums.get(os.fsencode(MANIFEST)) != whole.digest():
         raise ArchiveError(f"is not what {SUMS} says; the archives are read instead")
     archives = {name: digest for name, digest in sums.items() if name not in OWN_FILES}
-    return OwnVolume(folder, archives, _digest(folder)) if archives else None
+    return OwnVolume(tree, files, archives, _digest(tree, files)) if archives else None
 
 
-def _digest(folder: str) -> str:
+def _digest(tree: Tree, files: dict[bytes, LooseFile]) -> str:
     """Which digest the manifest has: README.txt says it, where its length leaves a choice."""
-    for row in manifest_rows(folder):
+    for row in _manifest_rows(tree, files[os.fsencode(MANIFEST)]):
         if row.digest is None:
             continue
         if len(row.digest) == 16:
             return DIGESTS[0]
-        try:
-            with open(os.path.join(folder, README), encoding="utf-8", errors="replace") as file:
-                named = re.search(r"time, (\S+) digest", file.read(100_000))
-        except FileNotFoundError:
-            named = None
+        text = ""
+        if os.fsencode(README) in files:
+            with tree.open(files[os.fsencode(README)]) as opened:
+                text = opened.all_at(0, 100_000).decode(errors="replace")
+        named = re.search(r"time, (\S+) digest", text)
         return named[1] if named and named[1] in DIGESTS[1:] else "sha256"
     return DIGESTS[0]
 
 
-def manifest_rows(folder: str) -> Iterator[Row]:
+def manifest_rows(own: OwnVolume) -> Iterator[Row]:
     """What the manifest says of members, in its order; streamed.
 
     Raises:
         ArchiveError: it is damaged.
         OSError: it cannot be read.
     """
-    with open(os.path.join(folder, MANIFEST), "rb", buffering=0) as file:
-        size = os.fstat(file.fileno()).st_size
-        stream = decoded("gz", FileStream(file.fileno(), size, None, _untold), Budget(size, _MAX_RATIO, 1))
+    return _manifest_rows(own.tree, own.files[os.fsencode(MANIFEST)])
+
+
+def _manifest_rows(tree: Tree, manifest: LooseFile) -> Iterator[Row]:
+    with tree.open(manifest) as opened:
+        size = opened.size
+        stream = decoded("gz", opened.stream(0, size), Budget(size, _MAX_RATIO, 1))
         rest = b""
         while piece := stream.take(PIECE):
             *lines, rest = (rest + bytes(piece)).split(b"\n")
@@ -112,23 +122,44 @@ def _row(line: bytes) -> Row:
     try:
         told = json.loads(line)
         kind, path, target = told["kind"], os.fsencode(told["path"]), told.get("target")
-        digest = None if told["digest"] is None else bytes.fromhex(told["digest"])
-        numbers = told["size"], told["mtime_ns"]
-        if kind not in KINDS or not all(type(number) is int for number in numbers) or numbers[0] < 0:
+        if kind not in KINDS:
             raise ValueError
-        if digest is not None and len(digest) not in (16, 32):
+        size, mtime_ns = _number(told["size"]), told["mtime_ns"]
+        if type(mtime_ns) is not int or abs(mtime_ns) >= 1 << 63:
             raise ValueError
         link = None if target is None else os.fsencode(target)
-        return Row(os.fsencode(told["archive"]), *folder_and_name(path, kind), kind, *numbers, digest, link)
+        part = None if told.get("whole") is None else _part(told["whole"], path)
+        if part is not None:
+            path = os.fsencode(told["whole"]["path"])
+        place = folder_and_name(path, kind)
+        return Row(os.fsencode(told["archive"]), *place, kind, size, mtime_ns, _hash(told["digest"]), link, part)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         raise ArchiveError("is damaged: one of its lines is not what a manifest has") from None
+
+
+def _part(whole: Any, path: bytes) -> PartOf | None:
+    """What a member is a part of. None if its name does not say the same: lists make the name from the number."""
+    number = _number(whole["part"])
+    size, digest = whole.get("size"), whole.get("digest")
+    if path != os.fsencode(whole["path"]) + b".part%03d" % number:
+        return None
+    return PartOf(number, _number(whole["offset"]), None if size is None else _number(size), _hash(digest))
+
+
+def _number(told: Any) -> int:
+    if type(told) is not int or not 0 <= told < 1 << 63:
+        raise ValueError
+    return told
+
+
+def _hash(told: Any) -> bytes | None:
+    digest = None if told is None else bytes.fromhex(told)
+    if digest is not None and len(digest) not in (16, 32):
+        raise ValueError
+    return digest
 
 
 def archive_format(name: bytes) -> str:
     """``zip``, ``tar.gz`` and so on, as this program names its archives."""
     found = re.search(rb"\.(zip|tar\.(?:gz|bz2|zst|xz))(?:\.\d+)?$", name)
     return found[1].decode() if found else "tar"
-
-
-def _untold(size: int) -> None:
-    """Progress of the manifest is not worth telling."""

@@ -20,6 +20,7 @@ from ..run.pool import start_process
 from .entering import Entering
 from .members import joined
 from .messages import LooseFile, Message, Moved, Rows, Settings
+from .trees import Tree
 
 # Told so often, whatever the number of pieces read.
 _SECONDS_BETWEEN_SIGNS = 0.25
@@ -73,9 +74,9 @@ class _Signs:
             self._moved = 0
 
 
-def _read_files(connection: Connection, root: str, settings: Settings) -> None:
+def _read_files(connection: Connection, tree: Tree, settings: Settings) -> None:
     """What a process does until its pipe is closed."""
-    entering = Entering(root, settings, _Signs(connection.send))
+    entering = Entering(tree, settings, _Signs(connection.send))
     try:
         while True:
             connection.send(_Done())
@@ -101,14 +102,14 @@ class ReadingPool:
     """Reads files in several processes. A context manager.
 
     Args:
-        root: absolute path of the medium.
+        tree: the medium.
         settings: how files are read.
         workers: how many processes; 0 reads in this one, and gives up nothing.
         timeout_s: seconds of silence after which a file is given up.
     """
 
-    def __init__(self, root: str, settings: Settings, workers: int, timeout_s: float) -> None:
-        self._root, self._settings = root, settings
+    def __init__(self, tree: Tree, settings: Settings, workers: int, timeout_s: float) -> None:
+        self._tree, self._settings = tree, settings
         self._timeout_s = timeout_s
         self._wanted = workers
         self._workers: list[_Worker] = []
@@ -153,7 +154,7 @@ class ReadingPool:
 
     def _read_here(self, tasks: Iterator[list[LooseFile]], stop: Callable[[], None]) -> Iterator[Message]:
         messages: deque[Message] = deque()
-        entering = Entering(self._root, self._settings, messages.append)
+        entering = Entering(self._tree, self._settings, messages.append)
         for files in tasks:
             for file in files:
                 stop()
@@ -166,7 +167,7 @@ class ReadingPool:
 
     def _start(self) -> _Worker:
         ours, theirs = Pipe()
-        process = start_process(_read_files, (theirs, self._root, self._settings), "backalaika-reader")
+        process = start_process(_read_files, (theirs, self._tree, self._settings), "backalaika-reader")
         theirs.close()
         return _Worker(process, ours, time.monotonic())
 

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 from ..errors import ArchiveError
-from .streams import MAGIC, Budget, Stream, decoded
+from .image import HEAD as IMAGE_HEAD
+from .image import looks_like_image
+from .streams import Budget, Stream, decoded
 from .tar import BLOCK, looks_like_tar
 
-ZIP = "zip"
+ZIP, IMAGE = "zip", "iso"
+STREAMS = ("gz", "bz2", "xz", "zst")
+"""Kinds of a file that is only compressed, and holds one member."""
+
 # What a compressed stream must give to show a tar header: a whole block of bzip2.
-HEAD = 1024 * 1024
+_TAR_HEAD = 1024 * 1024
 _FIRST = 512
 _ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08", b"PK00PK\x03\x04")
 
@@ -16,6 +23,7 @@ _ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08", b"PK00PK\x03\x04")
 MAYBE_IN_FRONT = (b"MZ", b"#!", b"Cr24")
 _SUFFIXES = {
     b".zip": ZIP,
+    b".iso": IMAGE,
     b".tar": "tar",
     b".tar.gz": "tar.gz",
     b".tgz": "tar.gz",
@@ -27,15 +35,37 @@ _SUFFIXES = {
     b".tar.xz": "tar.xz",
     b".txz": "tar.xz",
 }
+_STREAM_SUFFIXES = {b".gz": "gz", b".bz2": "bz2", b".xz": "xz", b".zst": "zst"}
 
 
 def kind_by_name(path: bytes) -> str | None:
-    """``zip``, ``tar``, ``tar.gz``, ``tar.bz2``, ``tar.zst`` or ``tar.xz``, as the name says; None for other names."""
+    """``zip``, ``iso``, ``tar``, ``tar.gz``, ``tar.bz2``, ``tar.zst`` or ``tar.xz``, as the name says; else None.
+
+    Not for what is only compressed: its one member says nothing that the file's own name does not.
+    """
     name = path.lower()
     for suffix, kind in _SUFFIXES.items():
         if name.endswith(suffix):
             return kind
     return None
+
+
+def promised_kind(path: bytes) -> str | None:
+    """As `kind_by_name`, and one of `STREAMS`."""
+    name = path.lower()
+    return kind_by_name(path) or next((kind for end, kind in _STREAM_SUFFIXES.items() if name.endswith(end)), None)
+
+
+def name_without_suffix(path: bytes) -> bytes:
+    """Of the one member of a compressed file: the file's own, less ``.gz`` and the like, as `gunzip` names it."""
+    name = path[path.rfind(b"/") + 1 :]
+    stem, dot, suffix = name.rpartition(b".")
+    return stem if stem and dot + suffix.lower() in _STREAM_SUFFIXES else name
+
+
+def codec_of(kind: str) -> str:
+    """How it is compressed; empty if it is not, or member by member."""
+    return kind if kind in STREAMS else kind.partition(".")[2]
 
 
 def kind_by_content(stream: Stream, path: bytes) -> str | None:
@@ -48,16 +78,31 @@ def kind_by_content(stream: Stream, path: bytes) -> str | None:
     head = stream.peek(_FIRST)
     if head.startswith(_ZIP_MAGIC):
         return ZIP
-    named = kind_by_name(path)
-    for codec, magic in MAGIC.items():
-        if head.startswith(magic) or (
-            codec == "zst" and head[1:4] == b"\x2a\x4d\x18" and head[:1] in b"PQRSTUVWXYZ[\\]^_"
-        ):
-            kind = f"tar.{codec}"
-            return kind if named not in (None, ZIP) or _holds_tar(codec, stream.peek(HEAD)) else None
-    if looks_like_tar(head) or (named == "tar" and len(head) == BLOCK and not head.strip(b"\0")):
+    codec = _codec(head, path)
+    if codec is not None:
+        named = kind_by_name(path)
+        is_tar = (named or "").startswith("tar") or _holds_tar(codec, stream.peek(_TAR_HEAD))
+        return f"tar.{codec}" if is_tar else codec
+    if looks_like_tar(head) or (kind_by_name(path) == "tar" and len(head) == BLOCK and not head.strip(b"\0")):
         return "tar"
+    if len(head) == _FIRST and looks_like_image(stream.peek(IMAGE_HEAD)):
+        return IMAGE
     return None
+
+
+def _codec(head: bytes, path: bytes) -> str | None:
+    """How it is compressed; more than the few bytes of a magic, where there are more that are always the same."""
+    if head.startswith(b"\x1f\x8b"):
+        # RFC 1952 2.3.1: one method, and three flags that are none.
+        is_one = len(head) > 3 and head[2] == 8 and not head[3] & 0xE0
+        return "gz" if is_one or promised_kind(path) else None
+    if re.match(rb"BZh[1-9](?:1AY&SY|\x17rE8P\x90)", head) or (head[:3] == b"BZh" and promised_kind(path)):
+        return "bz2"
+    if head.startswith(b"\xfd7zXZ\x00"):
+        return "xz"
+    # RFC 8878 3.1.2: frames to be skipped may come first, of lz4 too.
+    skipped = re.match(rb"[P-_]\x2a\x4d\x18", head) and (promised_kind(path) or "").endswith("zst")
+    return "zst" if head.startswith(b"\x28\xb5\x2f\xfd") or skipped else None
 
 
 def _holds_tar(codec: str, head: bytes) -> bool:

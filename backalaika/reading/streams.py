@@ -17,12 +17,12 @@ import lzma
 import os
 import zlib
 from collections.abc import Callable, Iterator
+from io import RawIOBase
 from typing import Any
 
 import zstandard
 from zlib_ng import zlib_ng
 
-from ..digests import Hasher
 from ..errors import ArchiveError
 
 PIECE = 256 * 1024
@@ -138,57 +138,6 @@ class Stream:
         while left and (piece := self.take(min(left, PIECE))):
             left -= len(piece)
         return size - left
-
-
-class FileStream(Stream):
-    """An open file from its beginning. The caller closes it.
-
-    Args:
-        descriptor: of the file.
-        size: bytes of it.
-        hasher: fed with all that is read, if given: then nothing is jumped over.
-        moved: told of bytes that were read, for progress.
-    """
-
-    def __init__(self, descriptor: int, size: int, hasher: Hasher | None, moved: Callable[[int], None]) -> None:
-        super().__init__(self._read_on)
-        self._descriptor = descriptor
-        self._size = size
-        self._hasher = hasher
-        self._moved = moved
-
-    def _read_on(self) -> bytes:
-        piece = os.read(self._descriptor, PIECE)
-        if self._hasher is not None:
-            self._hasher.update(piece)
-        self._moved(len(piece))
-        return piece
-
-    def read_on_from_here(self) -> None:
-        """Go on where this stream is, after another has moved the file's own place."""
-        os.lseek(self._descriptor, self.position + len(self._data) - self._at, os.SEEK_SET)
-
-    def drain_untold(self) -> None:
-        """Read all that is left, for the hasher; tell nobody of progress."""
-        self._moved = _tell_nobody
-        while self.take(PIECE):
-            pass
-
-    def skip(self, size: int) -> int:
-        """Leave out bytes; without reading them, if nobody needs a digest."""
-        at_hand = len(self._data) - self._at
-        if self._hasher is not None or size <= at_hand:
-            return super().skip(size)
-        skipped = min(size, max(0, self._size - self.position))
-        os.lseek(self._descriptor, self.position + skipped, os.SEEK_SET)
-        self.position += skipped
-        self._data, self._at = b"", 0
-        self._moved(skipped - at_hand)
-        return skipped
-
-
-def _tell_nobody(size: int) -> None:
-    """Progress that is counted elsewhere."""
 
 
 class _Deflated:
@@ -366,7 +315,8 @@ class ParallelStream(Stream):
     """What is in a gz or bz2 file, decoded by several threads; the plain decoder takes over where they fail.
 
     Args:
-        path: of the file.
+        source: path of the file, or an object that is read as one.
+        size: bytes of it.
         codec: ``gz`` or ``bz2``.
         threads: how many.
         plain: opens it once more, from the beginning, for the plain decoder.
@@ -380,7 +330,8 @@ class ParallelStream(Stream):
 
     def __init__(
         self,
-        path: bytes,
+        source: bytes | RawIOBase,
+        size: int,
         codec: str,
         threads: int,
         plain: Callable[[], Stream],
@@ -391,8 +342,9 @@ class ParallelStream(Stream):
 
         super().__init__(self._decode_on)
         opener = rapidgzip.RapidgzipFile if codec == "gz" else rapidgzip.IndexedBzip2File
-        self._threads: Any = opener(os.fsdecode(path), parallelization=threads)
-        self._size, self._budget, self._moved = os.stat(path).st_size, budget, moved
+        what = os.fsdecode(source) if isinstance(source, bytes) else source
+        self._threads: Any = opener(what, parallelization=threads)
+        self._size, self._budget, self._moved = size, budget, moved
         self._open_plain = plain
         self._plain: Stream | None = None
         self._decoded = self._told = 0

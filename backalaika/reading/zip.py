@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import bz2
 import lzma
-import os
 import struct
 import time
 import zlib
@@ -21,6 +20,7 @@ from typing import Any
 from ..errors import ArchiveError
 from ..walk import DIRECTORY, FILE, SYMLINK
 from .members import Member, guess_encoding, readable_name
+from .seekable import Seekable
 from .streams import PIECE, Budget, Stream, decoded, guarded, one_stream, zstd_pieces
 
 LOCAL, CENTRAL, END, SPANNED = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x07\x08"
@@ -54,39 +54,6 @@ class ZipMember:
     offset: int
 
 
-class Seekable:
-    """A file, or bytes, to be read anywhere: ``at(offset, size)`` gives bytes, fewer at the end."""
-
-    def __init__(self, at: Callable[[int, int], bytes], size: int) -> None:
-        self.at = at
-        self.size = size
-
-    def stream(self, offset: int, size: int) -> Stream:
-        """A part of it as a stream."""
-        end = min(self.size, offset + size)
-        place = offset
-
-        def fetch() -> bytes:
-            nonlocal place
-            piece = self.at(place, min(PIECE, end - place)) if place < end else b""
-            place += len(piece)
-            return piece
-
-        return Stream(fetch)
-
-
-def of_file(descriptor: int, size: int) -> Seekable:
-    """An open file as a `Seekable`."""
-    if hasattr(os, "pread"):
-        return Seekable(lambda offset, count: os.pread(descriptor, count, offset), size)
-
-    def at(offset: int, count: int) -> bytes:
-        os.lseek(descriptor, offset, os.SEEK_SET)
-        return os.read(descriptor, count)
-
-    return Seekable(at, size)
-
-
 @dataclass(frozen=True, slots=True)
 class Directory:
     """Where the central directory is; ``shift`` is what stands in front of the zip, to be added to all offsets."""
@@ -104,7 +71,7 @@ def find_directory(file: Seekable) -> Directory:
         ArchiveError: there is none.
     """
     tail_at = max(0, file.size - 65535 - _END.size)
-    tail = _all(file, tail_at, file.size - tail_at)
+    tail = file.all_at(tail_at, file.size - tail_at)
     found = tail.rfind(END)
     while found >= 0:
         if len(tail) - found >= _END.size:
@@ -115,10 +82,6 @@ def find_directory(file: Seekable) -> Directory:
                 return directory
         found = tail.rfind(END, 0, found)
     raise ArchiveError("is cut or damaged: the directory at its end is missing")
-
-
-def _all(file: Seekable, offset: int, size: int) -> bytes:
-    return file.stream(offset, size).read(size)
 
 
 def _directory_of(file: Seekable, record: tuple[Any, ...], end_at: int) -> Directory | None:

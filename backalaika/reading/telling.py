@@ -1,0 +1,80 @@
+"""Telling: rows, troubles and signs of life of one file on a medium, on their way to who records them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..digests import hasher_factory
+from .members import Member, folder_and_name
+from .messages import Message, Moved, Row, Rows, Settings, Trouble
+from .sniffing import kind_by_name
+from .streams import Budget
+
+_ROWS_AT_A_TIME = 2000
+
+
+class Telling:
+    """Tells what is found.
+
+    Args:
+        settings: how media are read.
+        send: takes the messages.
+
+    Attributes:
+        path: of the file on the medium that is being read.
+        budget: what it may grow to.
+        unreadable: whether the medium could not be read somewhere: then nobody tries to read the file once more.
+        encrypted, other: members of the archive being read that have no content to be had, and that are left out.
+    """
+
+    def __init__(self, settings: Settings, send: Callable[[Message], None]) -> None:
+        self.settings = settings
+        self.send = send
+        self.hasher = hasher_factory(settings.digest)
+        self.path = b""
+        self.budget = Budget(0, 0, 0)
+        self.unreadable = False
+        self.encrypted = self.other = 0
+        self._rows: list[Row] = []
+
+    def begin(self, path: bytes, size: int) -> None:
+        """Another file on the medium."""
+        self.path, self.unreadable = path, False
+        self.budget = Budget(size, self.settings.max_ratio, self.settings.max_members)
+
+    def row(self, archive: bytes | None, member: Member, digest: bytes | None) -> None:
+        """Tell a row."""
+        folder, name = folder_and_name(member.path, member.kind)
+        self._rows.append(Row(archive, folder, name, member.kind, member.size, member.mtime_ns, digest, member.target))
+        if len(self._rows) >= _ROWS_AT_A_TIME:
+            self.flush()
+
+    def member(self, archive: bytes, member: Member, digest: Callable[[], bytes | None] | None) -> None:
+        """Tell a member, after what is in it; ``digest`` is None if its content is not to be had."""
+        self.budget.count_member()
+        if member.kind == "other":
+            self.other += 1
+            return
+        found = None
+        try:
+            if digest is not None and self._wants(member):
+                found = digest()
+        finally:
+            self.row(archive, member, found)
+
+    def _wants(self, member: Member) -> bool:
+        return self.settings.hashing or (self.settings.depth > 1 and kind_by_name(member.path) is not None)
+
+    def flush(self) -> None:
+        """Send the rows that are held back."""
+        if self._rows:
+            rows, self._rows = self._rows, []
+            self.send(Rows(rows))
+
+    def trouble(self, path: bytes, message: str, is_note: bool = False) -> None:
+        """What could not be read, or not as it should be."""
+        self.send(Trouble(path, message, is_note))
+
+    def moved(self, size: int) -> None:
+        """So many bytes of the medium were read; 0 is a sign of life."""
+        self.send(Moved(size, self.path))

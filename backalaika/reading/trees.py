@@ -1,0 +1,198 @@
+"""Trees: a medium as something that has files: a folder, or an image of a disc, whose files are read where they lie.
+
+Both tell their files with where they are on the disc, in whole folders, and open one of them to be read anywhere.
+Nothing is mounted, and nothing is unpacked.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import NamedTuple, Protocol
+
+from ..errors import ArchiveError, SourceError
+from ..walk import DIRECTORY, FILE, SYMLINK, Problem, describe_error, open_file, walk
+from . import image as images
+from .iso9660 import ImageMember
+from .members import Member, joined
+from .messages import LooseFile
+from .mounted import is_optical
+from .seekable import Seekable, of_file
+from .streams import Budget
+
+# Of an image, how many files directly in its root are looked at, to know whether this program wrote it.
+_MANY = 100_000
+
+
+class Found(NamedTuple):
+    """A member of a tree; ``file`` if it is one, and where it begins on the disc."""
+
+    member: Member
+    file: LooseFile | None
+    place: int
+
+
+Tell = Callable[[Problem], None]
+
+
+class Tree(Protocol):
+    """What a medium is read through."""
+
+    in_disc_order: bool
+    """Whether its files are best read in the order of the disc."""
+
+    def walk(self, tell: Tell) -> Iterator[Found]:
+        """All that is there, folder by folder; ``tell`` hears of what cannot be read, by its whole path."""
+
+    def open(self, file: LooseFile) -> AbstractContextManager[Seekable]:
+        """One of the files."""
+
+    def path_of(self, file: LooseFile) -> bytes | None:
+        """The absolute path of one of the files; None if it has none."""
+
+    def top(self, names: list[bytes]) -> dict[bytes, LooseFile]:
+        """Those of these files that lie directly in it."""
+
+
+def tree_at(path: str, encoding: str | None = None, max_ratio: int = 1000, max_members: int = 10_000_000) -> Tree:
+    """The tree of a folder, or of an image of a disc.
+
+    Args:
+        path: absolute.
+        encoding: of names in an image that have none; None leaves them as they are.
+        max_ratio: how many times the image's size its files may have.
+        max_members: how many members an image may have.
+
+    Raises:
+        SourceError: it is neither, or empty, or cannot be read.
+    """
+    try:
+        if stat.S_ISREG(os.stat(path).st_mode):
+            return _Image(path, encoding, max_ratio, max_members)
+        with os.scandir(path) as entries:
+            if next(entries, None) is None:
+                raise SourceError(f"{path}: is empty; is the medium mounted?")
+    except NotADirectoryError:
+        raise SourceError(f"{path}: is no folder and no image of a disc") from None
+    except OSError as error:
+        raise SourceError(f"{path}: cannot be read: {describe_error(error)}") from None
+    return _Folder(path)
+
+
+class _Folder:
+    """A folder, as a mounted disc is one."""
+
+    def __init__(self, path: str) -> None:
+        self._path = path
+        self.in_disc_order = is_optical(path)
+
+    def walk(self, tell: Tell) -> Iterator[Found]:
+        try:
+            for directory, problems in walk(self._path, lambda name: False, one_filesystem=True):
+                for problem in problems:
+                    tell(Problem(problem.path, problem.message.replace("not saved", "not catalogued")))
+                folder = os.fsencode(directory.path).replace(os.sep.encode(), b"/")
+                for entry in directory.entries:
+                    path = joined(folder, os.fsencode(entry.name))
+                    target = os.fsencode(entry.target) if entry.kind == SYMLINK else None
+                    size = entry.size if entry.kind == FILE else 0
+                    file = LooseFile(path, size, entry.mtime_ns) if entry.kind == FILE else None
+                    if path:
+                        # Where it lies on a disc, its inode's number tells.
+                        yield Found(Member(path, entry.kind, size, entry.mtime_ns, target), file, entry.inode)
+        except OSError as error:
+            raise SourceError(f"{self._path}: cannot be read: {describe_error(error)}") from None
+
+    @contextmanager
+    def open(self, file: LooseFile) -> Iterator[Seekable]:
+        folder, name = os.path.split(os.path.join(os.fsencode(self._path), file.path))
+        descriptor = open_file(os.fsdecode(folder), None, os.fsdecode(name))
+        try:
+            info = os.fstat(descriptor)
+            if not stat.S_ISREG(info.st_mode):
+                raise OSError(0, "is no regular file any more")
+            yield of_file(descriptor, info.st_size)
+        finally:
+            os.close(descriptor)
+
+    def path_of(self, file: LooseFile) -> bytes | None:
+        return os.path.join(os.fsencode(self._path), file.path)
+
+    def top(self, names: list[bytes]) -> dict[bytes, LooseFile]:
+        found = {}
+        for name in names:
+            try:
+                info = os.lstat(os.path.join(os.fsencode(self._path), name))
+            except OSError:
+                continue  # who needs it will say that it is missing
+            if stat.S_ISREG(info.st_mode):
+                found[name] = LooseFile(name, info.st_size, info.st_mtime_ns)
+        return found
+
+
+class _Image:
+    """An image of a disc."""
+
+    in_disc_order = True
+
+    def __init__(self, path: str, encoding: str | None, max_ratio: int, max_members: int) -> None:
+        self._path, self._encoding = path, encoding
+        self._max_ratio, self._max_members = max_ratio, max_members
+        with self._image() as image:
+            if not images.looks_like_image(image.all_at(0, images.HEAD)):
+                raise SourceError(f"{path}: is no image of a disc; a medium is a folder or an image (ISO 9660, UDF)")
+
+    @contextmanager
+    def _image(self) -> Iterator[Seekable]:
+        with open(self._path, "rb", buffering=0) as file:
+            yield of_file(file.fileno(), os.fstat(file.fileno()).st_size)
+
+    def walk(self, tell: Tell) -> Iterator[Found]:
+        def warn(path: bytes, message: str) -> None:
+            tell(Problem(os.path.join(self._path, os.fsdecode(path)) if path else self._path, message))
+
+        with self._image() as image:
+            budget = Budget(image.size, self._max_ratio, self._max_members)
+            try:
+                for found in images.members(image, self._encoding, warn):
+                    budget.count_member()
+                    budget.spend(found.member.size)
+                    yield self._found(found, warn)
+            except ArchiveError as error:
+                warn(b"", str(error))
+            except OSError as error:
+                warn(b"", f"cannot be read any further: {describe_error(error)}")
+
+    def _found(self, found: ImageMember, warn: Callable[[bytes, str], None]) -> Found:
+        member = found.member
+        if member.kind == FILE:
+            file = LooseFile(member.path, member.size, member.mtime_ns, False, found.extents, found.packed)
+            return Found(member, file, images.first_place(found))
+        if member.kind not in (DIRECTORY, SYMLINK):
+            warn(member.path, "is a device or a FIFO, which is not catalogued")
+        return Found(member, None, -1)
+
+    @contextmanager
+    def open(self, file: LooseFile) -> Iterator[Seekable]:
+        member = Member(file.path, FILE, file.size, file.mtime_ns)
+        with self._image() as image:
+            yield images.content(image, ImageMember(member, file.extents, file.is_packed))
+
+    def path_of(self, file: LooseFile) -> bytes | None:
+        return None
+
+    def top(self, names: list[bytes]) -> dict[bytes, LooseFile]:
+        wanted = set(names)
+        found: dict[bytes, LooseFile] = {}
+        for number, there in enumerate(self.walk(_tell_nobody)):
+            if number > _MANY or len(found) == len(wanted):
+                break
+            if there.file is not None and there.member.path in wanted:
+                found[there.member.path] = there.file
+        return found
+
+
+def _tell_nobody(problem: Problem) -> None:
+    """The walk that follows tells it."""

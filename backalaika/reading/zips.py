@@ -1,0 +1,199 @@
+"""Zips: tell the members of a zip, by its directory where it has one, by their own headers where it has none."""
+
+from __future__ import annotations
+
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import NamedTuple
+
+from ..errors import ArchiveError
+from ..walk import FILE, SYMLINK, describe_error
+from . import zip as zip_reader
+from .members import Member
+from .messages import INSIDE
+from .seekable import Seekable
+from .streams import PIECE, BombError, Stream
+from .telling import Telling
+from .zip import ZipMember
+
+_MAX_TARGET = 65536
+# A thread takes 30 microseconds to be asked; so many members at most are decoded ahead.
+_WORTH_A_THREAD = 64 * 1024
+_WINDOW = 64
+
+Pieces = Iterator[bytes | memoryview]
+# Path of the archive, member, its content, depth of the archive: see `Archives.digest_of`.
+DigestOf = Callable[[bytes, Member, Pieces, int], bytes | None]
+
+
+class _Digested(NamedTuple):
+    """The digest of a zip's member, and what is wrong though it could be read."""
+
+    digest: bytes
+    warnings: list[str]
+
+
+class ZipTeller:
+    """Tells members of zips."""
+
+    def __init__(self, telling: Telling, digest_of: DigestOf) -> None:
+        self._told, self._digest_of = telling, digest_of
+
+    def tell(self, path: bytes, file: Seekable, depth: int, threads: int = 1) -> None:
+        """The members of a zip that can be read anywhere; ``threads`` decode large ones.
+
+        Raises:
+            ArchiveError: it cannot be read any further.
+            OSError: the medium cannot.
+        """
+        told = self._told
+        try:
+            directory = zip_reader.find_directory(file)
+        except ArchiveError as error:
+            if file.at(0, 4) not in (zip_reader.LOCAL, zip_reader.SPANNED, b"PK00"):
+                raise
+            told.trouble(path, f"{error}; what its members' own headers say is listed")
+            self.tell_stream(path, file.stream(0, file.size), depth)
+            return
+        found = zip_reader.central_members(file, directory, told.settings.encoding)
+        if threads > 1 and told.settings.hashing and depth >= told.settings.depth:
+            self._tell_in_threads(path, file, found, threads)
+            return
+        for member in found:
+            if not told.settings.hashing:
+                told.moved(member.stored)
+            self._member(path, member, None, file, depth)
+
+    def _tell_in_threads(self, path: bytes, file: Seekable, found: Iterator[ZipMember], threads: int) -> None:
+        """Spread large members over threads, which decode and hash without Python's lock; tell them in order."""
+        waiting: deque[tuple[ZipMember, Future[_Digested] | None]] = deque()
+        pool = ThreadPoolExecutor(threads)
+        try:
+            for member in found:
+                large = member.promised >= _WORTH_A_THREAD and member.member.kind == FILE
+                large = large and not member.member.encrypted
+                waiting.append((member, pool.submit(self._digested, member, file) if large else None))
+                if len(waiting) >= _WINDOW:
+                    self._member(path, *waiting.popleft(), file)
+            while waiting:
+                self._member(path, *waiting.popleft(), file)
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+    def _digested(self, found: ZipMember, file: Seekable) -> _Digested:
+        """The digest of a member; nothing is told, for this is another thread."""
+        warnings: list[str] = []
+        hasher = self._told.hasher()
+        for piece in zip_reader.content(found, file, self._told.budget, warnings.append):
+            hasher.update(piece)
+        return _Digested(hasher.digest(), warnings)
+
+    def _member(
+        self, path: bytes, found: ZipMember, ready: Future[_Digested] | None, file: Seekable, depth: int = 1
+    ) -> None:
+        told, member = self._told, found.member
+        told.encrypted += member.encrypted
+        told.moved(0)
+        warn = partial(told.trouble, path + INSIDE + member.path)
+        content = zip_reader.content(found, file, told.budget, warn)  # reads nothing until it is asked
+
+        def digest() -> bytes | None:
+            if ready is None:
+                return self._digest_of(path, member, content, depth)
+            digested = ready.result()
+            for warning in digested.warnings:
+                warn(warning)
+            return digested.digest
+
+        try:
+            if member.kind == SYMLINK and told.settings.hashing and not member.encrypted:
+                member.target = _beginning(content)
+            told.member(path, member, None if member.encrypted or member.kind != FILE else digest)
+        except BombError:
+            raise
+        except ArchiveError as error:
+            warn(str(error))
+        except OSError as error:
+            # A sector that cannot be read costs the members that lie on it; the file's own digest is lost too.
+            warn(f"cannot be read: {describe_error(error)}")
+            told.unreadable = True
+
+    def tell_stream(self, path: bytes, source: Stream, depth: int) -> None:
+        """The members of a zip that is read in order, by their own headers.
+
+        Raises:
+            ArchiveError: it cannot be read any further.
+            OSError: the medium cannot.
+        """
+        told = self._told
+        for found in zip_reader.streamed_members(source, told.settings.encoding):
+            member = found.member
+            told.encrypted += member.encrypted
+            if found.stored < 0 and (member.encrypted or found.method not in zip_reader.SELF_ENDING):
+                told.member(path, member, None)
+                raise ArchiveError("cannot be read any further: a member's size is told only after its content")
+            if member.encrypted:
+                told.member(path, member, None)
+                if source.skip(found.stored) != found.stored:
+                    raise ArchiveError("is cut: it ends in the midst of a member")
+                if found.flags & zip_reader.DESCRIPTOR:
+                    zip_reader.read_descriptor(source)
+            else:
+                self._streamed_member(path, found, source, depth)
+
+    def _streamed_member(self, path: bytes, found: ZipMember, source: Stream, depth: int) -> None:
+        """Read a member to its end, wanted or not: only then it is known where the next one is."""
+        told, member = self._told, found.member
+        inner = source if found.stored < 0 else _part(source, found.stored)
+        crc = size = 0
+
+        def counted() -> Pieces:
+            nonlocal crc, size
+            for piece in zip_reader.unpacked(found, inner, told.budget):
+                crc, size = zlib.crc32(piece, crc), size + len(piece)
+                yield piece
+
+        told.budget.count_member()
+        digest = None
+        try:
+            digest = self._digest_of(path, member, counted(), depth)
+            if found.stored >= 0:
+                drain(inner)
+            promised = found.crc, member.size
+            if found.flags & zip_reader.DESCRIPTOR:
+                crc_told, _, size_told = zip_reader.read_descriptor(source)
+                promised = crc_told, size_told
+            member.size = size if member.kind == FILE else 0
+            if promised != (crc, size):
+                told.trouble(path + INSIDE + member.path, "is damaged: its content is not what its checksum says")
+                digest = None
+        finally:
+            told.row(path, member, digest if member.kind == FILE else None)
+
+
+def _part(source: Stream, size: int) -> Stream:
+    left = size
+
+    def fetch() -> bytes:
+        nonlocal left
+        piece = bytes(source.take(min(left, PIECE))) if left else b""
+        if left and not piece:
+            raise ArchiveError("is cut: it ends in the midst of a member")
+        left -= len(piece)
+        return piece
+
+    return Stream(fetch)
+
+
+def drain(stream: Stream) -> None:
+    """Read all that is left, for what comes with the last of it."""
+    while stream.take(PIECE):
+        pass
+
+
+def _beginning(pieces: Pieces) -> bytes:
+    """Of a link's target, which is short."""
+    return b"".join(map(bytes, pieces))[:_MAX_TARGET]
