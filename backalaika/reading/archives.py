@@ -92,7 +92,7 @@ class Archives:
             ArchiveError: it cannot be read any further.
             OSError: the medium cannot.
         """
-        for member, body in tar_reader.members(source, self._told.budget):
+        for member, body in tar_reader.members(source, self._told.budget, partial(self._told.trouble, path)):
             content = iter(body.take, b"")
             digest = partial(self.digest_of, path, member, content, depth) if member.kind == FILE else None
             self._told.member(path, member, digest)

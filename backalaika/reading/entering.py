@@ -9,7 +9,6 @@ An image that lies on a medium is like a folder of it: archives in the image are
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,9 +20,19 @@ from ..walk import FILE, describe_error
 from . import zip as zip_reader
 from .archives import Archives, mtime_of
 from .members import Member
-from .messages import ArchiveEnds, LooseFile, Message, Settings, Summed
+from .messages import ArchiveEnds, LooseFile, Message, NotEntered, Settings, Summed
 from .seekable import AsFile, FileStream, Seekable
-from .sniffing import IMAGE, MAYBE_IN_FRONT, STREAMS, ZIP, codec_of, kind_by_content, kind_by_name, promised_kind
+from .sniffing import (
+    IMAGE,
+    MAYBE_IN_FRONT,
+    STREAMS,
+    ZIP,
+    codec_of,
+    foreign_kind,
+    kind_by_content,
+    kind_by_name,
+    promised_kind,
+)
 from .streams import ParallelStream, Stream, decoded, worth_threads
 from .telling import Telling
 from .trees import Tree
@@ -139,12 +148,17 @@ class Entering:
         path = file.path
         kind = kind_by_content(stream, path)
         named = promised_kind(path)
+        why = ""
         if kind is None and (named == ZIP or stream.peek(4).startswith(MAYBE_IN_FRONT)):
-            with contextlib.suppress(ArchiveError):
+            try:
                 zip_reader.find_directory(opened)
                 return ZIP
+            except ArchiveError as error:
+                why = f"; it {error}"
         if kind is None and named:
-            self._told.trouble(path, f"is no {named}, though its name says so")
+            self._told.trouble(path, f"is no {named}, though its name says so{why if named == ZIP else ''}")
+        if kind is None and (foreign := foreign_kind(stream)) is not None:
+            self._told.send(NotEntered(path, foreign))
         return None if kind in STREAMS and not hashing else kind
 
     def _in_threads(

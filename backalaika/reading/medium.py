@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from operator import attrgetter
@@ -20,7 +21,19 @@ from ..manifest import MANIFEST, SUMS
 from ..walk import DIRECTORY, FILE, Problem, describe_error
 from .image import in_disc_order
 from .members import folder_and_name, joined
-from .messages import INSIDE, ArchiveBegins, ArchiveEnds, LooseFile, Moved, Row, Rows, Settings, Summed, Trouble
+from .messages import (
+    INSIDE,
+    ArchiveBegins,
+    ArchiveEnds,
+    LooseFile,
+    Moved,
+    NotEntered,
+    Row,
+    Rows,
+    Settings,
+    Summed,
+    Trouble,
+)
 from .own import OWN_FILES, OwnVolume, archive_format, find_own, manifest_rows
 from .pool import Again, GivenUp, Heard, ReadingPool
 from .sniffing import promised_kind
@@ -196,6 +209,7 @@ class _Work:
         self._done: set[int] = set()
         self._own: OwnVolume | None = None
         self._sound: dict[bytes, int] = {}
+        self._not_entered: Counter[str] = Counter()
         self._volume_id = 0
 
     def find_own(self) -> None:
@@ -344,6 +358,8 @@ class _Work:
             self._compare(heard)
         elif isinstance(heard, Trouble):
             self._trouble(heard)
+        elif isinstance(heard, NotEntered):
+            self._not_entered[heard.kind] += 1
         elif isinstance(heard, Again):
             self._flush()
             for path in self._opened_in(heard.path):
@@ -374,7 +390,7 @@ class _Work:
         return [name for name in self._open if name == path or name.startswith(path + INSIDE)]
 
     def _trouble(self, trouble: Trouble) -> None:
-        path = os.path.join(self._medium.path, os.fsdecode(trouble.path))
+        path = os.path.join(self._medium.path, os.fsdecode(trouble.path)) if trouble.path else self._medium.path
         if (trouble.path, trouble.message) in self._told:
             return  # it was read twice
         if trouble.is_note:
@@ -411,6 +427,9 @@ class _Work:
     def finish(self) -> None:
         """All is read."""
         self._flush()
+        kinds = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(self._not_entered.items()))
+        if kinds:
+            self._trouble(Trouble(b"", f"archives of kinds that are not entered, but listed as files: {kinds}", True))
         self._catalogue.finish_volume(self._volume_id, self._report.bytes)
 
     def leave(self) -> None:

@@ -88,6 +88,13 @@ class Trouble(NamedTuple):
     is_note: bool = False
 
 
+class NotEntered(NamedTuple):
+    """A file on the medium is an archive of a kind that is not read: it is listed as a file, and hashed."""
+
+    path: bytes
+    kind: str
+
+
 class Moved(NamedTuple):
     """Bytes of the medium that were read, for progress."""
 
@@ -116,4 +123,4 @@ class Summed(NamedTuple):
     digest: bytes
 
 
-Message = Rows | ArchiveBegins | ArchiveEnds | Summed | Trouble | Moved
+Message = Rows | ArchiveBegins | ArchiveEnds | Summed | Trouble | NotEntered | Moved

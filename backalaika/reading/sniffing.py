@@ -23,6 +23,7 @@ _ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08", b"PK00PK\x03\x04")
 MAYBE_IN_FRONT = (b"MZ", b"#!", b"Cr24")
 _SUFFIXES = {
     b".zip": ZIP,
+    b".zipx": ZIP,
     b".iso": IMAGE,
     b".tar": "tar",
     b".tar.gz": "tar.gz",
@@ -36,6 +37,31 @@ _SUFFIXES = {
     b".txz": "tar.xz",
 }
 _STREAM_SUFFIXES = {b".gz": "gz", b".bz2": "bz2", b".xz": "xz", b".zst": "zst"}
+
+
+# Archives that are told, but not entered.
+_FOREIGN = {
+    "7z": rb"7z\xbc\xaf\x27\x1c",
+    "rar": rb"Rar!\x1a\x07",
+    "cab": rb"MSCF\0\0\0\0",
+    "lha": rb"..-l[hz][0-9ds]-",
+    "lzip": rb"LZIP[\0\1]",
+    "lz4": rb"\x04\x22\x4d\x18|[P-_]\x2a\x4d\x18",
+    "compress (.Z)": rb"\x1f\x9d[\x89-\x90]",
+    "cpio": rb"07070[127]",
+    "rpm": rb"\xed\xab\xee\xdb",
+    "xar": rb"xar!\0",
+    "squashfs": rb"hsqs|sqsh",
+    "ar": rb"!<arch>\n",
+    "arj": rb"\x60\xea..\x1e",
+    "lzma": rb"\x5d\0\0[\0-\x80]\0|\x5d\0\0\0[\x01-\x04]",
+}
+
+
+def foreign_kind(stream: Stream) -> str | None:
+    """What the stream is, if it is an archive of a kind that is not entered."""
+    head = stream.peek(16)
+    return next((kind for kind, magic in _FOREIGN.items() if re.match(magic, head, re.DOTALL)), None)
 
 
 def kind_by_name(path: bytes) -> str | None:
@@ -83,7 +109,8 @@ def kind_by_content(stream: Stream, path: bytes) -> str | None:
         named = kind_by_name(path)
         is_tar = (named or "").startswith("tar") or _holds_tar(codec, stream.peek(_TAR_HEAD))
         return f"tar.{codec}" if is_tar else codec
-    if looks_like_tar(head) or (kind_by_name(path) == "tar" and len(head) == BLOCK and not head.strip(b"\0")):
+    named_tar = kind_by_name(path) == "tar"
+    if looks_like_tar(head, named_tar) or (named_tar and len(head) == BLOCK and not head.strip(b"\0")):
         return "tar"
     if len(head) == _FIRST and looks_like_image(stream.peek(IMAGE_HEAD)):
         return IMAGE
@@ -100,9 +127,14 @@ def _codec(head: bytes, path: bytes) -> str | None:
         return "bz2"
     if head.startswith(b"\xfd7zXZ\x00"):
         return "xz"
-    # RFC 8878 3.1.2: frames to be skipped may come first, of lz4 too.
-    skipped = re.match(rb"[P-_]\x2a\x4d\x18", head) and (promised_kind(path) or "").endswith("zst")
-    return "zst" if head.startswith(b"\x28\xb5\x2f\xfd") or skipped else None
+    return "zst" if _after_skipped(head).startswith(b"\x28\xb5\x2f\xfd") else None
+
+
+def _after_skipped(head: bytes) -> bytes:
+    """What follows frames that are to be skipped (RFC 8878 3.1.2), which may be of lz4 too; pzstd begins with one."""
+    while re.match(rb"[P-_]\x2a\x4d\x18", head) and len(head) >= 8:
+        head = head[8 + int.from_bytes(head[4:8], "little") :]
+    return head
 
 
 def _holds_tar(codec: str, head: bytes) -> bool:

@@ -8,7 +8,7 @@ error; what came before stands.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from ..errors import ArchiveError
 from ..walk import DIRECTORY, FILE, HARD_LINK, SYMLINK
@@ -19,8 +19,8 @@ BLOCK = 512
 _NOTHING = bytes(BLOCK)
 # A pax header or long name above this is an attack: paths have 4 kB.
 _MAX_EXTENSION = 16 * 1024 * 1024
-# No more headers than this before one member.
-_MAX_CHAIN = 64
+# A global header is not for one file: POSIX warns of these in it, and GNU tar and libarchive leave them out.
+_OF_ONE_FILE = (b"path", b"linkpath", b"size")
 _KINDS = {b"1": HARD_LINK, b"2": SYMLINK, b"3": "other", b"4": "other", b"5": DIRECTORY, b"6": "other"}
 # Volume label, GNU's dump of a directory's names is D: a directory; M: a file that goes on from another volume.
 _IGNORED = b"V"
@@ -30,9 +30,9 @@ _MAX_SECONDS = 1 << 53
 Extents = list[tuple[int, int]]
 
 
-def looks_like_tar(block: bytes) -> bool:
+def looks_like_tar(block: bytes, may_have_no_name: bool = False) -> bool:
     """Whether these first 512 bytes are the header of a member: its checksum is right."""
-    if len(block) < BLOCK or (not block[0] and not block[345]):
+    if len(block) < BLOCK or (not block[0] and not block[345] and not may_have_no_name) or block == _NOTHING:
         return False
     try:
         told = _octal(block[148:156])
@@ -131,11 +131,13 @@ class _Extended:
         self.sparse: Extents = []
         self.name: bytes | None = None
         self.target: bytes | None = None
-        self.count = 0
+        self.size = 0
 
 
-def members(source: Stream, budget: Budget) -> Iterator[tuple[Member, Body]]:
+def members(source: Stream, budget: Budget, warn: Callable[[str], None]) -> Iterator[tuple[Member, Body]]:
     """The members of a tar, each with its content; holes of sparse files are counted on ``budget``.
+
+    ``warn`` is told of what is damaged in the headers before a member, which then has what its own header says.
 
     Raises:
         ArchiveError: from here on it cannot be read.
@@ -146,7 +148,7 @@ def members(source: Stream, budget: Budget) -> Iterator[tuple[Member, Body]]:
     while True:
         block = source.read(BLOCK)
         if not block or block == _NOTHING:
-            if extended.count:
+            if extended.size:
                 raise ArchiveError("is cut: a tar header has no member")
             if block and source.read(BLOCK).strip(b"\0"):
                 raise ArchiveError("goes on after a block of zeros; what follows was not read")
@@ -161,10 +163,11 @@ def members(source: Stream, budget: Budget) -> Iterator[tuple[Member, Body]]:
         if size < 0:
             raise ArchiveError("is damaged: a member has less than no bytes")
         if flag in b"xgLKX" and flag != b"":
-            extended.count += 1
-            if extended.count > _MAX_CHAIN:
-                raise ArchiveError("is damaged: a chain of tar headers has no end")
-            _extend(extended, defaults, flag, _extension(source, size))
+            # One after another, not one in another: however many there are, they end with the tar.
+            extended.size += BLOCK + size
+            if extended.size > _MAX_EXTENSION:
+                raise ArchiveError("is damaged: the tar headers before a member are too large")
+            _extend(extended, defaults, flag, _extension(source, size), warn)
             continue
         member, body = _member(source, block, flag, size, extended, budget)
         extended = _Extended(defaults)
@@ -174,22 +177,24 @@ def members(source: Stream, budget: Budget) -> Iterator[tuple[Member, Body]]:
 
 
 def _extension(source: Stream, size: int) -> bytes:
-    if size > _MAX_EXTENSION:
-        raise ArchiveError("is damaged: a tar header is too large")
     data = source.read(size)
     if len(data) != size or source.skip(-size % BLOCK) != -size % BLOCK:
         raise ArchiveError("is cut: it ends in the midst of a tar header")
     return data
 
 
-def _extend(extended: _Extended, defaults: dict[bytes, bytes], flag: bytes, data: bytes) -> None:
+def _extend(
+    extended: _Extended, defaults: dict[bytes, bytes], flag: bytes, data: bytes, warn: Callable[[str], None]
+) -> None:
     if flag == b"L":
         extended.name = data.split(b"\0", 1)[0]
     elif flag == b"K":
         extended.target = data.split(b"\0", 1)[0]
     else:
         records = defaults if flag == b"g" else extended.records
-        for key, value in _records(data):
+        for key, value in _records(data, warn):
+            if flag == b"g" and key in _OF_ONE_FILE:
+                continue
             if key == b"GNU.sparse.offset":
                 extended.sparse.append((_decimal(value), 0))
             elif key == b"GNU.sparse.numbytes" and extended.sparse:
@@ -202,23 +207,26 @@ def _extend(extended: _Extended, defaults: dict[bytes, bytes], flag: bytes, data
             extended.records = {**defaults, **extended.records}
 
 
-def _records(data: bytes) -> Iterator[tuple[bytes, bytes]]:
+def _records(data: bytes, warn: Callable[[str], None]) -> Iterator[tuple[bytes, bytes]]:
+    """Keys and values; those from the first that is damaged on are left out, as by libarchive."""
     at = 0
     while at < len(data) and data[at : at + 1] != b"\0":
         space = data.find(b" ", at, at + 20)
         length = data[at:space]
         if space < 0 or not length.isdigit() or not space - at < int(length) <= len(data) - at:
-            raise ArchiveError("is damaged: a pax header has a record of impossible length")
+            warn("is damaged: a pax header has a record of impossible length")
+            return
         end = at + int(length)
         key, found, value = data[space + 1 : end - 1].partition(b"=")
-        if not found:
-            raise ArchiveError("is damaged: a pax header has a record without '='")
+        if not found or data[end - 1 : end] != b"\n":
+            warn("is damaged: a pax header has a record that is none")
+            return
         yield key, value
         at = end
 
 
 def _decimal(value: bytes) -> int:
-    value = value.removeprefix(b"+")
+    value = value.removeprefix(b"+").lstrip(b"0") or b"0"
     if not value.isdigit() or len(value) > 19:
         raise ArchiveError("is damaged: a number in a pax header is none")
     return int(value)
@@ -334,6 +342,7 @@ def _map_before_content(source: Stream) -> Extents:
         if len(block) < BLOCK:
             raise ArchiveError("is cut: it ends in the map of a sparse file")
         *whole, rest = (rest + block).split(b"\n")
+        whole = [line for line in whole if not line.startswith(b"#")]  # comments, which libarchive allows
         if not lines and whole:
             wanted = 1 + 2 * _decimal(whole[0])
         lines += whole

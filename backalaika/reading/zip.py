@@ -30,6 +30,8 @@ _END = struct.Struct("<4s4H2LH")
 _END64 = struct.Struct("<4sQ2H2L4Q")
 _LOCATOR = struct.Struct("<4sLQL")
 _UNKNOWN = 0xFFFFFFFF
+# The place of a member on another volume of a set.
+_ELSEWHERE = -1
 _EPOCH_OF_NTFS = 116_444_736_000_000_000
 _UTF8, _ENCRYPTED = 0x800, 0x1
 # The sizes follow the content.
@@ -43,7 +45,10 @@ _MEMORY_LIMIT = 128 * 1024 * 1024
 
 @dataclass(slots=True)
 class ZipMember:
-    """A member, and where its content is: ``stored`` bytes, which become ``promised`` bytes."""
+    """A member, and where its content is: ``stored`` bytes, which become ``promised`` bytes.
+
+    ``raw`` is its name as the directory has it, ``disk`` the volume of a set that its content begins on.
+    """
 
     member: Member
     method: int
@@ -52,16 +57,22 @@ class ZipMember:
     stored: int
     promised: int
     offset: int
+    raw: bytes = b""
+    disk: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Directory:
-    """Where the central directory is; ``shift`` is what stands in front of the zip, to be added to all offsets."""
+    """Where the central directory is; ``shift`` is what stands in front of the zip, to be added to all offsets.
+
+    ``disk`` is the number of this file where it is the last of a set of volumes, from 0.
+    """
 
     offset: int
     size: int
     count: int
     shift: int
+    disk: int = 0
 
 
 def find_directory(file: Seekable) -> Directory:
@@ -97,11 +108,11 @@ def _directory_of(file: Seekable, record: tuple[Any, ...], end_at: int) -> Direc
                     *_, disk, first_disk, _, count, size, offset = _END64.unpack(found)
                     stop = place
                     break
-    if first_disk not in (0, 0xFFFF) or disk not in (0, 0xFFFF):
-        raise ArchiveError("is one volume of several; its members are listed in the last and read from all")
+    if first_disk != disk and 0xFFFF not in (first_disk, disk):
+        raise ArchiveError("is the last of several volumes, and its directory begins on another")
     for start in (stop - size, offset):
         if 0 <= start <= file.size and ((not count and not size) or file.at(start, 4) == CENTRAL):
-            return Directory(start, size, count, max(0, start - offset))
+            return Directory(start, size, count, max(0, start - offset), 0 if disk == 0xFFFF else disk)
     return None
 
 
@@ -122,6 +133,8 @@ def central_members(file: Seekable, directory: Directory, encoding: str | None) 
     while source.peek(4) == CENTRAL:
         member = _central_member(source, guess)
         member.offset += directory.shift
+        if directory.disk and member.disk != directory.disk:
+            member.offset = _ELSEWHERE
         number += 1
         yield member
     # Old programs wrote more than 65,535 members without ZIP64, and the number overflowed.
@@ -172,29 +185,37 @@ def _central_member(source: Stream, guess: _Guess) -> ZipMember:
         raise ArchiveError("is cut: its directory ends in the midst of a member")
     (
         _, made_by, _, flags, method, dos_time, dos_date, crc, stored, size, name_size, extra_size, comment_size,
-        _, _, attributes, offset,
+        disk, _, attributes, offset,
     ) = _CENTRAL.unpack(header)  # fmt: skip
     raw = source.read(name_size)
     extra = source.read(extra_size)
     if len(raw) != name_size or len(extra) != extra_size or source.skip(comment_size) != comment_size:
         raise ArchiveError("is cut: its directory ends in the midst of a member")
-    fields = dict(_extra_fields(extra))
+    fields = _extra_fields(extra)
     size, stored, offset = _zip64(fields.get(0x0001, b""), (size, stored, offset))
-    path = _unicode_path(fields, raw) or guess.name(raw, flags)
+    path = _unicode_path(extra, raw) or guess.name(raw, flags)
     if made_by >> 8 == _DOS and b"/" not in path:
         path = path.replace(b"\\", b"/")  # from programs that did not know APPNOTE 4.4.17
     kind = FILE
     mode = attributes >> 16
     if made_by >> 8 in (_UNIX, _MACOS) and mode >> 12 == 0o12:
         kind = SYMLINK
-    elif path.endswith(b"/") or (made_by >> 8 == _DOS and attributes & 0x10):
-        kind = DIRECTORY
+    elif path.endswith(b"/") or (made_by >> 8 == _DOS and attributes & 0x10 and not size and not stored):
+        kind = DIRECTORY  # what has content is a file, whatever its attributes say
     member = Member(path, kind, size if kind == FILE else 0, _time(fields, dos_date, dos_time))
     member.encrypted = bool(flags & _ENCRYPTED)
-    return ZipMember(member, method, flags, crc, stored, size, offset)
+    return ZipMember(member, method, flags, crc, stored, size, offset, raw, 0 if disk == 0xFFFF else disk)
 
 
-def _extra_fields(extra: bytes) -> Iterator[tuple[int, bytes]]:
+def _extra_fields(extra: bytes) -> dict[int, bytes]:
+    """The extra fields by their numbers; where one is there twice the first is meant, as libarchive has it."""
+    found: dict[int, bytes] = {}
+    for number, data in _each_field(extra):
+        found.setdefault(number, data)
+    return found
+
+
+def _each_field(extra: bytes) -> Iterator[tuple[int, bytes]]:
     at = 0
     while at + 4 <= len(extra):
         number, size = struct.unpack_from("<HH", extra, at)
@@ -213,11 +234,13 @@ def _zip64(field: bytes, values: tuple[int, ...]) -> Iterator[int]:
             yield value
 
 
-def _unicode_path(fields: dict[int, bytes], raw: bytes) -> bytes | None:
-    """Info-ZIP's UTF-8 name, if it belongs to this one."""
-    field = fields.get(0x7075, b"")
-    if len(field) > 5 and field[0] == 1 and struct.unpack_from("<L", field, 1)[0] == zlib.crc32(raw):
-        return field[5:]
+def _unicode_path(extra: bytes, raw: bytes) -> bytes | None:
+    """Info-ZIP's UTF-8 name, the first that belongs to this one: APPNOTE 4.6.9 has its CRC-32 for that."""
+    for number, data in _each_field(extra):
+        if number == 0x7075 and len(data) > 5 and data[0] == 1:
+            [crc] = struct.unpack_from("<L", data, 1)
+            if crc == zlib.crc32(raw):
+                return data[5:]
     return None
 
 
@@ -250,6 +273,8 @@ def content(
     Raises:
         ArchiveError: it cannot be decoded, is not what its CRC-32 says, or has another size.
     """
+    if found.offset == _ELSEWHERE:
+        raise ArchiveError("its content is on another volume of the set")
     header = file.at(found.offset, _LOCAL.size)
     if len(header) < _LOCAL.size or header[:4] != LOCAL:
         raise ArchiveError("its content is not where the directory says")
@@ -259,11 +284,14 @@ def content(
         raise ArchiveError("its content is cut off")
     differs = fields[3] != found.method
     if not fields[2] & DESCRIPTOR and not differs:
-        extra = dict(_extra_fields(file.at(start - fields[10], fields[10])))
+        extra = _extra_fields(file.at(start - fields[10], fields[10]))
         size, stored = _zip64(extra.get(0x0001, b""), (fields[8], fields[7]))
         differs = (fields[6], stored, size) != (found.crc, found.stored, found.promised)
     if differs:
         warn("is damaged: its own header and the directory disagree; the directory was believed")
+    elif (name := file.at(found.offset + _LOCAL.size, fields[9])) != found.raw:
+        # One reader sees this name and another that: what a scanner lets pass may be something else to unzip.
+        warn(f"is damaged: its own header gives it another name ({name[:200].decode(errors='replace')})")
     yield from checked(found, unpacked(found, file.stream(start, found.stored), budget))
 
 
@@ -354,6 +382,7 @@ def streamed_members(source: Stream, encoding: str | None) -> Iterator[ZipMember
     if source.peek(4) in (SPANNED, b"PK00"):
         source.skip(4)
     while source.peek(4) == LOCAL:
+        offset = source.position
         header = source.read(_LOCAL.size)
         if len(header) < _LOCAL.size:
             raise ArchiveError("is cut: it ends in the midst of a member's header")
@@ -361,17 +390,33 @@ def streamed_members(source: Stream, encoding: str | None) -> Iterator[ZipMember
         raw, extra = source.read(name_size), source.read(extra_size)
         if len(raw) != name_size or len(extra) != extra_size:
             raise ArchiveError("is cut: it ends in the midst of a member's header")
-        fields = dict(_extra_fields(extra))
+        fields = _extra_fields(extra)
         size, stored = _zip64(fields.get(0x0001, b""), (size, stored))
-        path = _unicode_path(fields, raw) or guess.name(raw, flags)
+        path = _unicode_path(extra, raw) or guess.name(raw, flags)
         kind = DIRECTORY if path.endswith(b"/") else FILE
         member = Member(path, kind, size if kind == FILE else 0, _time(fields, dos_date, dos_time))
         member.encrypted = bool(flags & _ENCRYPTED)
         if flags & DESCRIPTOR and stored in (0, _UNKNOWN) and not (method == 0 and _nothing_follows(source)):
             stored = -1
-        yield ZipMember(member, method, flags, crc, stored, size, 0)
+        yield ZipMember(member, method, flags, crc, stored, size, offset, raw)
     if source.peek(4) not in (CENTRAL, END, b"PK\x06\x06", b"PK\x06\x08"):
         raise ArchiveError("is cut or damaged: no member follows, and no directory")
+
+
+def find_member(source: Stream) -> bool:
+    """Go on to where the header of a member seems to begin; whether there is one."""
+    while True:
+        ahead = source.peek(PIECE)
+        found = ahead.find(LOCAL)
+        while found >= 0:
+            # Version needed and method, as only real headers have them: APPNOTE 4.4.3 and 4.4.5.
+            if len(ahead) >= found + 10 and ahead[found + 4] <= 63 and ahead[found + 9] == 0:
+                source.skip(found)
+                return True
+            found = ahead.find(LOCAL, found + 1)
+        if len(ahead) < PIECE:
+            return False
+        source.skip(len(ahead) - 9)
 
 
 def _nothing_follows(source: Stream) -> bool:

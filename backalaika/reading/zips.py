@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import zlib
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import NamedTuple
 
 from ..errors import ArchiveError
-from ..walk import FILE, SYMLINK, describe_error
+from ..walk import DIRECTORY, FILE, SYMLINK, describe_error
 from . import zip as zip_reader
 from .members import Member
 from .messages import INSIDE
@@ -23,6 +23,8 @@ _MAX_TARGET = 65536
 # A thread takes 30 microseconds to be asked; so many members at most are decoded ahead.
 _WORTH_A_THREAD = 64 * 1024
 _WINDOW = 64
+# Members of a damaged directory that are kept in mind, to tell the others apart: 50 bytes of memory each.
+_MANY = 1_000_000
 
 Pieces = Iterator[bytes | memoryview]
 # Path of the archive, member, its content, depth of the archive: see `Archives.digest_of`.
@@ -50,15 +52,40 @@ class ZipTeller:
             OSError: the medium cannot.
         """
         told = self._told
+        begins = file.at(0, 4) in (zip_reader.LOCAL, zip_reader.SPANNED, b"PK00")
         try:
             directory = zip_reader.find_directory(file)
+            if begins and not directory.count and not directory.size:
+                raise ArchiveError("is damaged: the directory at its end says that it is empty")
         except ArchiveError as error:
-            if file.at(0, 4) not in (zip_reader.LOCAL, zip_reader.SPANNED, b"PK00"):
+            if not begins:
                 raise
             told.trouble(path, f"{error}; what its members' own headers say is listed")
             self.tell_stream(path, file.stream(0, file.size), depth)
             return
-        found = zip_reader.central_members(file, directory, told.settings.encoding)
+        seen: set[int] = set()
+        try:
+            self._tell_directory(path, file, directory, depth, threads, seen)
+        except BombError:
+            raise
+        except ArchiveError as error:
+            # The members that it does not tell any more are there all the same.
+            if not begins or len(seen) >= _MANY:
+                raise
+            told.trouble(path, f"{error}; what the members' own headers say of the others is listed")
+            self.tell_stream(path, file.stream(0, file.size), depth, seen)
+
+    def _tell_directory(
+        self,
+        path: bytes,
+        file: Seekable,
+        directory: zip_reader.Directory,
+        depth: int,
+        threads: int,
+        seen: set[int],
+    ) -> None:
+        told = self._told
+        found = _noting(zip_reader.central_members(file, directory, told.settings.encoding), seen)
         if threads > 1 and told.settings.hashing and depth >= told.settings.depth:
             self._tell_in_threads(path, file, found, threads)
             return
@@ -70,9 +97,10 @@ class ZipTeller:
     def _tell_in_threads(self, path: bytes, file: Seekable, found: Iterator[ZipMember], threads: int) -> None:
         """Spread large members over threads, which decode and hash without Python's lock; tell them in order."""
         waiting: deque[tuple[ZipMember, Future[_Digested] | None]] = deque()
+        failures: list[ArchiveError] = []
         pool = ThreadPoolExecutor(threads)
         try:
-            for member in found:
+            for member in _until_damage(found, failures):
                 large = member.promised >= _WORTH_A_THREAD and member.member.kind == FILE
                 large = large and not member.member.encrypted
                 waiting.append((member, pool.submit(self._digested, member, file) if large else None))
@@ -80,6 +108,8 @@ class ZipTeller:
                     self._member(path, *waiting.popleft(), file)
             while waiting:
                 self._member(path, *waiting.popleft(), file)
+            if failures:
+                raise failures[0]
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -108,6 +138,8 @@ class ZipTeller:
                 warn(warning)
             return digested.digest
 
+        if member.kind == DIRECTORY and found.promised:
+            warn(f"is a folder by its name, and has {found.promised:,} bytes of content, which are not read")
         try:
             if member.kind == SYMLINK and told.settings.hashing and not member.encrypted:
                 member.target = _beginning(content)
@@ -121,28 +153,47 @@ class ZipTeller:
             warn(f"cannot be read: {describe_error(error)}")
             told.unreadable = True
 
-    def tell_stream(self, path: bytes, source: Stream, depth: int) -> None:
-        """The members of a zip that is read in order, by their own headers.
+    def tell_stream(self, path: bytes, source: Stream, depth: int, seen: Container[int] = ()) -> None:
+        """The members of a zip that is read in order, by their own headers; those that begin at ``seen`` are known.
+
+        After damage it goes on with what looks like the next header.
 
         Raises:
             ArchiveError: it cannot be read any further.
             OSError: the medium cannot.
         """
-        told = self._told
-        for found in zip_reader.streamed_members(source, told.settings.encoding):
-            member = found.member
+        while True:
+            try:
+                for found in zip_reader.streamed_members(source, self._told.settings.encoding):
+                    self._in_stream(path, found, source, depth, found.offset in seen)
+                return
+            except BombError:
+                raise
+            except ArchiveError as error:
+                self._told.trouble(path, str(error))
+            self._told.moved(0)
+            if not zip_reader.find_member(source):
+                return
+
+    def _in_stream(self, path: bytes, found: ZipMember, source: Stream, depth: int, is_known: bool) -> None:
+        told, member = self._told, found.member
+        cannot = found.stored < 0 and (member.encrypted or found.method not in zip_reader.SELF_ENDING)
+        if not is_known:
             told.encrypted += member.encrypted
-            if found.stored < 0 and (member.encrypted or found.method not in zip_reader.SELF_ENDING):
+            if cannot or member.encrypted:
                 told.member(path, member, None)
-                raise ArchiveError("cannot be read any further: a member's size is told only after its content")
-            if member.encrypted:
-                told.member(path, member, None)
-                if source.skip(found.stored) != found.stored:
-                    raise ArchiveError("is cut: it ends in the midst of a member")
-                if found.flags & zip_reader.DESCRIPTOR:
-                    zip_reader.read_descriptor(source)
-            else:
-                self._streamed_member(path, found, source, depth)
+        if cannot:
+            raise ArchiveError("has a member whose size is told only after its content, which cannot be read")
+        if not is_known and not member.encrypted:
+            self._streamed_member(path, found, source, depth)
+            return
+        if found.stored < 0:
+            for _ in zip_reader.unpacked(found, source, told.budget):
+                told.moved(0)
+        elif source.skip(found.stored) != found.stored:
+            raise ArchiveError("is cut: it ends in the midst of a member")
+        if found.flags & zip_reader.DESCRIPTOR:
+            zip_reader.read_descriptor(source)
 
     def _streamed_member(self, path: bytes, found: ZipMember, source: Stream, depth: int) -> None:
         """Read a member to its end, wanted or not: only then it is known where the next one is."""
@@ -159,19 +210,47 @@ class ZipTeller:
         told.budget.count_member()
         digest = None
         try:
-            digest = self._digest_of(path, member, counted(), depth)
             if found.stored >= 0:
+                digest = self._digest_or_trouble(path, member, counted(), depth)
                 drain(inner)
+            else:
+                digest = self._digest_of(path, member, counted(), depth)
             promised = found.crc, member.size
             if found.flags & zip_reader.DESCRIPTOR:
                 crc_told, _, size_told = zip_reader.read_descriptor(source)
                 promised = crc_told, size_told
             member.size = size if member.kind == FILE else 0
-            if promised != (crc, size):
+            if promised != (crc, size) and digest is not None:
                 told.trouble(path + INSIDE + member.path, "is damaged: its content is not what its checksum says")
                 digest = None
         finally:
             told.row(path, member, digest if member.kind == FILE else None)
+
+    def _digest_or_trouble(self, path: bytes, member: Member, content: Pieces, depth: int) -> bytes | None:
+        """The digest of a member; what is damaged in it costs no other, for it is known where the next one begins."""
+        try:
+            return self._digest_of(path, member, content, depth)
+        except BombError:
+            raise
+        except ArchiveError as error:
+            self._told.trouble(path + INSIDE + member.path, str(error))
+            return None
+
+
+def _noting(found: Iterator[ZipMember], seen: set[int]) -> Iterator[ZipMember]:
+    """The members; where they begin is kept of the first of them."""
+    for member in found:
+        if len(seen) < _MANY:
+            seen.add(member.offset)
+        yield member
+
+
+def _until_damage(found: Iterator[ZipMember], failures: list[ArchiveError]) -> Iterator[ZipMember]:
+    """The members up to an error, which is put aside until those before it are told."""
+    try:
+        yield from found
+    except ArchiveError as error:
+        failures.append(error)
 
 
 def _part(source: Stream, size: int) -> Stream:

@@ -12,6 +12,7 @@ from backalaika.reading.messages import (
     ArchiveEnds,
     LooseFile,
     Message,
+    NotEntered,
     Row,
     Rows,
     Settings,
@@ -39,6 +40,7 @@ class Told:
         self.rows: list[Row] = [row for message in messages if isinstance(message, Rows) for row in message.rows]
         self.troubles = [message for message in messages if isinstance(message, Trouble) and not message.is_note]
         self.notes = [message for message in messages if isinstance(message, Trouble) and message.is_note]
+        self.not_entered = {message.path: message.kind for message in messages if isinstance(message, NotEntered)}
 
     def paths(self, archive: bytes | None) -> list[bytes]:
         return [joined(row.folder, row.name) for row in self.rows if row.archive == archive]
