@@ -1,17 +1,22 @@
-"""Time `add` of foreign archives against `bsdtar -tf` on each, which lists and does not even hash.
+"""Time `add` of foreign archives against `bsdtar -tf` on each, and of our own disc against `cat` of its bytes.
 
     python -m benchmarks.adding DIRECTORY [--formats bz2,gz,xz,zip] [--archives 1,4] [--rounds 5]
+    python -m benchmarks.adding --own 4096 [--rounds 5]
 
-DIRECTORY is packed by bsdtar, once into one archive and once into several copies, as on a disc. Both programs run in
-turn, A B A B, after one round that does not count; ours as a process of its own into a catalogue that exists. Before
-the clock starts, both must list the same number of members. One JSON line each: seconds of each round, and the ratio
-of medians with the lowest and highest ratio of a pair.
+DIRECTORY is packed by bsdtar, once into one archive and once into several copies, as on a disc; bsdtar lists and does
+not even hash. ``--own`` makes a volume of so many megabytes with our own program, of random bytes, and catalogues it
+into a catalogue that does not know it, once with its bytes in the page cache and once without; and a second time with a
+hundredth of it, which shows what it takes to start. Both programs run in turn, A B A B, after one round that does not
+count; ours as a process of its own into a catalogue that exists. Before the clock starts, both must list the same
+number of members, or the volume must be told sound. One JSON line each: seconds of each round, and the ratio of
+medians with the lowest and highest ratio of a pair.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import statistics
 import subprocess
@@ -74,14 +79,87 @@ def measure(source: Path, name: str, archives: int, rounds: int) -> dict[str, ob
         }
 
 
+def evict(folder: Path) -> None:
+    """Take the files of a folder out of the page cache."""
+    os.sync()
+    for path in folder.iterdir():
+        with path.open("rb") as file:
+            os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+
+
+def run_cat(folder: Path) -> float:
+    """Seconds to read the bytes of a folder's files."""
+    start = time.perf_counter()
+    with open(os.devnull, "wb") as nowhere:
+        subprocess.run(["cat", *sorted(folder.iterdir())], check=True, stdout=nowhere)
+    return time.perf_counter() - start
+
+
+def make_volume(folder: Path, megabytes: int) -> Path:
+    """A volume that our program writes, of files of 1 MB."""
+    source = folder / "source"
+    for number in range(megabytes):
+        path = source / str(number // 100) / f"{number}.bin"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(os.urandom(1_000_000))
+    job = folder / "job.py"
+    settings = {"dir_backups": str(folder / "backups"), "db_uri": f"sqlite:///{folder}/run.sqlite"}
+    settings |= {"max_size": (megabytes + 100) * 1_100_000, "digest": "xxh3-128"}
+    job.write_text(f"job = dict(name='own', sources=[({str(source)!r}, 'zst')])\nconfig = {settings!r}\n")
+    job.chmod(0o600)
+    command = [sys.executable, "-m", "backalaika", "backup", str(job), "--yes"]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    shutil.rmtree(source)
+    [volume] = (folder / "backups").glob("*/vol*")
+    return volume
+
+
+def measure_own(megabytes: int, rounds: int) -> list[dict[str, object]]:
+    """Two lines of the result: with the page cache, and without it."""
+    lines: list[dict[str, object]] = []
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        volume, db = make_volume(folder, megabytes), folder / "catalogue.sqlite"
+        assert run_add(volume, db, "warm-up")[1] > megabytes
+        for cached in (True, False):
+            ours, theirs = [], []
+            for number in range(rounds):
+                if not cached:
+                    evict(volume)
+                ours.append(run_add(volume, db, f"{cached} {number}")[0])
+                if not cached:
+                    evict(volume)
+                theirs.append(run_cat(volume))
+            pairs = [a / b for a, b in zip(ours, theirs, strict=True)]
+            lines.append(
+                {
+                    "own": True,
+                    "cached": cached,
+                    "bytes": sum(path.stat().st_size for path in volume.iterdir()),
+                    "add_s": [round(seconds, 2) for seconds in ours],
+                    "cat_s": [round(seconds, 2) for seconds in theirs],
+                    "ratio": round(statistics.median(ours) / statistics.median(theirs), 2),
+                    "pairs": [round(min(pairs), 2), round(max(pairs), 2)],
+                    "wanted": 1.3,
+                }
+            )
+    return lines
+
+
 def main() -> None:
-    """Print one JSON line for each format and number of archives."""
+    """Print one JSON line for each format and number of archives, and for our own disc."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("directory", type=Path)
+    parser.add_argument("directory", type=Path, nargs="?")
+    parser.add_argument("--own", type=int, metavar="MEGABYTES")
     parser.add_argument("--formats", default="bz2,gz,xz,zip")
     parser.add_argument("--archives", default="1,4")
     parser.add_argument("--rounds", type=int, default=5)
     chosen = parser.parse_args()
+    for megabytes in (chosen.own, max(1, chosen.own // 100)) if chosen.own else ():
+        for line in measure_own(megabytes, chosen.rounds):
+            print(json.dumps(line), flush=True)
+    if chosen.directory is None:
+        return
     for name in chosen.formats.split(","):
         for archives in chosen.archives.split(","):
             print(json.dumps(measure(chosen.directory, name, int(archives), chosen.rounds)), flush=True)

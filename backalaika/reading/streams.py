@@ -33,8 +33,9 @@ _HARMLESS = 256 * 1024 * 1024
 # Smaller files are decoded sooner than threads start.
 _WORTH_THREADS = 2 * 1024 * 1024
 
-# Two threads that guess where deflate blocks begin are no faster than zlib-ng alone.
-_FEWEST_THREADS = {"bz2": 2, "gz": 4}
+# Two threads that guess where deflate blocks begin are no faster than zlib-ng alone. One thread of the other is: it
+# takes 2.9 s of processor time for what takes libbz2 3.7 s.
+_FEWEST_THREADS = {"bz2": 1, "gz": 4}
 
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _MAX_ZSTD_BLOCK = 128 * 1024
