@@ -11,11 +11,13 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from multiprocessing import Pipe, Process
 from multiprocessing.connection import Connection, wait
 from typing import NamedTuple
 
+from ..errors import RunError
 from ..run.pool import start_process
 from .entering import Entering
 from .members import joined
@@ -25,6 +27,8 @@ from .trees import Tree
 # Told so often, whatever the number of pieces read.
 _SECONDS_BETWEEN_SIGNS = 0.25
 _POLL_S = 0.2
+# Processes that end, one after another, without a word from any.
+_MOST_LOST = 20
 
 
 class Task(NamedTuple):
@@ -113,6 +117,7 @@ class ReadingPool:
         self._timeout_s = timeout_s
         self._wanted = workers
         self._workers: list[_Worker] = []
+        self._lost = 0
 
     def __enter__(self) -> ReadingPool:
         self._workers = [self._start() for _ in range(self._wanted)]
@@ -176,7 +181,8 @@ class ReadingPool:
         busy = sum(not other.idle for other in self._workers)
         worker.idle, worker.files, worker.told = False, files, set()
         worker.heard = time.monotonic()
-        worker.connection.send(Task(files, max(1, len(self._workers) - busy)))
+        with suppress(OSError):  # it is gone: `_hear` will find out, and another reads them
+            worker.connection.send(Task(files, max(1, len(self._workers) - busy)))
 
     def _hear(self, again: deque[list[LooseFile]]) -> Iterator[Heard]:
         by_connection = {worker.connection: worker for worker in self._workers}
@@ -185,8 +191,14 @@ class ReadingPool:
             try:
                 message = worker.connection.recv()
             except (EOFError, OSError):
+                self._lost += 1
+                if self._lost > _MOST_LOST:
+                    raise RunError(
+                        "the processes that read end as soon as they start; look for memory or a limit"
+                    ) from None
                 yield from self._replace(worker, again, "the process that read it was killed; it may need much memory")
                 continue
+            self._lost = 0
             worker.heard = time.monotonic()
             if isinstance(message, _Done):
                 worker.idle = True
@@ -196,7 +208,8 @@ class ReadingPool:
             yield message
         now = time.monotonic()
         for worker in list(self._workers):
-            if not worker.idle and now - worker.heard > self._timeout_s:
+            # What it said while this process was busy counts too.
+            if not worker.idle and now - worker.heard > self._timeout_s and not worker.connection.poll():
                 silence = f"given up: nothing could be read of it for {self._timeout_s:g} seconds"
                 yield from self._replace(worker, again, silence)
 

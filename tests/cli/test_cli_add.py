@@ -6,6 +6,7 @@ import gzip
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import time
 import zipfile
@@ -223,6 +224,56 @@ def test_the_rows_of_an_unknown_volume_of_ours_come_from_its_manifest(home, own,
 
     assert sorted((r["archive"], r["kind"], r["size"], r["mtime_ns"], r["digest"] or "") for r in rows) == before
     assert "source/folder/caf\udce9" in {row["path"] for row in rows}
+
+
+def test_parts_of_a_file_that_was_cut_are_catalogued_as_the_run_did(home, tmp_path):
+    (home.source / "large.bin").write_bytes(os.urandom(5 << 20))
+    job = home.job("zst", more="config = dict(max_size=2 * 1024 * 1024)")
+    home.run("backup", job, "--yes", status=0)
+    [run] = home.folders()
+    db = tmp_path / "other.sqlite"
+    volumes = sorted(run.glob("vol*"))
+    for volume in volumes:
+        home.run("add", volume.name, volume, "--db", f"sqlite:///{db}", status=0)
+
+    def told(path):
+        asked = (
+            "select name, size, digest, part, part_offset, whole_digest from files "
+            "where part is not null order by volume_id, id"
+        )
+        with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as catalogue:
+            return catalogue.execute(asked).fetchall()
+
+    parts = told(db)
+    assert parts == told(home.backups / "backalaika.sqlite")
+    assert len(parts) >= 3
+    assert [row[3] for row in parts] == list(range(1, len(parts) + 1))
+    assert parts[-1][5] == xxhash.xxh3_128_digest((home.source / "large.bin").read_bytes())
+    rows = [
+        json.loads(line)["path"]
+        for line in home.run("files", "", "--json", "--db", f"sqlite:///{db}", status=0).out.splitlines()
+    ]
+    assert {f"source/large.bin.part{number + 1:03}" for number in range(len(parts))} <= set(rows)
+
+
+def test_a_known_volume_that_is_damaged_gets_the_title_and_the_damage_is_reported(home, own):
+    [archive] = own.glob("*.tar.zst")
+    content = bytearray(archive.read_bytes())
+    content[-30] ^= 255
+    archive.write_bytes(content)
+    report = home.run("add", "Disc 1", own, "--json", status=1).json()
+
+    assert report["recognised"] == f"{own.parent.name}/vol001"
+    assert [error["path"] for error in report["errors"]] == [str(archive)]
+    assert len(home.run("volumes", status=0).out.splitlines()) == 1
+
+
+def test_an_archive_of_ours_that_is_missing_is_reported(home, own, tmp_path):
+    [archive] = own.glob("*.tar.zst")
+    archive.unlink()
+    done = home.run("add", "Disc 1", own, "--db", f"sqlite:///{tmp_path}/other.sqlite", "--json", status=1)
+
+    assert [(error["path"], "missing" in error["message"]) for error in done.json()["errors"]] == [(str(archive), True)]
 
 
 def test_a_damaged_archive_of_ours_is_read_and_reported(home, own, tmp_path):
