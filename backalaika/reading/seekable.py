@@ -104,12 +104,18 @@ class FileStream(Stream):
         super().__init__(self._read_on)
         self._file = file
         self._place = 0
+        self._ended = False
         self._hasher = hasher
         self._moved = moved
 
     def _read_on(self) -> bytes:
+        if self._ended:
+            return b""
         descriptor = self._file.descriptor
         piece = self._file.at(self._place, PIECE) if descriptor is None else os.read(descriptor, PIECE)
+        if not piece:
+            self._ended = True
+            return b""
         self._place += len(piece)
         if self._hasher is not None:
             self._hasher.update(piece)
@@ -129,7 +135,7 @@ class FileStream(Stream):
             return super().skip(size)
         skipped = min(size, max(0, self._file.size - self.position))
         self.position += skipped
-        self._place = self.position
+        self._place, self._ended = self.position, False
         if self._file.descriptor is not None:
             os.lseek(self._file.descriptor, self._place, os.SEEK_SET)
         self._data, self._at = b"", 0

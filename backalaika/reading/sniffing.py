@@ -19,6 +19,9 @@ _TAR_HEAD = 1024 * 1024
 _FIRST = 512
 _ZIP_MAGIC = (b"PK\x03\x04", b"PK\x05\x06", b"PK\x07\x08", b"PK00PK\x03\x04")
 
+# Of gzip, bzip2, xz and zstd, and of frames of zstd to be skipped. Most files are none of these.
+_FIRST_OF_CODECS = frozenset([b"\x1f", b"B", b"\xfd", b"\x28", *(bytes([first]) for first in range(0x50, 0x60))])
+
 # Programs for Windows and Unix and packed extensions of browsers: a zip may stand behind.
 MAYBE_IN_FRONT = (b"MZ", b"#!", b"Cr24")
 _SUFFIXES = {
@@ -36,6 +39,7 @@ _SUFFIXES = {
     b".tar.xz": "tar.xz",
     b".txz": "tar.xz",
 }
+_ALL_SUFFIXES = tuple(_SUFFIXES)
 _STREAM_SUFFIXES = {b".gz": "gz", b".bz2": "bz2", b".xz": "xz", b".zst": "zst"}
 
 
@@ -58,10 +62,13 @@ _FOREIGN = {
 }
 
 
+_ANY_FOREIGN = re.compile(b"|".join(b"(%b)" % magic for magic in _FOREIGN.values()), re.DOTALL)
+
+
 def foreign_kind(stream: Stream) -> str | None:
     """What the stream is, if it is an archive of a kind that is not entered."""
-    head = stream.peek(16)
-    return next((kind for kind, magic in _FOREIGN.items() if re.match(magic, head, re.DOTALL)), None)
+    match = _ANY_FOREIGN.match(stream.peek(16))
+    return None if match is None else list(_FOREIGN)[(match.lastindex or 1) - 1]
 
 
 def kind_by_name(path: bytes) -> str | None:
@@ -70,9 +77,10 @@ def kind_by_name(path: bytes) -> str | None:
     Not for what is only compressed: its one member says nothing that the file's own name does not.
     """
     name = path.lower()
-    for suffix, kind in _SUFFIXES.items():
-        if name.endswith(suffix):
-            return kind
+    if name.endswith(_ALL_SUFFIXES):
+        for suffix, kind in _SUFFIXES.items():
+            if name.endswith(suffix):
+                return kind
     return None
 
 
@@ -104,7 +112,7 @@ def kind_by_content(stream: Stream, path: bytes) -> str | None:
     head = stream.peek(_FIRST)
     if head.startswith(_ZIP_MAGIC):
         return ZIP
-    codec = _codec(head, path)
+    codec = _codec(head, path) if head[:1] in _FIRST_OF_CODECS else None
     if codec is not None:
         named = kind_by_name(path)
         is_tar = (named or "").startswith("tar") or _holds_tar(codec, stream.peek(_TAR_HEAD))
