@@ -1,8 +1,9 @@
 """UDF: the files of an image of a disc (ECMA-167, OSTA UDF 1.02 to 2.60), as pressed and recorded discs have it.
 
-From the anchor to the description of the volume, from there to the set of files, and then folder by folder. A partition
-that is virtual or sparable (packet writing) or has its metadata apart (some Blu-ray discs) is not read: an error, and
-no guess. What is in memory is as in `iso9660`.
+From the anchor to the description of the volume, from there to the set of files, and then folder by folder. The
+entries may lie in a file of their own, the metadata partition of UDF 2.50 (2.2.10), as on many Blu-ray discs. A
+partition that is virtual or sparable (packet writing) is not read: an error, and no guess. What is in memory is as in
+`iso9660`.
 """
 
 from __future__ import annotations
@@ -48,6 +49,13 @@ class _Place(NamedTuple):
     partition: int
 
 
+class _Map(NamedTuple):
+    """A partition; the places in it are those in ``file``, if its entries lie in one."""
+
+    number: int
+    file: Extents = ()
+
+
 def members(image: Seekable, warn: Warn) -> Iterator[ImageMember]:
     """The members of an image, folder by folder.
 
@@ -84,7 +92,7 @@ class _Volume:
     def __init__(self, image: Seekable) -> None:
         self._image = image
         self._starts: dict[int, int] = {}
-        self._maps: list[int] = []
+        self._maps: list[_Map] = []
         self._block, self._root = self._find_root(*self._find_anchor())
 
     def _find_anchor(self) -> tuple[int, bytes]:
@@ -106,7 +114,7 @@ class _Volume:
                 if block not in _SECTORS:
                     break
                 self._block = block
-                self._maps = list(self._partition_maps(volume))
+                self._read_maps(volume)
                 file_set_place = _Place(*struct.unpack_from("<LH", volume, 252))
                 file_set = self._image.all_at(self._offset(file_set_place), 512)
                 if _tag(file_set) != _FILE_SET:
@@ -130,23 +138,54 @@ class _Volume:
                 break
         return volume
 
-    def _partition_maps(self, volume: bytes) -> Iterator[int]:
+    def _read_maps(self, volume: bytes) -> None:
         """The partition that each number in a place means."""
         [count] = struct.unpack_from("<L", volume, 268)
         at = 440
         while count and at + 6 <= len(volume) and volume[at + 1] >= 6:
-            if volume[at] != 1:
-                name = volume[at + 5 : at + 28].rstrip(b"\0").decode("ascii", "replace")
-                raise ArchiveError(f"has a partition of UDF that is not read here ({name})")
-            yield int.from_bytes(volume[at + 4 : at + 6], "little")
-            at += volume[at + 1]
+            entry = volume[at : at + volume[at + 1]]
+            name = entry[5:28].rstrip(b"\0")
+            if entry[0] == 1:
+                self._maps.append(_Map(int.from_bytes(entry[4:6], "little")))
+            elif name == b"*UDF Metadata Partition" and len(entry) >= 48:
+                number, main, mirror = struct.unpack_from("<H2L", entry, 38)
+                self._maps.append(_Map(number, self._metadata(number, (main, mirror))))
+            else:
+                raise ArchiveError(f"has a partition of UDF that is not read here ({name.decode('ascii', 'replace')})")
+            at += len(entry)
             count -= 1
 
-    def _offset(self, place: _Place) -> int:
+    def _metadata(self, number: int, places: tuple[int, int]) -> Extents:
+        """Where the file lies that has the entries; or its mirror, if it is damaged."""
+        physical = next((at for at, one in enumerate(self._maps) if one.number == number and not one.file), None)
+        if physical is None:
+            raise ArchiveError("is damaged: it names a partition that is not there")
         try:
-            return self._starts[self._maps[place.partition]] + place.block * self._block
+            return self._node(_Place(places[0], physical)).extents
+        except (ArchiveError, OSError):
+            return self._node(_Place(places[1], physical)).extents
+
+    def _offset(self, place: _Place) -> int:
+        return self._where(place, self._block)[0][0]
+
+    def _where(self, place: _Place, size: int) -> list[tuple[int, int]]:
+        """The extents of so many bytes from there on."""
+        try:
+            number, file = self._maps[place.partition]
+            start = place.block * self._block
+            if not file:
+                return [(self._starts[number] + start, size)]
         except (IndexError, KeyError):
             raise ArchiveError("is damaged: it names a partition that is not there") from None
+        found: list[tuple[int, int]] = []
+        for offset, length in file:
+            inside = min(max(0, length - start), size)
+            if inside:
+                found.append((offset + start if offset != HOLE else HOLE, inside))
+            start, size = max(0, start - length), size - inside
+        if size or not found:
+            raise ArchiveError("is damaged: it names a place behind its metadata")
+        return found
 
     def members(self, warn: Warn) -> Iterator[ImageMember]:
         root = self._node(self._root)
@@ -219,7 +258,7 @@ class _Volume:
         for length, place in self._allocations(descriptors, form, partition):
             kind, length = length >> 30, min(length & _LENGTH, left)
             if length:
-                found.append((self._offset(place) if kind == _RECORDED else HOLE, length))
+                found += self._where(place, length) if kind == _RECORDED else [(HOLE, length)]
                 left -= length
             if len(found) > _MAX_EXTENTS:
                 raise ArchiveError("is damaged: its extents have no end")

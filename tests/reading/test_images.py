@@ -20,7 +20,7 @@ from samples import CONTENT, make_tree
 from told import Told
 
 from backalaika.errors import SourceError
-from backalaika.reading import image
+from backalaika.reading import image, udf
 from backalaika.reading.seekable import Seekable, of_bytes
 from backalaika.reading.trees import tree_at
 from backalaika.walk import Problem
@@ -135,6 +135,48 @@ def test_an_image_without_a_tree_of_iso_9660_is_read_by_its_udf(tree, tmp_path):
     path.write_bytes(content)
 
     assert Told(path).digests(b"x.iso") == expected(tree)
+
+
+def with_tag(descriptor: bytes) -> bytes:
+    """A descriptor of UDF with the checksum of its tag put right."""
+    tag = bytearray(descriptor[:16])
+    tag[4] = (sum(tag) - tag[4]) & 0xFF
+    return bytes(tag) + descriptor[16:]
+
+
+@pytest.mark.parametrize("is_damaged", [False, True])
+def test_entries_of_udf_may_lie_in_a_file_of_their_own(is_damaged, tree, tmp_path):
+    # No tool here makes such a disc: the partition of an ordinary one is named as that file, in two extents.
+    path = make_image(tmp_path / "x.iso", tree, "-udf -D")
+    content = bytearray(path.read_bytes())
+    blocks = range(0, len(content), 2048)
+    [partition, *_] = [at for at in blocks if content[at : at + 2] == b"\5\0" and content[at + 25 : at + 29] == b"+NSR"]
+    start, length = struct.unpack_from("<2L", content, partition + 188)
+    file = with_tag(
+        struct.pack("<HHBBHHHL", 261, 2, 0, 0, 0, 0, 0, 0)
+        + struct.pack("<LHHHBBLHH", 0, 4, 0, 1, 0, 250, 0, 0, 0)
+        + bytes(20)
+        + struct.pack("<Q", length * 2048).ljust(112, b"\0")
+        + struct.pack("<2L", 0, 16)
+        + struct.pack("<4L", 10 * 2048, 0, (length - 10) * 2048, 10)
+    )
+    place = len(content) // 2048 - start
+    content += (bytes(2048) if is_damaged else file.ljust(2048, b"\0")) + file.ljust(2048, b"\0")
+    content += content[256 * 2048 : 257 * 2048]  # the anchor is told again at the end
+    for at in blocks:
+        if content[at : at + 2] == b"\x06\0" and b"*OSTA UDF Compliant" in content[at : at + 512]:
+            map_of_it = struct.pack("<BBH", 2, 64, 0) + b"\0*UDF Metadata Partition".ljust(32, b"\0")
+            map_of_it += struct.pack("<HHLL", 1, 0, place, place + 1).ljust(28, b"\0")
+            struct.pack_into("<2L", content, at + 264, 70, 2)
+            content[at + 446 : at + 510] = map_of_it
+            struct.pack_into("<H", content, at + 256, 1)
+    path.write_bytes(content)
+
+    disc = of_bytes(bytes(content))
+    files = [one for one in udf.members(disc, lambda path, why: pytest.fail(why)) if one.member.kind == "file"]
+    assert {
+        one.member.path: (one.member.size, sha256(image.content(disc, one).all_at(0, 1 << 20))) for one in files
+    } == (expected(tree))
 
 
 def test_files_are_told_in_the_order_of_the_disc(tree, tmp_path):
