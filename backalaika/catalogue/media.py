@@ -37,6 +37,14 @@ class Media(Database):
             found = connection.execute(asked).first()
         return None if found is None else UnfinishedMedium(found.id, os.fsdecode(found.path or b""), found.digest)
 
+    def has_medium(self, title: str, path: str) -> bool:
+        """Whether a medium of this title, from this place, was added by hand and is complete."""
+        asked = select(volumes.c.path).where(
+            volumes.c.title == storable_text(title), volumes.c.run_id.is_(None), volumes.c.state == COMPLETE
+        )
+        with self._reading() as connection:
+            return connection.execute(asked).scalar() == os.fsencode(path)
+
     def loose_files(self, volume_id: int) -> Iterator[tuple[bytes, bytes, str, int, int]]:
         """Folder, name, kind, size and mtime_ns of all that is recorded of a medium outside archives; streamed."""
         asked = (

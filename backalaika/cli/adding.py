@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from ..errors import SourceError, UsageError
+from ..errors import CatalogueError, CatalogueFullError, SourceError, UsageError
 from . import display
 
 if TYPE_CHECKING:
@@ -97,8 +97,19 @@ def add(
     status = 0
     with open_catalogue(db or config.db_uri) as catalogue, StopSignals() as signals:
         for medium in media:
-            with _watch(medium, settings) as observer:
-                report = add_medium(catalogue, medium, settings, observer, signals.check, workers, timeout)
+            if each is not None and catalogue.has_medium(medium.title, medium.path):
+                display.say(f"{display.printable(medium.title)}: is in the catalogue already, and left out")
+                continue
+            try:
+                with _watch(medium, settings) as observer:
+                    report = add_medium(catalogue, medium, settings, observer, signals.check, workers, timeout)
+            except (SourceError, CatalogueError, UsageError) as error:
+                if each is None or isinstance(error, CatalogueFullError):
+                    raise
+                # One bad disc does not end the pile.
+                display.say(f"not catalogued: {display.printable(str(error))}")
+                status = max(status, 1)
+                continue
             if as_json:
                 click.echo(json.dumps(report.as_json()))
             _show(report)

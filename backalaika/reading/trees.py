@@ -24,6 +24,8 @@ from .streams import Budget
 
 # Of an image, how many files directly in its root are looked at, to know whether this program wrote it.
 _MANY = 100_000
+# A file that is longer than what the system reads ahead anyway.
+_LONG = 1024 * 1024
 
 
 class Found(NamedTuple):
@@ -113,6 +115,8 @@ class _Folder:
             info = os.fstat(descriptor)
             if not stat.S_ISREG(info.st_mode):
                 raise OSError(0, "is no regular file any more")
+            if info.st_size >= _LONG:
+                _read_ahead(descriptor)
             yield of_file(descriptor, info.st_size)
         finally:
             os.close(descriptor)
@@ -147,6 +151,7 @@ class _Image:
     @contextmanager
     def _image(self) -> Iterator[Seekable]:
         with open(self._path, "rb", buffering=0) as file:
+            _read_ahead(file.fileno())
             yield of_file(file.fileno(), os.fstat(file.fileno()).st_size)
 
     def walk(self, tell: Tell) -> Iterator[Found]:
@@ -192,6 +197,12 @@ class _Image:
             if there.file is not None and there.member.path in wanted:
                 found[there.member.path] = there.file
         return found
+
+
+def _read_ahead(descriptor: int) -> None:
+    """Let the drive work while what it read is hashed: the system then reads twice as far ahead, as for `cat`."""
+    if hasattr(os, "posix_fadvise"):
+        os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_SEQUENTIAL)
 
 
 def _tell_nobody(problem: Problem) -> None:

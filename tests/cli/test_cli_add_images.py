@@ -82,6 +82,23 @@ def test_each_folder_and_each_image_can_be_a_medium(home, tree, tmp_path):
     assert len(home.run("volumes", status=0).out.splitlines()) == 2
 
 
+def test_one_bad_medium_of_many_does_not_end_the_others_and_none_is_added_twice(home, tree, tmp_path):
+    shelf = tmp_path / "shelf"
+    for name in ("a empty", "c good"):
+        (shelf / name).mkdir(parents=True)
+    (shelf / "c good" / "file").write_text("one")
+    (shelf / "b.iso").write_bytes(b"no image")
+    done = home.run("add", "--each", shelf, "--json", status=1)
+
+    assert [report["title"] for report in map(json.loads, done.out.splitlines())] == ["c good"]
+    assert f"not catalogued: {shelf}/a empty: is empty" in done.err
+    assert f"not catalogued: {shelf}/b.iso: is no image" in done.err
+    (shelf / "a empty" / "file").write_text("two")
+    again = home.run("add", "--each", shelf, "--json", status=1)
+    assert [report["title"] for report in map(json.loads, again.out.splitlines())] == ["a empty"]
+    assert "c good: is in the catalogue already" in again.err
+
+
 @pytest.mark.parametrize("content", [b"", b"no image", bytes(1 << 20)])
 def test_what_is_no_image_is_one_line(home, tmp_path, content):
     (tmp_path / "x.iso").write_bytes(content)
