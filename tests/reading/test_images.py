@@ -20,8 +20,8 @@ from samples import CONTENT, make_tree
 from told import Told
 
 from backalaika.errors import SourceError
-from backalaika.reading import image, udf
-from backalaika.reading.seekable import Seekable, of_bytes
+from backalaika.reading import image, streams, udf
+from backalaika.reading.seekable import AsFile, Seekable, of_bytes
 from backalaika.reading.trees import tree_at
 from backalaika.walk import Problem
 
@@ -341,3 +341,27 @@ def test_nothing_of_an_archive_in_an_image_is_lost_for_its_size(tmp_path, monkey
     outer = Told(tmp_path / "y.tar", depth=2)
     assert [trouble.path for trouble in outer.troubles] == [b"y.tar!/inner.iso"]
     assert outer.digests(b"y.tar")[b"inner.iso"] == (inner.stat().st_size, sha256(inner.read_bytes()))
+
+
+@pytest.mark.parametrize("codec", ["gz", "bz2"])
+def test_a_large_archive_in_an_image_is_decoded_by_several_threads(codec, tmp_path, monkeypatch):
+    monkeypatch.setattr("backalaika.reading.streams._WORTH_THREADS", 1000)
+    tree = tmp_path / "tree"
+    tree.mkdir()
+    content = random.Random(1).randbytes(3_000_000)
+    (tmp_path / "noise").write_bytes(content)
+    subprocess.run(["bsdtar", "-caf", tree / f"x.tar.{codec}", "-C", tmp_path, "noise"], check=True)
+    path = make_image(tmp_path / "x.iso", tree, "-R")
+    disc = tree_at(str(path))
+    [file] = [there.file for there in disc.walk(print) if there.file is not None]
+    used = []
+    decoder = streams.ParallelStream
+    monkeypatch.setattr(
+        "backalaika.reading.entering.ParallelStream", lambda *given: used.append(type(given[0])) or decoder(*given)
+    )
+    told = Told(path, threads=4, tree=disc, file=file)
+
+    assert used == [AsFile]
+    assert told.digests(f"x.tar.{codec}".encode()) == {b"noise": (len(content), sha256(content))}
+    assert told.rows[-1].digest == sha256((tree / f"x.tar.{codec}").read_bytes())
+    assert not told.troubles
