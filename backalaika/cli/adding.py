@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 import json
 import os
 import sys
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
+from ..digests import DIGESTS
 from ..errors import CatalogueError, CatalogueFullError, SourceError, UsageError
 from . import display
 
@@ -55,6 +57,7 @@ listed); 2 wrong usage or configuration; 3 failed; 130 interrupted."""
 @click.option("--depth", default=1, show_default=True, type=click.IntRange(0, 20), help="How deep to enter archives.")
 @click.option("--encoding", type=_Encoding(), help="Of old names that do not tell theirs; else guessed.")
 @click.option("--each", metavar="DIR", type=click.Path(), help="Every folder or image in DIR is a medium.")
+@click.option("--digest", type=click.Choice(DIGESTS), help="What names content; by default that of ~/.backalaika.")
 @click.option("--workers", type=click.IntRange(0, 1000), help="Processes that read; by default one for each CPU.")
 @click.option(
     "--timeout",
@@ -73,6 +76,7 @@ def add(
     depth: int,
     encoding: str | None,
     each: str | None,
+    digest: str | None,
     workers: int | None,
     timeout: float,
     db: str | None,
@@ -89,9 +93,11 @@ def add(
     from ..run.pool import available_cpus
     from ..run.stopping import StopSignals
 
+    if digest == "blake3" and importlib.util.find_spec("blake3") is None:
+        raise UsageError("--digest blake3: its library is not installed; pip install 'backalaika[blake3]'")
     media = _media(title, path, description, each)
     config = load_user_config()
-    settings = Settings(config.digest, not no_hash, depth, encoding, config.max_ratio, config.max_members)
+    settings = Settings(digest or config.digest, not no_hash, depth, encoding, config.max_ratio, config.max_members)
     if workers is None:
         workers = available_cpus() if config.workers is None else config.workers
     status = 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 import os
 import signal
@@ -63,6 +64,14 @@ def test_the_switches_of_version_0_2_work(home, disc):
 
     assert len(rows) == 8
     assert {row["digest"] for row in rows} == {None}
+
+
+def test_another_digest_can_be_chosen(home, disc):
+    home.run("add", "Holidays", disc, "--digest", "sha256", status=0)
+    found = {(row["archive"], row["path"]): row["digest"] for row in listed(home, "Holidays")}
+
+    assert found["old.zip", "docs/one.txt"] == hashlib.sha256(b"one").hexdigest()
+    assert found[None, "letters/mother.txt"] == hashlib.sha256(b"dear").hexdigest()
 
 
 def test_any_number_of_workers_finds_the_same(home, disc):
