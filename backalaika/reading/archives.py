@@ -95,7 +95,7 @@ class Archives:
         for member, body in tar_reader.members(source, self._told.budget, partial(self._told.trouble, path)):
             content = iter(body.take, b"")
             digest = partial(self.digest_of, path, member, content, depth) if member.kind == FILE else None
-            self._told.member(path, member, digest)
+            self._told.member(path, member, digest, depth)
         if self._settings.hashing:
             drain(source)  # a checksum is at its end
 
@@ -144,9 +144,9 @@ class Archives:
             told.moved(0)
             try:
                 if member.kind != FILE:
-                    told.member(path, member, None)
+                    told.member(path, member, None, depth)
                 else:
-                    told.member(path, member, partial(self._digest_of_file, path, file, there, depth))
+                    told.member(path, member, partial(self._digest_of_file, path, file, there, depth), depth)
             except BombError:
                 raise
             except ArchiveError as error:

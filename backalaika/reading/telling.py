@@ -49,21 +49,24 @@ class Telling:
         if len(self._rows) >= _ROWS_AT_A_TIME:
             self.flush()
 
-    def member(self, archive: bytes, member: Member, digest: Callable[[], bytes | None] | None) -> None:
-        """Tell a member, after what is in it; ``digest`` is None if its content is not to be had."""
+    def member(self, archive: bytes, member: Member, digest: Callable[[], bytes | None] | None, depth: int) -> None:
+        """Tell a member, after what is in it.
+
+        ``digest`` is None if its content is not to be had; ``depth`` is that of the archive, 0 on the medium itself.
+        """
         self.budget.count_member()
         if member.kind == "other":
             self.other += 1
             return
         found = None
         try:
-            if digest is not None and self._wants(member):
+            if digest is not None and self._wants(member, depth):
                 found = digest()
         finally:
             self.row(archive, member, found)
 
-    def _wants(self, member: Member) -> bool:
-        return self.settings.hashing or (self.settings.depth > 1 and kind_by_name(member.path) is not None)
+    def _wants(self, member: Member, depth: int) -> bool:
+        return self.settings.hashing or (depth < self.settings.depth and kind_by_name(member.path) is not None)
 
     def flush(self) -> None:
         """Send the rows that are held back."""

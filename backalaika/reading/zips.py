@@ -143,7 +143,7 @@ class ZipTeller:
         try:
             if member.kind == SYMLINK and told.settings.hashing and not member.encrypted:
                 member.target = _beginning(content)
-            told.member(path, member, None if member.encrypted or member.kind != FILE else digest)
+            told.member(path, member, None if member.encrypted or member.kind != FILE else digest, depth)
         except BombError:
             raise
         except ArchiveError as error:
@@ -181,7 +181,7 @@ class ZipTeller:
         if not is_known:
             told.encrypted += member.encrypted
             if cannot or member.encrypted:
-                told.member(path, member, None)
+                told.member(path, member, None, depth)
         if cannot:
             raise ArchiveError("has a member whose size is told only after its content, which cannot be read")
         if not is_known and not member.encrypted:

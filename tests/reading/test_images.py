@@ -122,6 +122,12 @@ def test_an_image_of_pycdlib_is_read_as_pycdlib_reads_it(udf, tmp_path):
     assert not told.troubles
 
 
+def test_archives_in_an_image_are_entered_where_nothing_is_hashed_too(tree, tmp_path):
+    told = Told(make_image(tmp_path / "x.iso", tree, "-R"), hashing=False)
+
+    assert told.digests(b"x.iso!/inner.zip") == told.digests(b"x.iso!/inner.tar.gz") == {b"a.txt": (4, None)}
+
+
 def test_an_image_without_a_tree_of_iso_9660_is_read_by_its_udf(tree, tmp_path):
     path = make_image(tmp_path / "x.iso", tree, "-udf -D")
     content = bytearray(path.read_bytes())
