@@ -7,14 +7,14 @@ import pexpect
 import pytest
 from command_line import wait_for
 
-pytestmark = pytest.mark.timeout(120)
+pytestmark = pytest.mark.timeout(240)
 
 
 @pytest.fixture
 def crashed(home, big_source):
     """The folder of a run that was killed when its first archive was complete; its job is `office`."""
     process = home.start("backup", home.job("xz,separate_dirs", source=big_source), "--yes")
-    wait_for(lambda: list(home.backups.glob("2*/vol001/a.001.tar.xz")) and home.runs()[-1][1])
+    wait_for(lambda: list(home.backups.glob("2*/vol001/a.001.tar.xz")) and home.runs()[-1][1], within_s=100)
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate(timeout=30)
     home.assert_nothing_left()
@@ -47,7 +47,7 @@ def test_only_the_last_run_of_a_job_can_go_on(home, crashed):
 
 def test_a_run_that_is_writing_is_no_incomplete_one(home, big_source):
     process = home.start("backup", home.job("xz,separate_dirs", source=big_source), "--yes")
-    wait_for(lambda: list(home.backups.glob("2*/vol001/a.001.tar.xz")) and home.runs()[-1][1])
+    wait_for(lambda: list(home.backups.glob("2*/vol001/a.001.tar.xz")) and home.runs()[-1][1], within_s=100)
     (folder,) = home.folders()
 
     done = home.run("volumes", status=0)
