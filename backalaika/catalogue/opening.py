@@ -58,10 +58,10 @@ def open_catalogue(db_uri: str) -> Catalogue:
     Raises:
         CatalogueError: it cannot be opened or made, or belongs to a newer version.
     """
-    url = _parse(db_uri)
+    url = parse_uri(db_uri)
     if url.get_backend_name() == "sqlite":
         url = _prepare_file(url)
-    engine = _make_engine(url)
+    engine = make_engine(url)
     try:
         with readable_errors(url):
             _bring_up_to_date(engine)
@@ -77,11 +77,16 @@ def catalogue_exists(db_uri: str) -> bool:
     Raises:
         CatalogueError: it is no URI of a database.
     """
-    url = _parse(db_uri)
+    url = parse_uri(db_uri)
     return url.get_backend_name() != "sqlite" or os.path.exists(os.path.expanduser(str(url.database)))
 
 
-def _parse(db_uri: str) -> URL:
+def parse_uri(db_uri: str) -> URL:
+    """A ``db_uri`` with the driver that is used.
+
+    Raises:
+        CatalogueError: it is no URI of a database that there could be.
+    """
     try:
         url = make_url(db_uri)
     except (ArgumentError, ValueError):
@@ -125,7 +130,12 @@ def _prepare_file(url: URL) -> URL:
     return url
 
 
-def _make_engine(url: URL) -> Engine:
+def make_engine(url: URL) -> Engine:
+    """SQLAlchemy's engine, its connections set up as a catalogue needs them.
+
+    Raises:
+        CatalogueError: the database does not answer.
+    """
     backend = url.get_backend_name()
     arguments: dict[str, Any] = {}
     options: dict[str, Any] = {}

@@ -32,6 +32,7 @@ Examples:
   backalaika volumes                             which volumes there are
   backalaika files 2026-11-22_0915-office/vol001 what is on one
   backalaika files '' | grep budget              what is on all of them
+  backalaika bench ~/Documents                   how fast this machine is on your files
 
 \b
 The switches of version 0.2 work as they did:
@@ -56,6 +57,7 @@ _COMMANDS = {
     "volumes": "listing",
     "files": "listing",
     "remove": "listing",
+    "bench": "bench",
 }
 
 

@@ -88,6 +88,11 @@ def attach_slots(memory: Block, size: int) -> None:
     _Memory.reading = memoryview(bytearray(size))
 
 
+def own_slot(number: int) -> memoryview:
+    """The bytes of a slot, in a process of the pool."""
+    return slot_view(_Memory.slots, number, _Memory.slot_size)
+
+
 def warm_up() -> int:
     """Do nothing: the pool starts its processes at the first task."""
     return os.getpid()
@@ -95,7 +100,7 @@ def warm_up() -> int:
 
 def compress_batch(task: BatchTask) -> BatchDone:
     """Read, hash and compress a batch into its slot."""
-    slot = slot_view(_Memory.slots, task.slot, _Memory.slot_size)
+    slot = own_slot(task.slot)
     framing = (_ZipFraming if task.archive_format.is_zip else _TarFraming)(task, slot)
     reading = _Reading(task)
     index = 0
@@ -119,7 +124,7 @@ def compress_batch(task: BatchTask) -> BatchDone:
 
 def compress_chunk(task: ChunkTask) -> ChunkDone:
     """Compress a piece of a large file, from its slot into its slot."""
-    view = slot_view(_Memory.slots, task.slot, _Memory.slot_size)
+    view = own_slot(task.slot)
     chunk = view[WINDOW : WINDOW + task.length]
     raw_size = len(task.header) + task.length + task.padding
     if task.stored:
@@ -359,12 +364,7 @@ class _ZipFraming(_Framing):
 
     def _frame_member(self, entry: Entry, data: memoryview) -> None:
         content: bytes | memoryview = os.fsencode(entry.target) if entry.target else data
-        method = zip_format.STORED
-        body: bytes | bytearray | memoryview = content
-        if len(content) > 16 and not stores_only(self._path, self._task.store_only) and not is_incompressible(content):
-            packed = deflate.deflate_compress(content, self._task.archive_format.level)
-            if len(packed) < len(content):
-                method, body = zip_format.DEFLATED, packed
+        method, body = zip_body(self._path, content, self._task.archive_format.level, self._task.store_only)
         member = ZipMember(
             self._name, entry.mode, entry.mtime_ns, method, deflate.crc32(content), len(content), len(body)
         )
@@ -377,6 +377,17 @@ class _ZipFraming(_Framing):
 
     def finish(self) -> int:
         return self.raw_size
+
+
+def zip_body(
+    path: str, content: bytes | memoryview, level: int, store_only: frozenset[str]
+) -> tuple[int, bytes | bytearray | memoryview]:
+    """Method and body of a zip's member: deflated if that makes it smaller, and nothing says that it will not."""
+    if len(content) > 16 and not stores_only(path, store_only) and not is_incompressible(content):
+        packed = deflate.deflate_compress(content, level)
+        if len(packed) < len(content):
+            return zip_format.DEFLATED, packed
+    return zip_format.STORED, content
 
 
 def stores_only(path: str, extensions: frozenset[str]) -> bool:

@@ -1,0 +1,89 @@
+"""Figures: what was measured, as plain values. Rates are of content, in bytes a second unless they say files."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from ..walk import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class ReadRate:
+    """Files read from the disk by so many processes at once; ``cold``: the system was asked to forget them first."""
+
+    readers: int
+    bytes_a_second: float
+    files_a_second: float
+    cold: bool
+
+
+@dataclass(frozen=True, slots=True)
+class DigestRate:
+    """A digest on so many processes at once."""
+
+    digest: str
+    workers: int
+    bytes_a_second: float
+
+
+@dataclass(frozen=True, slots=True)
+class CodecRate:
+    """A format at a level on so many processes at once; ``ratio`` is compressed by uncompressed bytes."""
+
+    format: str
+    level: int
+    workers: int
+    bytes_a_second: float
+    ratio: float
+
+
+@dataclass(slots=True)
+class Figures:
+    """All that a bench measured.
+
+    Attributes:
+        path: what the user named.
+        workers: the most processes that were used at once.
+        files, bytes: what the walk saw there.
+        whole: whether it saw all.
+        walk_files_a_second: how fast it went.
+        sample_files, sample_bytes: what was read of it.
+        compressible: the part of the sample that looks as if it could be compressed.
+        reads: from the disk; ``cached`` is the same with one process from the system's memory.
+        write_folder, write_bytes_a_second: where backups go, and how fast the disk there takes them.
+        database, rows_a_second: the catalogue.
+        failures: what could not be measured, and why.
+        problems: files that could not be read.
+        seconds: how long all that took.
+    """
+
+    path: str
+    workers: int
+    files: int
+    bytes: int
+    whole: bool
+    walk_files_a_second: float
+    sample_files: int = 0
+    sample_bytes: int = 0
+    compressible: float = 0.0
+    reads: list[ReadRate] = field(default_factory=list)
+    cached: ReadRate | None = None
+    digests: list[DigestRate] = field(default_factory=list)
+    codecs: list[CodecRate] = field(default_factory=list)
+    write_folder: str = ""
+    write_bytes_a_second: float | None = None
+    database: str = ""
+    rows_a_second: float | None = None
+    failures: dict[str, str] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def mean_size(self) -> float:
+        """Bytes of a file."""
+        return self.bytes / self.files
+
+    @property
+    def read(self) -> ReadRate:
+        """The fastest way of reading."""
+        return max(self.reads, key=lambda rate: rate.bytes_a_second)

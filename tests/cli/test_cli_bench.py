@@ -1,0 +1,118 @@
+"""`backalaika bench` on files of the user's, in a pipe and on a terminal."""
+
+import os
+import signal
+import time
+
+import pexpect
+import pytest
+from command_line import wait_for, without_privileges
+
+FORMATS = {"zip", "gz", "bz2", "zst", "xz"}
+
+
+def test_the_report_has_every_digest_and_codec_on_one_and_all_processes(home):
+    (home.source / "words.txt").write_bytes(b"invoices and letters " * 5000)
+
+    report = home.run("bench", str(home.source), "--seconds", "1", "--workers", "3", "--json", status=0).json()
+
+    assert (report["files"], report["bytes"], report["whole"]) == (5, 105_280, True)
+    assert report["sample_bytes"] == 105_280
+    assert {rate["digest"] for rate in report["digests"]} >= {"xxh3-128", "sha256"}
+    assert {rate["workers"] for rate in report["digests"]} == {1, 2, 3}
+    assert {rate["format"] for rate in report["codecs"]} == FORMATS
+    for option in FORMATS:
+        rates = [rate for rate in report["codecs"] if rate["format"] == option]
+        assert {rate["workers"] for rate in rates} == {1, 2, 3}
+        assert all(rate["bytes_a_second"] > 0 and rate["ratio"] < 0.5 for rate in rates)
+    assert report["rows_a_second"] > 0
+    assert report["write_bytes_a_second"] > 0
+    assert report["recommended"]["format"] in FORMATS
+    assert {setting["format"] for setting in report["settings"]} == FORMATS
+    assert not home.backups.exists()
+    home.assert_nothing_left()
+
+
+def test_what_does_not_compress_is_told(home):
+    for path in home.source.iterdir():
+        path.write_bytes(os.urandom(200_000))
+
+    report = home.run("bench", str(home.source), "--seconds", "1", "--workers", "1", "--json", status=0).json()
+
+    assert report["compressible"] == 0
+    assert all(rate["ratio"] > 0.99 for rate in report["codecs"])
+
+
+def test_in_a_pipe_it_is_plain_lines(home):
+    done = home.run("bench", str(home.source), "--seconds", "1", "--workers", "2", status=0)
+
+    assert done.err == ""
+    assert done.out.isascii()
+    lines = done.out.splitlines()
+    for start in (
+        "Files ",
+        "Sample ",
+        "Disk read ",
+        "Digest ",
+        "Format ",
+        "Destination ",
+        "Catalogue ",
+        "Recommended: ",
+    ):
+        assert any(line.startswith(start) for line in lines), start
+
+
+def test_on_a_terminal_there_are_bars(talk, home):
+    terminal = talk("bench", str(home.source), "--seconds", "1", "--workers", "2")
+
+    terminal.expect("Recommended: ")
+    assert "━━━" in terminal.before
+    terminal.expect(pexpect.EOF)
+
+
+def test_it_ends_about_when_it_was_told_to(home):
+    for number in range(20):
+        (home.source / f"{number}.bin").write_bytes(os.urandom(1 << 20) + bytes(1 << 20))
+
+    start = time.monotonic()
+    home.run("bench", str(home.source), "--seconds", "4", status=0)
+
+    assert time.monotonic() - start < 12  # other tests want the processors too
+
+
+def test_a_directory_without_files_is_refused(home):
+    empty = home.root / "nothing"
+    empty.mkdir()
+
+    assert "nothing to measure with" in home.refused("bench", str(empty))
+    assert "there is no such directory" in home.refused("bench", str(home.root / "missing"))
+
+
+def test_a_file_that_cannot_be_read_is_listed_and_the_rest_is_measured(home):
+    locked = home.source / "locked.txt"
+    locked.write_text("locked")
+    locked.chmod(0)
+
+    done = home.run("bench", str(home.source), "--seconds", "1", status=1, preexec_fn=without_privileges)
+
+    assert f"not read: {locked}: cannot be read: Permission denied" in done.err
+    assert "Recommended: " in done.out
+
+
+@pytest.mark.timeout(60)
+def test_ctrl_c_leaves_nothing_behind(home):
+    for number in range(4):
+        (home.source / f"{number}.bin").write_bytes(os.urandom(5 << 20))
+    process = home.start("bench", str(home.source), "--seconds", "60")
+    wait_for(lambda: process.poll() is not None or len(home.processes()) > 2)
+    time.sleep(1)
+
+    os.killpg(process.pid, signal.SIGINT)
+
+    out, err = process.communicate(timeout=10)
+    assert process.returncode == 130, err
+    assert out == ""
+    assert "Traceback" not in err
+    assert "interrupted" in err
+    assert not home.backups.exists()
+    home.assert_nothing_left()
