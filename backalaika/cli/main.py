@@ -26,6 +26,7 @@ from . import display
 
 EPILOG = """\b
 Examples:
+  backalaika init                                writes a job file to start from
   backalaika backup jobs/example.py              asks three questions, then backs up
   backalaika backup jobs/office.py --yes         asks nothing: for cron
   backalaika add 'Holidays 2009' /media/cdrom    catalogues a disc and what is in its archives
@@ -58,6 +59,7 @@ _COMMANDS = {
     "files": "listing",
     "remove": "listing",
     "bench": "bench",
+    "init": "init",
 }
 
 

@@ -147,14 +147,16 @@ class Config:
     db_uri: str = _key(
         "sqlite:///~/backups/backalaika.sqlite",
         _read_db_uri,
-        "the catalogue, as SQLAlchemy writes it; ~ is left as it is",
+        "the catalogue: sqlite:///FILE, postgresql://USER:PASSWORD@HOST/DATABASE, or mysql:// in the same way",
         secret=True,
     )
     max_size: Medium = _key(  # noqa: RUF009 - it makes a field, as the others do
-        MIB * 4350, _read_max_size, "the medium of a volume: its capacity in bytes, or its name"
+        MIB * 4350,
+        _read_max_size,
+        "the medium of a volume: its capacity in bytes, or its name, such as 'cd', 'dvd' or 'bd'",
     )
     volume_sizes: tuple[Medium, ...] = _key(
-        [], _read_volume_sizes, "media to fill first, written in megabytes of 1024 * 1024 or by name"
+        [], _read_volume_sizes, "media to fill first, in megabytes of 1024 * 1024 or by name: [300, 2100, 'cd']"
     )
     volume_pause: bool = _key(
         False, _read_switch, "wait for Enter after a volume when free space might not hold the next"
@@ -163,13 +165,23 @@ class Config:
         False, _read_switch, "cut files of more than a quarter of max_size too, so that volumes are filled completely"
     )
     skip_files: SkipFiles = _key(  # noqa: RUF009 - it makes a field, as the others do
-        "", _read_names, "names of files and directories to leave out, separated by |, with * as wildcard"
+        "",
+        _read_names,
+        "names of files and directories to leave out, separated by |, with * for anything: '*.tmp|Thumbs.db'",
     )
     store_only: frozenset[str] = _key(
         _INCOMPRESSIBLE, _read_extensions, "extensions that a zip stores without compressing, separated by |"
     )
-    digest: str = _key("xxh3-128", _read_digest, "what names a file's content")
-    level: int | None = _key(None, _read_level, "how hard to compress; None: the format's own")
+    digest: str = _key(
+        "xxh3-128",
+        _read_digest,
+        "what names a file's content: 'xxh3-128' is the fastest, 'sha256' and 'blake3' cannot be forged",
+    )
+    level: int | None = _key(
+        None,
+        _read_level,
+        "how hard to compress: zip and gz 1 to 12, bz2 1 to 9, zst 1 to 19, xz 0 to 9; None: the format's own",
+    )
     workers: int | None = _key(
         None, _read_workers, "processes that compress; None: one for each CPU, 0: none but the main one"
     )
