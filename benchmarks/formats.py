@@ -13,15 +13,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import shutil
-import statistics
-import subprocess
-import sys
 import tempfile
-import time
+from functools import partial
 from pathlib import Path
+from typing import Any
+
+from .pairs import BACKALAIKA, Run, Side, compared, count, run, take_turns, write_job
 
 # Format: peers (name and shell command; {source} is its name, {out} a file), wanted time ratio, wanted size ratio.
 PEERS: dict[str, tuple[dict[str, str], float, float]] = {
@@ -35,9 +33,6 @@ PEERS: dict[str, tuple[dict[str, str], float, float]] = {
     "bz2": ({"pbzip2": "tar c {source} | pbzip2 > {out}"}, 1.0, 1.01),
     "xz": ({"xz": "tar c {source} | xz -T0 -6 > {out}"}, 1.0, 1.01),
 }
-# As users start it; where only the checkout is there, as a module.
-_INSTALLED = Path(sys.executable).with_name("backalaika")
-PROGRAM = [str(_INSTALLED)] if _INSTALLED.exists() else [sys.executable, "-m", "backalaika"]
 LISTERS = {
     "zip": "unzip -Z1 {0}",
     "gz": "tar tzf {0}",
@@ -47,82 +42,71 @@ LISTERS = {
 }
 
 
-def time_backalaika(source: Path, option: str, home: Path) -> tuple[float, Path]:
-    """Back up once; seconds and the archive."""
-    job = home / "job.py"
-    job.write_text(f"job = dict(name='bench', sources=[({str(source)!r}, {option!r})])\n")
-    job.chmod(0o600)
+def back_up(job: Path, home: Path, watch: bool = False, *switches: str) -> Run:
+    """Back up once, as a process of its own."""
+    command = [*BACKALAIKA, "backup", str(job), "--yes", "--json", *switches]
+    return run(command, environment={"HOME": str(home)}, watch=watch)
+
+
+def remove_backups(home: Path) -> None:
+    """Remove the folders of earlier runs; the catalogue stays."""
     for old in (home / "backups").glob("2*"):
         shutil.rmtree(old)
-    command = [*PROGRAM, "backup", str(job), "--yes", "--json"]
-    environment = os.environ | {"HOME": str(home), "PYTHONPATH": str(Path(__file__).parents[1])}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled too
-    start = time.perf_counter()
-    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    seconds = time.perf_counter() - start
-    volume = json.loads(done.stdout)["volumes"][0]
-    return seconds, Path(volume["folder"], volume["archives"][0])
 
 
-def time_peer(source: Path, command: str, folder: Path) -> tuple[float, Path]:
-    """Run the peer once; seconds and the archive."""
-    for old in folder.glob("peer*"):
-        old.unlink()
+def archive_of(done: Run) -> Path:
+    """The archive that a backup made, which must be one."""
+    (volume,) = json.loads(done.out)["volumes"]
+    (name,) = volume["archives"]
+    return Path(volume["folder"], name)
+
+
+def ours(source: Path, option: str, home: Path) -> Side:
+    """Backalaika, writing one archive."""
+    return Side(partial(back_up, write_job(home, source, option), home), partial(remove_backups, home))
+
+
+def peer(source: Path, command: str, folder: Path) -> Side:
+    """A shell command, writing ``peer*`` in a folder."""
+
+    def prepare() -> None:
+        for old in folder.glob("peer*"):
+            old.unlink()
+
     shell = command.format(source=source.name, out=folder / "peer")
-    start = time.perf_counter()
-    subprocess.run(["bash", "-o", "pipefail", "-c", shell], cwd=source.parent, check=True)
-    return time.perf_counter() - start, next(folder.glob("peer*"))
+    return Side(lambda watch: run(shell, cwd=source.parent, watch=watch), prepare)
 
 
 def count_files(archive: Path, option: str) -> int:
     """Members of an archive that are no directories."""
-    shell = LISTERS[option].format(archive)
-    listed = subprocess.run(["bash", "-o", "pipefail", "-c", shell], check=True, capture_output=True).stdout
+    listed = run(LISTERS[option].format(archive)).out
     return sum(not line.endswith(b"/") for line in listed.splitlines())
 
 
-def compare(source: Path, option: str, rounds: int) -> dict[str, object]:
+def compare(source: Path, option: str, rounds: int) -> dict[str, Any]:
     """All rounds of one format."""
     peers, wanted_time, wanted_size = PEERS[option]
-    peers = {name: command for name, command in peers.items() if shutil.which(name)}
-    if not peers:
-        return {"format": option, "error": f"no peer is installed: {', '.join(PEERS[option][0])}"}
+    commands = {name: command for name, command in peers.items() if shutil.which(name)}
+    if not commands:
+        return {"row": option, "missing": f"no peer is installed: {', '.join(peers)}"}
+    files, content = count(source)
     with tempfile.TemporaryDirectory(prefix="backalaika-bench-") as home:
         folder = Path(home)
-        _, ours = time_backalaika(source, option, folder)
-        theirs = {name: time_peer(source, command, folder)[1] for name, command in peers.items()}
-        sizes = {}
-        for name, command in peers.items():
-            _, theirs[name] = time_peer(source, command, folder)
-            assert count_files(ours, option) == count_files(theirs[name], option)
-            sizes[name] = theirs[name].stat().st_size
-        our_size = ours.stat().st_size
-        our_times: list[float] = []
-        their_times: dict[str, list[float]] = {name: [] for name in peers}
-        for _ in range(rounds):
-            our_times.append(time_backalaika(source, option, folder)[0])
-            for name, command in peers.items():
-                their_times[name].append(time_peer(source, command, folder)[0])
-    fastest = min(their_times, key=lambda name: statistics.median(their_times[name]))
-    ratio = statistics.median(our_times) / statistics.median(their_times[fastest])
-    pairs = sorted(a / b for a, b in zip(our_times, their_times[fastest], strict=True))
-    size_ratio = our_size / sizes[fastest]
-    return {
-        "format": option,
-        "peer": fastest,
-        "ratio": round(ratio, 3),
-        "ratio_spread": [round(pairs[0], 3), round(pairs[-1], 3)],
-        "wanted": wanted_time,
-        "size_ratio": round(size_ratio, 4),
-        "size_wanted": wanted_size,
-        "reached": ratio <= wanted_time and size_ratio <= wanted_size,
-        "seconds": [round(t, 3) for t in our_times],
-        "peer_seconds": {name: [round(t, 3) for t in times] for name, times in their_times.items()},
-        "bytes": our_size,
-        "peer_bytes": sizes,
-        "cpus": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "python": platform.python_version(),
-    }
+        us = ours(source, option, folder)
+        archive = archive_of(us.once(counts=False))
+        us.size, members = archive.stat().st_size, count_files(archive, option)
+        them = {name: peer(source, command, folder) for name, command in commands.items()}
+        for name, side in them.items():
+            side.once(counts=False)
+            (made,) = folder.glob("peer*")
+            side.size = made.stat().st_size
+            assert count_files(made, option) == members, name
+        take_turns({"backalaika": us, **them}, rounds)
+    work = "zip" if option == "zip" else f"tar.{option}"
+    line = compared(option, f"{work}, {content / 1e6:,.0f} MB", us, them, wanted_time, files, content)
+    line["size_wanted"] = wanted_size
+    line["reached"] = line["reached"] and line["size_ratio"] <= wanted_size
+    return line
 
 
 def main() -> None:
