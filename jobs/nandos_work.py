@@ -78,6 +78,12 @@ config = dict(
     # How many processes compress. None is one for each processor; less leaves the machine to others.
     # workers=None,
     #
+    # How many of these read at a time. For a disk that spins, or a share of another computer: 1 or 2. None is all.
+    # readers=None,
+    #
+    # True: other programs come first, at the processor and at the disks.
+    # nice=False,
+    #
     # True: leave out other disks and shares that are mounted somewhere inside a source.
     # one_filesystem=False,
     #

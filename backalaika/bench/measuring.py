@@ -90,7 +90,7 @@ def measure(
             block = make_block(sample.memory)
         undo.callback(block.close)
         undo.callback(block.unlink)
-        pool = start_pool(workers, block.name, sample.memory)
+        pool = start_pool(workers, block.name, slot_bytes=0)
         undo.callback(lambda: stop_pool(pool, at_once=True))
         bench = _Bench(pool, config, figures, clock, signals)
         bench.read(sample)

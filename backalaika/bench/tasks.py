@@ -1,8 +1,8 @@
 """Tasks: what a process of the pool does while the clock runs.
 
-All of them work on the sample's memory, which is attached as if it were one slot, and go round in what they are given
-until their time is up; each does one piece at least. They use the functions that a backup uses: the same calls to the
-same libraries, on frames of the same size.
+All of them work on the sample's memory, which is attached as if it were that of the slots, and go round in what they
+are given until their time is up; each does one piece at least. They use the functions that a backup uses: the same
+calls to the same libraries, on frames of the same size.
 
 A slow codec sees a part of the sample only, which may happen to compress better or worse than the rest. So a ruler, a
 fast codec, is laid to the same part when the clock has stopped: what counts is by how much smaller the slow one made
@@ -26,7 +26,7 @@ from ..digests import digest_function
 from ..formats import zip as zip_format
 from ..formats.tar import padding
 from ..formats.zip import ZipMember
-from ..run.worker import cannot_be_read, own_slot, zip_body
+from ..run.worker import all_slots, cannot_be_read, zip_body
 from ..walk import Problem, describe_error, open_file, open_for_reading
 from .sample import Piece
 
@@ -94,7 +94,7 @@ def forget(pieces: list[Piece]) -> bool:
 
 def read_pieces(pieces: list[Piece], seconds: float) -> Reading:
     """Read each piece once into its place, as long as there is time; one that has changed its size is left out."""
-    memory = own_slot(0)
+    memory = all_slots()
     read, problems = [], []
     size = 0
     start = time.perf_counter()
@@ -128,7 +128,7 @@ def _open(piece: Piece) -> int:
 
 def place_heads(pieces: list[Piece]) -> None:
     """Put the tar headers and paddings where they belong."""
-    memory = own_slot(0)
+    memory = all_slots()
     for piece in pieces:
         memory[piece.place - len(piece.head) : piece.place] = piece.head
         memory[piece.place + piece.size : piece.end] = padding(piece.size)
@@ -136,7 +136,7 @@ def place_heads(pieces: list[Piece]) -> None:
 
 def hash_spans(digest: str, spans: list[Span], seconds: float) -> Work:
     """Hash content, each span by itself."""
-    memory, function = own_slot(0), digest_function(digest)
+    memory, function = all_slots(), digest_function(digest)
     taken = count = 0
     start = time.perf_counter()
     for first, end in _until(start + seconds, spans):
@@ -180,18 +180,18 @@ def ruler_of_frames(frames: list[list[Span]], most: int | None = None) -> int:
 
 def ruler_of_members(members: list[Member]) -> int:
     """Bytes that the ruler makes of members."""
-    memory = own_slot(0)
+    memory = all_slots()
     return sum(len(_RULER(memory[member.start : member.end], _RULER_LEVEL)) for member in members)
 
 
 def _joined(frame: list[Span]) -> bytes:
-    memory = own_slot(0)
+    memory = all_slots()
     return b"".join(memory[start:end] for start, end in frame)
 
 
 def compress_members(level: int, store_only: frozenset[str], members: list[Member], seconds: float) -> Work:
     """Compress members of a zip, each by itself."""
-    memory = own_slot(0)
+    memory = all_slots()
     taken = count = small = 0
     begun = time.perf_counter()
     for name, start, end in _until(begun + seconds, members):
@@ -217,7 +217,7 @@ def write_and_sync(folder: str, size: int, seconds: float) -> Work | str:
     Returns:
         The work, or why the folder or its disk does not take it.
     """
-    memory = own_slot(0)
+    memory = all_slots()
     taken = count = 0
     try:
         with tempfile.TemporaryFile(dir=folder, prefix="backalaika-", buffering=0) as file:
@@ -234,7 +234,7 @@ def write_and_sync(folder: str, size: int, seconds: float) -> Work | str:
 
 def shrinks(spans: list[Span]) -> float:
     """The part of the content that looks as if it could be compressed."""
-    memory = own_slot(0)
+    memory = all_slots()
     whole = sum(end - start for start, end in spans)
     return sum(end - start for start, end in spans if not is_incompressible(memory[start:end])) / whole
 

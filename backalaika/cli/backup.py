@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+from dataclasses import replace
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -52,6 +53,13 @@ Exit status: 0 all done; 1 done, but some files could not be saved or a hook fai
     "--workers", type=click.IntRange(min=0), metavar="N", help="Processes that compress; by default one a CPU."
 )
 @click.option(
+    "--readers",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="Processes that read at a time; 1 or 2 for a spinning disk or a share.",
+)
+@click.option("--nice/--no-nice", default=None, help="Leave processor and disks to other programs first.")
+@click.option(
     "--resume/--no-resume", default=None, help="Go on with the job's last run, which ended early; or begin a new one."
 )
 @click.option("--dry-run", is_flag=True, help="Show which volumes there would be, and write nothing.")
@@ -64,6 +72,8 @@ def backup(
     yes: bool,
     allow_shrunk: bool,
     workers: int | None,
+    readers: int | None,
+    nice: bool | None,
     resume: bool | None,
     dry_run: bool,
     as_json: bool,
@@ -72,15 +82,14 @@ def backup(
     if dry_run and resume:
         raise UsageError("--dry-run shows the plan of a new run; leave out --resume")
     if dry_run:
-        _dry_run(job_file, Given(skip_known, since, comment or ""), yes, as_json)
-    from ..job.loading import load_job
+        _dry_run(job_file, Given(skip_known, since, comment or ""), yes, as_json, nice)
     from ..run.resuming import answers_of
     from ..run.session import Session
     from .progress import watch
 
     terminal = display.can_ask() and not yes
     report_to = _keep_standard_output() if as_json else None
-    job = load_job(job_file)
+    job = _load(job_file, readers, nice)
     given = Given(skip_known, since, comment)
     early = _early_run(job, given, resume, terminal)
     answers = answers_of(early) if early else _answers(given, yes or bool(resume), terminal)
@@ -122,14 +131,27 @@ def _early_run(job: Job, given: Given, resume: bool | None, terminal: bool) -> E
     return early if click.confirm("Go on with it?", default=True, err=True) else None
 
 
-def _dry_run(job_file: str, given: Given, yes: bool, as_json: bool) -> NoReturn:
-    """Show the plan and leave."""
+def _load(job_file: str, readers: int | None, nice: bool | None) -> Job:
+    """The job, with what the switches say instead; from here on with less priority, if that is wanted."""
     from ..job.loading import load_job
+
+    job = load_job(job_file)
+    if readers is not None:
+        job = replace(job, config=replace(job.config, readers=readers))
+    if job.config.nice if nice is None else nice:
+        from ..run.priority import lower_priority
+
+        lower_priority()
+    return job
+
+
+def _dry_run(job_file: str, given: Given, yes: bool, as_json: bool, nice: bool | None) -> NoReturn:
+    """Show the plan and leave."""
     from ..run.dry_run import plan_run
     from .planning import show_plan
 
     report_to = _keep_standard_output() if as_json else None
-    job = load_job(job_file)
+    job = _load(job_file, None, nice)
     plan = plan_run(job, _answers(given, yes, display.can_ask() and not yes))
     if report_to is not None:
         _write_json(plan, report_to)

@@ -125,6 +125,10 @@ def _read_workers(value: object) -> int | None:
     return None if value is None else _integer(value, 0, 10_000, "a whole number from 0, or None for one for each CPU")
 
 
+def _read_readers(value: object) -> int | None:
+    return None if value is None else _integer(value, 1, 10_000, "a whole number above 0, or None for as many as read")
+
+
 def _read_limit(value: object) -> int:
     return _integer(value, 1, _LARGEST, "a whole number above 0")
 
@@ -185,6 +189,10 @@ class Config:
     workers: int | None = _key(
         None, _read_workers, "processes that compress; None: one for each CPU, 0: none but the main one"
     )
+    readers: int | None = _key(
+        None, _read_readers, "how many of them read at a time; for a spinning disk or a share 1 or 2; None: all"
+    )
+    nice: bool = _key(False, _read_switch, "leave processor and disks to other programs first")
     one_filesystem: bool = _key(False, _read_switch, "leave out other file systems mounted below a source")
     max_ratio: int = _key(1000, _read_limit, "how many times its size an archive may grow to when it is catalogued")
     max_members: int = _key(10_000_000, _read_limit, "how many members an archive may have when it is catalogued")

@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import BrokenExecutor, Future
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
 from types import MappingProxyType
@@ -114,6 +115,7 @@ class Backup:
         self._on_volume = on_volume
         self._before_more = before_more
         self._new_hasher = hasher_factory(compressing.digest)
+        self._turn = self._my_turn if compressing.turns is not None else None
         self._on_its_way: deque[_OnItsWay] = deque()
 
     def run(self, problems: list[Problem], early: Iterable[BatchOnItsWay], work: Iterable[Work]) -> None:
@@ -192,7 +194,7 @@ class Backup:
             unit = None
             try:
                 cut = self._cut_of(plan, large, path)
-                reader = LargeReader(plan, large, self._new_hasher(), self._compressing.store_only, cut)
+                reader = LargeReader(plan, large, self._new_hasher(), self._compressing.store_only, cut, self._turn)
                 unit = reader.unit
                 unit.lowest = self._superseded.get(large.directory, 0)
                 try:
@@ -215,6 +217,19 @@ class Backup:
             end(_EndOfLarge(unit, read))
             if not again:
                 return
+
+    def _my_turn(self) -> AbstractContextManager[None]:
+        """Where the main process may read."""
+        turns = self._compressing.turns
+        assert turns is not None
+        return turns.reading(turns.give(), self._look_after_pool)
+
+    def _look_after_pool(self) -> None:
+        """While the pool reads what comes before: one of its processes may have died there."""
+        self._check_interrupt()
+        for item in self._on_its_way:
+            if isinstance(item, BatchOnItsWay | _ChunkOnItsWay) and item.future.done():
+                item.future.result()
 
     def _cut_of(self, plan: ArchivePlan, large: Large, path: str) -> Cut | None:
         """How a file is to be cut, if it may have to be."""

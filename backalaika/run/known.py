@@ -13,11 +13,12 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
 from ..walk import DIRECTORY, FILE, Directory, Entry
+from .hashing import digest_files
 from .work import wait_for
-from .worker import digest_files
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
+    from .turns import Turns
 
 _ENTRIES_AT_A_TIME = 5000
 _FILES_A_TASK = 100
@@ -32,6 +33,7 @@ class KnownFiles:
         digest: the digest that the run uses.
         tell: called with the number and bytes of files that were left out.
         interrupted: whether the user wants to stop; looked at while files are hashed.
+        turns: when the pool's processes may read; None: always.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class KnownFiles:
         digest: str,
         tell: Callable[[int, int], None],
         interrupted: Callable[[], bool],
+        turns: Turns | None = None,
     ) -> None:
+        self._turns = turns
         self._catalogue = catalogue
         self._interrupted = interrupted
         self._pool = pool
@@ -103,7 +107,12 @@ class KnownFiles:
         candidates = [(i, j) for i, j in files if directories[i].entries[j].size in sizes]
         paths = [(places[i], directories[i].entries[j].name) for i, j in candidates]
         starts = range(0, len(paths), _FILES_A_TASK)
-        tasks = [self._pool.submit(digest_files, paths[s : s + _FILES_A_TASK], self._digest) for s in starts]
+        tasks = [
+            self._pool.submit(
+                digest_files, paths[s : s + _FILES_A_TASK], self._digest, self._turns.give() if self._turns else None
+            )
+            for s in starts
+        ]
         digests: list[bytes | None] = []
         for task in tasks:
             hashed = wait_for(task, self._interrupted)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import deflate
@@ -21,6 +22,7 @@ from ..walk import Entry, open_file, open_for_reading
 from .cutting import Cut
 from .messages import ChunkTask
 from .sizes import ArchivePlan
+from .turns import advise_next, advise_sequential
 from .units import LargeUnit
 from .worker import CHANGED, NOT_REGULAR, state_of, stores_only, tar_header, with_info
 
@@ -46,13 +48,20 @@ class LargeReader:
         hasher: for its digest.
         store_only: extensions that a zip stores.
         cut: if it may have to be cut; parts that were saved before are not given again.
+        turn: waits until this process may read, and has the system read ahead; None: it always may.
 
     Raises:
         OSError: it cannot be opened, or is no regular file any more.
     """
 
     def __init__(
-        self, plan: ArchivePlan, large: Large, hasher: Hasher, store_only: frozenset[str], cut: Cut | None = None
+        self,
+        plan: ArchivePlan,
+        large: Large,
+        hasher: Hasher,
+        store_only: frozenset[str],
+        cut: Cut | None = None,
+        turn: Callable[[], AbstractContextManager[None]] | None = None,
     ) -> None:
         folder = open_for_reading(large.directory)
         try:
@@ -65,6 +74,9 @@ class LargeReader:
         if not stat.S_ISREG(self._before.st_mode):
             self._file.close()
             raise OSError(NOT_REGULAR)
+        self._turn = turn
+        if turn is not None:
+            advise_sequential(descriptor)
         self._format = plan.archive_format
         self._hasher = hasher
         self._crc32 = 0
@@ -153,6 +165,14 @@ class LargeReader:
                 return
 
     def _fill(self, view: memoryview) -> int:
+        if self._turn is None:
+            return self._read_into(view)
+        with self._turn():
+            filled = self._read_into(view)
+            advise_next(self._file.fileno(), self._read, len(view))
+        return filled
+
+    def _read_into(self, view: memoryview) -> int:
         filled = 0
         while filled < len(view) and (count := self._file.readinto(view[filled:])):
             filled += count

@@ -30,13 +30,17 @@ class Saved(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class BatchTask:
-    """Read, hash and compress the entries of a batch into one frame in a slot."""
+    """Read, hash and compress the entries of a batch into one frame in a slot.
+
+    ``turn`` is its place among those that read; None where any number may at once.
+    """
 
     batch: Batch
     archive_format: ArchiveFormat
     digest: str
     store_only: frozenset[str]
     slot: int
+    turn: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

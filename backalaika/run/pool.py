@@ -17,10 +17,13 @@ from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing import resource_tracker
 from multiprocessing.context import BaseContext
-from typing import Any, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from .memory import attach_block
 from .stopping import leave_to_parent, signals_held
+
+if TYPE_CHECKING:
+    from .turns import Turns
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -55,13 +58,14 @@ class SerialExecutor(Executor):
         return future
 
 
-def start_pool(workers: int, memory_name: str, slot_bytes: int) -> Executor:
+def start_pool(workers: int, memory_name: str, slot_bytes: int, turns: Turns | None = None) -> Executor:
     """A pool whose processes are starting already.
 
     Args:
         workers: how many processes; 0 does all work in this one.
         memory_name: of the shared memory with the slots.
         slot_bytes: size of one slot.
+        turns: when each of them may read; None: always.
     """
     if workers == 0:
         from .worker import attach_slots
@@ -70,7 +74,9 @@ def start_pool(workers: int, memory_name: str, slot_bytes: int) -> Executor:
         return SerialExecutor()
     from .worker import start_worker, warm_up
 
-    pool = ProcessPoolExecutor(workers, process_context(), leave_to_parent, (start_worker, memory_name, slot_bytes))
+    pool = ProcessPoolExecutor(
+        workers, process_context(), leave_to_parent, (start_worker, memory_name, slot_bytes, turns)
+    )
     with signals_held():
         for _ in range(workers):  # each task starts one process more while none is idle
             pool.submit(warm_up)

@@ -38,6 +38,7 @@ from .report import COMPLETE, FAILED, INTERRUPTED, Observer, Report
 from .room import Room
 from .slots import make_slots, slot_size
 from .stopping import StopSignals, signals_held
+from .turns import Turns
 from .volumes import VolumeDone
 from .work import BatchOnItsWay, Compressing, plan_work, start_early
 
@@ -95,7 +96,8 @@ class Session:
         config = job.config
         check_destination(job)
         if workers is None:
-            workers = config.workers if config.workers is not None else available_cpus()
+            # Those who wait for the disk leave their processors to others.
+            workers = config.workers if config.workers is not None else available_cpus() + (config.readers or 0)
         smallest = smallest_capacity(job)
         self._formats = tuple(archive_format(source.format, config.level, smallest) for source in job.sources)
         self._finished = False
@@ -158,9 +160,11 @@ class Session:
         undo.callback(slots.close)
         self._orders = WriterOrders(slots)
         undo.callback(self._orders.stop)
-        pool = start_pool(workers, slots.name, slots.size)
+        readers = self.job.config.readers
+        turns = Turns(readers) if readers is not None and workers else None
+        pool = start_pool(workers, slots.name, slots.size, turns)
         undo.callback(lambda: stop_pool(pool, at_once=not self._finished))
-        self._compressing = Compressing(pool, slots, self.job.config.digest, self.job.config.store_only)
+        self._compressing = Compressing(pool, slots, self.job.config.digest, self.job.config.store_only, turns)
 
     @property
     def catalogue(self) -> Catalogue:
@@ -358,7 +362,8 @@ class Session:
         from .known import KnownFiles
 
         pool, digest = self._compressing.pool, self._compressing.digest
-        known = KnownFiles(self.catalogue, pool, digest, self._tell_known, self._signals.asked)
+        turns = self._compressing.turns
+        known = KnownFiles(self.catalogue, pool, digest, self._tell_known, self._signals.asked, turns)
         return known.select(directories, found.source.path)
 
     def _tell_known(self, files: int, size: int) -> None:

@@ -25,6 +25,7 @@ from ..walk import DIRECTORY, Directory, Problem
 from .messages import BatchDone, BatchTask
 from .sizes import ArchivePlan
 from .slots import Slots
+from .turns import Turns
 from .worker import compress_batch
 
 T = TypeVar("T")
@@ -54,16 +55,18 @@ class BatchOnItsWay:
 
 @dataclass(frozen=True, slots=True)
 class Compressing:
-    """What compressing needs to know: the pool, the slots, the digest, and which extensions a zip stores."""
+    """What compressing needs to know: the pool, the slots, the digest, what a zip stores, and who may read when."""
 
     pool: Executor
     slots: Slots
     digest: str
     store_only: frozenset[str]
+    turns: Turns | None = None
 
     def submit(self, plan: ArchivePlan, batch: Batch, slot: int) -> BatchOnItsWay:
         """Give a batch to the pool, to be compressed into a slot."""
-        task = BatchTask(batch, plan.archive_format, self.digest, self.store_only, slot)
+        turn = None if self.turns is None else self.turns.give()
+        task = BatchTask(batch, plan.archive_format, self.digest, self.store_only, slot, turn)
         return BatchOnItsWay(plan, batch, slot, self.pool.submit(compress_batch, task))
 
     def end_pool(self) -> None:

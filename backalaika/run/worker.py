@@ -12,6 +12,7 @@ import os
 import stat
 import sys
 from abc import ABC, abstractmethod
+from contextlib import AbstractContextManager, nullcontext, suppress
 from functools import lru_cache
 from json.encoder import encode_basestring_ascii
 
@@ -28,6 +29,7 @@ from ..walk import DIRECTORY, FILE, HARD_LINK, Entry, Problem, describe_error, o
 from .memory import Block, attach_block
 from .messages import BatchDone, BatchTask, ChunkDone, ChunkTask, Saved
 from .slots import frame_limit, slot_view
+from .turns import HAS_ADVICE, Ahead, Turns
 
 try:
     import grp
@@ -53,18 +55,20 @@ class _Memory:
     """What each process has once: the shared memory with the slots, and a place of a slot's size to read files into.
 
     A file is read to where it is hashed and compressed: a tar.zst without copies in between takes a tenth less CPU time
-    than one of pieces that are joined.
+    than one of pieces that are joined. ``turns`` tells when it may be read; None: at any time.
     """
 
     slots: Block
     slot_size: int
     reading: memoryview
+    turns: Turns | None = None
 
 
-def start_worker(memory_name: str, size: int) -> None:
+def start_worker(memory_name: str, size: int, turns: Turns | None) -> None:
     """Make a fresh process of the pool ready: attach the slots."""
     keep_freed_memory()
     attach_slots(attach_block(memory_name), size)
+    _Memory.turns = turns
 
 
 def keep_freed_memory() -> None:
@@ -88,9 +92,10 @@ def attach_slots(memory: Block, size: int) -> None:
     _Memory.reading = memoryview(bytearray(size))
 
 
-def own_slot(number: int) -> memoryview:
-    """The bytes of a slot, in a process of the pool."""
-    return slot_view(_Memory.slots, number, _Memory.slot_size)
+def all_slots() -> memoryview:
+    """The whole shared memory, in a process of the pool."""
+    assert _Memory.slots.buf is not None
+    return _Memory.slots.buf
 
 
 def warm_up() -> int:
@@ -100,18 +105,19 @@ def warm_up() -> int:
 
 def compress_batch(task: BatchTask) -> BatchDone:
     """Read, hash and compress a batch into its slot."""
-    slot = own_slot(task.slot)
-    framing = (_ZipFraming if task.archive_format.is_zip else _TarFraming)(task, slot)
+    slot = slot_view(_Memory.slots, task.slot, _Memory.slot_size)
+    framing = _framing(task, slot)
     reading = _Reading(task)
     index = 0
-    for directory, prefix, entries in task.batch.slices:
-        reading.enter(directory)
-        for entry in entries:
-            content = reading.read(entry, framing.begin(prefix, entry))
-            if content is not None:
-                framing.add(index, *content)
-            index += 1
-    reading.leave()
+    with my_turn(task.turn):
+        for directory, prefix, entries in task.batch.slices:
+            reading.enter(directory, entries)
+            for entry in entries:
+                content = reading.read(entry, framing.begin(prefix, entry))
+                if content is not None:
+                    framing.add(index, *content)
+                index += 1
+        reading.leave()
     return BatchDone(
         framing.finish(),
         framing.raw_size,
@@ -122,9 +128,22 @@ def compress_batch(task: BatchTask) -> BatchDone:
     )
 
 
+def _framing(task: BatchTask, slot: memoryview) -> _Framing:
+    if not task.archive_format.is_zip:
+        return _TarFraming(task, slot)
+    return _ZipFraming(task, slot) if task.turn is None else _ZipInTurnFraming(task, slot)
+
+
+def my_turn(turn: int | None) -> AbstractContextManager[None]:
+    """Where a task of the pool may read."""
+    if turn is None or _Memory.turns is None:
+        return nullcontext()
+    return _Memory.turns.reading(turn)
+
+
 def compress_chunk(task: ChunkTask) -> ChunkDone:
     """Compress a piece of a large file, from its slot into its slot."""
-    view = own_slot(task.slot)
+    view = slot_view(_Memory.slots, task.slot, _Memory.slot_size)
     chunk = view[WINDOW : WINDOW + task.length]
     raw_size = len(task.header) + task.length + task.padding
     if task.stored:
@@ -170,14 +189,23 @@ class _Reading:
         self._opened = False
         # Files with several links of which this frame has the content, or has failed to get it.
         self._missing: set[tuple[int, int]] = set()
+        self._looks_ahead = task.turn is not None and HAS_ADVICE
+        self._ahead: Ahead | None = None
 
-    def enter(self, path: str) -> None:
-        """Go to another directory; it is opened when its first file is read."""
+    def enter(self, path: str, entries: list[Entry]) -> None:
+        """Go to another directory, of which these will be read; it is opened when its first file is read."""
         self.leave()
         self._path, self._opened = path, False
+        if self._looks_ahead:
+            with suppress(OSError):  # each of its files is a problem then, when it is read
+                self._open_directory()
+                self._ahead = Ahead(self._path, self._descriptor, entries)
 
     def leave(self) -> None:
         """Close the directory."""
+        if self._ahead is not None:
+            self._ahead.close()
+            self._ahead = None
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
@@ -205,9 +233,11 @@ class _Reading:
         self.problems.append(Problem(os.path.join(self._path, entry.name), message))
 
     def _read_file(self, entry: Entry, place: memoryview) -> tuple[Entry, memoryview]:
-        if not self._opened:
-            self._descriptor, self._opened = open_for_reading(self._path), True
-        descriptor = open_file(self._path, self._descriptor, entry.name)
+        descriptor = self._ahead.take(entry.name) if self._ahead is not None else None
+        if descriptor is None:
+            if not self._opened:
+                self._open_directory()
+            descriptor = open_file(self._path, self._descriptor, entry.name)
         try:
             length = read_into(descriptor, [place[: entry.size + 1]])
             info = os.fstat(descriptor)
@@ -221,6 +251,9 @@ class _Reading:
             return self._read_again(descriptor, entry, place)
         finally:
             os.close(descriptor)
+
+    def _open_directory(self) -> None:
+        self._descriptor, self._opened = open_for_reading(self._path), True
 
     def _read_again(self, descriptor: int, entry: Entry, place: memoryview) -> tuple[Entry, memoryview]:
         """The file has changed since the walk: read it once more, and report it if it changes meanwhile too."""
@@ -379,6 +412,30 @@ class _ZipFraming(_Framing):
         return self.raw_size
 
 
+class _ZipInTurnFraming(_ZipFraming):
+    """The same, but compressed when all is read, for others wait for their turn to read."""
+
+    def __init__(self, task: BatchTask, slot: memoryview) -> None:
+        super().__init__(task, slot)
+        self._waiting: list[tuple[int, str, Entry, memoryview]] = []
+        self._prefix = ""
+        self._read = 0
+
+    def begin(self, prefix: str, entry: Entry) -> memoryview:
+        self._prefix = prefix
+        return _Memory.reading[self._read :]
+
+    def add(self, index: int, entry: Entry, data: memoryview) -> None:
+        self._waiting.append((index, self._prefix, entry, data))
+        self._read += len(data)
+
+    def finish(self) -> int:
+        for index, prefix, entry, data in self._waiting:
+            super().begin(prefix, entry)
+            super().add(index, entry, data)
+        return super().finish()
+
+
 def zip_body(
     path: str, content: bytes | memoryview, level: int, store_only: frozenset[str]
 ) -> tuple[int, bytes | bytearray | memoryview]:
@@ -441,27 +498,3 @@ def _group_name(gid: int) -> bytes:
         return os.fsencode(grp.getgrgid(gid).gr_name) if grp else b""
     except KeyError:
         return b""
-
-
-def digest_files(paths: list[tuple[str, str]], digest: str) -> list[bytes | None]:
-    """The digests of files, each given as its directory and name; None for one that cannot be read."""
-    from ..digests import hasher_factory
-
-    factory = hasher_factory(digest)
-    results: list[bytes | None] = []
-    for directory, name in paths:
-        try:
-            folder = open_for_reading(directory)
-            try:
-                descriptor = open_file(directory, folder, name)
-            finally:
-                if folder is not None:
-                    os.close(folder)
-            with open(descriptor, "rb", buffering=0) as file:
-                hasher = factory()
-                while piece := file.read(1 << 20):
-                    hasher.update(piece)
-                results.append(hasher.digest())
-        except OSError:
-            results.append(None)
-    return results

@@ -1,0 +1,126 @@
+"""A source on a slow disk: a job whose own code makes each read take its time, and keeps a diary of who did what when.
+
+A job file is a program that runs before the processes are started, so what it changes is changed in all of them (they
+are forked). The diary has a line for each read, each compression and each piece of advice to the system.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+_CODE = """
+import io, lzma, os, sys, time
+import backalaika.run.hashing, backalaika.run.large, backalaika.run.turns, backalaika.run.worker
+
+source, rate = {source!r}, {rate!r}
+diary = os.open({diary!r}, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+
+
+def note(what, start, path):
+    os.write(diary, f"{{what}} {{start}} {{time.monotonic()}} {{os.getpid()}} {{path}}\\n".encode())
+
+
+def path_of(descriptor):
+    try:
+        return os.readlink(f"/proc/self/fd/{{descriptor}}")
+    except OSError:
+        return ""
+
+
+def slowly(read, descriptor, size, *arguments):
+    path = path_of(descriptor)
+    if not path.startswith(source):
+        return read(*arguments)
+    start = time.monotonic()
+    note("begins", start, path)
+    result = read(*arguments)
+    time.sleep(size / rate)
+    note("read", start, path)
+    return result
+
+
+class SlowFile(io.FileIO):
+    def readinto(self, buffer):
+        return slowly(super().readinto, self.fileno(), len(buffer), buffer)
+
+    def read(self, size=-1):
+        return slowly(super().read, self.fileno(), os.fstat(self.fileno()).st_size, size)
+
+
+def open_slowly(descriptor, *arguments, **options):
+    return SlowFile(descriptor, "rb")
+
+
+def compress(data, **options):
+    start = time.monotonic()
+    packed = really_compress(data, **options)
+    note("compressed", start, "-")
+    return packed
+
+
+def advise(descriptor, offset, size, advice):
+    note("advised", time.monotonic(), path_of(descriptor))
+    really_advise(descriptor, offset, size, advice)
+
+
+def read_into(descriptor, places):
+    return slowly(really_read_into, descriptor, sum(map(len, places)), descriptor, places)
+
+
+really_read_into, really_compress, really_advise = os.readv, lzma.compress, os.posix_fadvise
+backalaika.run.worker.read_into = read_into
+backalaika.run.large.open = backalaika.run.hashing.open = open_slowly
+lzma.compress, os.posix_fadvise = compress, advise
+"""
+
+
+@dataclass(frozen=True)
+class Event:
+    """What a process did, from when to when, by `time.monotonic`."""
+
+    what: str
+    start: float
+    end: float
+    pid: int
+    path: str
+
+
+class SlowSource:
+    """The code for a job file, and the diary that it keeps."""
+
+    def __init__(self, source: Path, diary: Path, bytes_a_second: float) -> None:
+        self._source = source
+        self._diary = diary
+        self.code = _CODE.format(source=str(source) + os.sep, rate=bytes_a_second, diary=str(diary))
+
+    def forget(self) -> None:
+        """Begin a new diary."""
+        self._diary.unlink(missing_ok=True)
+
+    def events(self, what: str) -> list[Event]:
+        """What was done, by its start."""
+        if not self._diary.exists():
+            return []
+        found = []
+        for line in self._diary.read_text().splitlines():
+            kind, start, end, pid, path = line.split(" ", 4)
+            if kind == what:
+                found.append(Event(kind, float(start), float(end), int(pid), path))
+        return sorted(found, key=lambda event: event.start)
+
+    def files_read(self) -> list[str]:
+        """Paths in the source, in the order in which they were read."""
+        paths = [os.path.relpath(event.path, self._source) for event in self.events("read")]
+        return [path for number, path in enumerate(paths) if number == 0 or paths[number - 1] != path]
+
+
+def most_at_once(events: list[Event]) -> int:
+    """How many of them were under way at a time."""
+    changes = sorted([(event.start, 1) for event in events] + [(event.end, -1) for event in events])
+    under_way = most = 0
+    for _, change in changes:
+        under_way += change
+        most = max(most, under_way)
+    return most
