@@ -46,7 +46,10 @@ listed); 2 wrong usage or configuration; 3 failed; 130 interrupted."""
 @click.option("--workers", type=click.IntRange(1, 1000), metavar="N", help="Most processes; by default one a CPU.")
 @click.option("--json", "as_json", is_flag=True, help="Print one object with all figures, for programs.")
 def bench(path: str, seconds: float, workers: int | None, as_json: bool) -> NoReturn:
-    """Measure digests, compression, disks and catalogue on the files in PATH, and recommend settings."""
+    """Measure this machine on the files in PATH.
+
+    Digests, compression, disks and catalogue; then what limits a backup, and which settings are recommended.
+    """
     from ..bench.advice import advise
     from ..bench.measuring import measure
     from ..job.config import absolute_path

@@ -32,7 +32,10 @@ why); 2 wrong usage, or the job file is there already; 130 interrupted."""
 @click.option("--format", "option", type=click.Choice(_FORMATS), help="How to save it.")
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing: your documents, or your home, as zip.")
 def init(file: str, source: str | None, option: str | None, yes: bool) -> NoReturn:
-    """Write a commented job file, FILE, and ~/.backalaika; what is there already is left as it is."""
+    """Write a job file, FILE, and ~/.backalaika.
+
+    Both with comments, for you alone to read and write; what is there already is left as it is.
+    """
     from ..job.config import absolute_path
     from ..job.loading import load_job, load_user_config
     from ..job.writing import job_text, user_text, write_new

@@ -53,13 +53,13 @@ _SWITCHES = {"-j": "backup", "-a": "add", "-v": "volumes", "-f": "files", "-r": 
 
 # Each command and the module that has it, in the order of the help.
 _COMMANDS = {
+    "init": "init",
     "backup": "backup",
     "add": "adding",
     "volumes": "listing",
     "files": "listing",
     "remove": "listing",
     "bench": "bench",
-    "init": "init",
 }
 
 

@@ -132,11 +132,6 @@ def test_the_key_readers_does_the_same_and_the_switch_wins(home, slow):
     assert most_at_once(slow.events("read")) == 3
 
 
-@pytest.mark.parametrize("value", [0, -1, True, "2", 1.5])
-def test_a_number_of_readers_that_cannot_be_is_refused(home, value):
-    assert "readers in config" in home.refused("backup", home.job(more=f"config = dict(readers={value!r})"), "--yes")
-
-
 def test_without_processes_there_is_one_reader_and_no_turn(home, slow):
     back_up(home, slow, "--workers", "0", "--readers", "2")
 

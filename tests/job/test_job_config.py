@@ -132,6 +132,8 @@ WRONG = {
     "digest": [None, "md5", "XXH3-128", 128, True, ["sha256"]],
     "level": ["6", 1.0, True, -1],
     "workers": ["2", 2.0, True, -1],
+    "readers": ["2", 0, -1, 1.5, True],
+    "nice": [None, 0, 1, "yes", 10],
     "one_filesystem": [None, 0, 1, "yes"],
     "volume_pause": [None, 0, 1, "yes", []],
     "split_files": [None, 0, 1, "yes", []],
