@@ -17,6 +17,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -96,6 +97,8 @@ def main() -> None:
             continue
         result["bound"] = max(-(-total // capacity), sum(size * 2 > capacity for size in sizes))
         for name, plan in PLANNERS.items():
+            if name != "backalaika" and not shutil.which(name):
+                continue
             start = time.perf_counter()
             try:
                 volumes = plan(sizes, capacity)
