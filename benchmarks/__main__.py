@@ -169,8 +169,8 @@ def show(line: Line) -> str:
 def _programs(line: Line) -> str:
     lines = []
     for name, told in line.get("programs", {}).items():
-        if name not in ("backalaika", line["against"]):
-            continue
+        if line["row"] in ("small", "second") and name not in ("backalaika", line["against"]):
+            continue  # the others have lines of their own
         median = statistics.median(told["seconds"])
         memory = f"{(told['peak_memory'] or 0) / 1e6:,.0f} MB at most"
         rates = f"{told.get('files_a_second', 0):,} files/s, {told.get('bytes_a_second', 0) / 1e6:,.1f} MB/s"
@@ -223,6 +223,10 @@ def _measure(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> 
                 traceback.print_exc()  # the other rows are of use without this one
                 result["failed"].append(name)
                 continue
+            except KeyboardInterrupt:
+                result["failed"] += chosen[chosen.index(name) :]
+                print("interrupted: the rows so far", file=sys.stderr)
+                break
             for line in lines:
                 result["rows"].append(line)
                 print(show(line), file=out, flush=True)

@@ -66,9 +66,14 @@ def compare_hashing(source: Path, rounds: int) -> dict[str, Any]:
         with sqlite3.connect(home / "catalogue.sqlite") as catalogue:
             found = sorted(row[0] for row in catalogue.execute("SELECT digest FROM files WHERE digest IS NOT NULL"))
         assert found == theirs
-        take_turns({"us": us, "them": them}, rounds)
+        peer = f"xxhsum -H2, xargs -P {_CPUS}"
+        peers = {peer: them}
+        if shutil.which("hashdeep"):
+            peers["hashdeep"] = _shell(f"hashdeep -r -c md5 -j {_CPUS} . > {home / 'sums'}", source)
+            peers["hashdeep"].once(counts=False)
+        take_turns({"backalaika": us, **peers}, rounds)
     work = f"hashing only, {files:,} files, {content / 1e6:,.0f} MB"
-    return compared("hash", work, us, {f"xxhsum -H2, xargs -P {_CPUS}": them}, WANTED["hash"], files, content)
+    return compared("hash", work, us, peers, WANTED["hash"], files, content, peer)
 
 
 def compare_disc(source: Path, rounds: int) -> dict[str, Any]:
