@@ -26,7 +26,7 @@ from ..digests import digest_function
 from ..formats import zip as zip_format
 from ..formats.tar import padding
 from ..formats.zip import ZipMember
-from ..run.worker import all_slots, cannot_be_read, zip_body
+from ..run.worker import all_slots, cannot_be_read, read_fully, zip_body
 from ..walk import Problem, describe_error, open_file, open_for_reading
 from .sample import Piece
 
@@ -102,14 +102,14 @@ def read_pieces(pieces: list[Piece], seconds: float) -> Reading:
         try:
             descriptor = _open(piece)
             try:
-                data = os.pread(descriptor, piece.size, piece.offset)
+                os.lseek(descriptor, piece.offset, os.SEEK_SET)
+                length = read_fully(descriptor, memory[piece.place : piece.place + piece.size])
             finally:
                 os.close(descriptor)
         except OSError as error:
             problems.append(Problem(os.path.join(piece.directory, piece.name), cannot_be_read(error)))
             continue
-        if len(data) == piece.size:
-            memory[piece.place : piece.place + piece.size] = data
+        if length == piece.size:
             read.append(number)
             size += piece.size
         if time.perf_counter() - start > seconds:
