@@ -8,12 +8,16 @@ forge. The sums of whole files on a volume are always XXH3-128, for `xxhsum -c`.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import xxhash
 
+from .errors import ConfigurationError
+
 Buffer = bytes | bytearray | memoryview
+
+_PIECE = 1 << 20
 
 DIGESTS = ("xxh3-128", "blake3", "sha256")
 
@@ -54,3 +58,25 @@ def digest_function(name: str) -> Callable[[Buffer], bytes]:
         return hasher.digest()
 
     return digest
+
+
+def digests_of(path: str, names: Iterable[str]) -> tuple[int, list[bytes]]:
+    """Size of a file, and its digests of these kinds; it is read once.
+
+    Raises:
+        OSError: it cannot be read.
+        ConfigurationError: the library for one of the digests is missing.
+    """
+    try:
+        hashers = [hasher_factory(name)() for name in names]
+    except ImportError as error:
+        raise ConfigurationError(
+            f"{error.name} is missing, whose digests the catalogue has; install backalaika[{error.name}]"
+        ) from None
+    size = 0
+    with open(path, "rb", buffering=0) as file:
+        while piece := file.read(_PIECE):
+            size += len(piece)
+            for hasher in hashers:
+                hasher.update(piece)
+    return size, [hasher.digest() for hasher in hashers]

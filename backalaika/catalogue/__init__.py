@@ -1,9 +1,9 @@
 """Catalogue: the SQL database of runs, volumes, archives, files and errors.
 
-`opening` has the door, `open_catalogue`; `recording` what a run writes, `queries` what is asked, `removal` what goes.
-`rows` holds the plain types that cross the border. SQLAlchemy takes a fifth of a second to import, so it is imported
-when one of the names here is first used, not with the package; a run that only records into an SQLite file goes there
-by `direct`, without it.
+`opening` has the door, `open_catalogue`; `recording` what a run writes, `queries` what is asked, `search` how files are
+found, `removal` what goes. `rows` holds the plain types that cross the border. SQLAlchemy takes a fifth of a second to
+import, so it is imported when one of the names here is first used, not with the package; a run that only records into
+an SQLite file goes there by `direct`, without it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Catalogue", "open_catalogue"]
 
 # The number of the newest migration: what `schema` describes.
-REVISION = "0003"
+REVISION = "0004"
 
 
 def __getattr__(name: str) -> Any:

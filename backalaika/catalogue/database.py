@@ -8,17 +8,17 @@ had read before; what that takes on servers is in `servers`. No error of SQLAlch
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Delete, Engine, Insert, Table, bindparam, insert, text
+from sqlalchemy import Connection, Delete, Engine, Insert, Table, bindparam, insert, inspect, text
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from .reasons import readable_errors
 from .schema import metadata
-from .servers import copy_into, only_writer
-from .transaction import Transaction, Transactions, chunks
+from .servers import MYSQL, copy_into, only_writer
+from .transaction import FETCHED, Transaction, Transactions, chunks
 
 WRITES = "backalaika_writes"
 
@@ -38,6 +38,30 @@ class CoreTransaction:
         statement = text(sql).bindparams(bindparam("keys", expanding=True))
         return [tuple(row) for chunk in chunks(keys) for row in self._connection.execute(statement, {"keys": chunk})]
 
+    def pages(self, sql: str, values: Mapping[str, Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """The rows that a query finds, some thousands at a time."""
+        connection = self._connection
+        if connection.dialect.name in MYSQL:
+            # A cursor of its lets nothing else be done before its end, or holds all rows.
+            page = text(f"{sql} LIMIT {FETCHED}")
+            after = 0
+            while rows := connection.execute(page, {**values, "after": after}).all():
+                yield [tuple(row) for row in rows]
+                after = rows[-1][0]
+        elif connection.dialect.name == "sqlite":
+            # Past SQLAlchemy's rows, which take as long as all the rest.
+            cursor = connection.exec_driver_sql(sql, {**values, "after": 0}).cursor
+            while cursor is not None and (found := cursor.fetchmany(FETCHED)):
+                yield found
+        else:
+            streamed = text(sql).execution_options(yield_per=FETCHED)
+            for part in connection.execute(streamed, {**values, "after": 0}).partitions():
+                yield [tuple(row) for row in part]
+
+    def has_table(self, name: str) -> bool:
+        """Whether there is a table of this name."""
+        return inspect(self._connection).has_table(name)
+
     def change(self, sql: str, values: Mapping[str, Any]) -> int:
         """Change rows; returns how many."""
         return self._connection.execute(text(sql), values).rowcount
@@ -48,9 +72,9 @@ class CoreTransaction:
         assert key is not None  # that is for inserts of many rows
         return int(key[0])
 
-    def insert_many(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    def insert_many(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
         """Insert rows in bulk."""
-        insert_rows(self._connection, metadata.tables[table], columns, rows)
+        insert_rows(self._connection, metadata.tables[table], columns, list(rows))
 
 
 class Database(Transactions):

@@ -10,14 +10,14 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from ..errors import CatalogueError
 from .reasons import catalogue_error
 from .recording import Recording
-from .transaction import WRITER_TIMEOUT_S, Transaction, chunks
+from .transaction import FETCHED, WRITER_TIMEOUT_S, Transaction, chunks
 
 # A 64 MiB cache keeps the inner pages of the indexes at ten million files. The WAL is copied back every 64 MiB and not
 # every 4: a page of the index by content is then written once for many rows.
@@ -45,6 +45,14 @@ class _SqliteTransaction:
             found += self._connection.execute(sql.replace(":keys", f"({_marks(chunk)})"), chunk)
         return found
 
+    def pages(self, sql: str, values: Mapping[str, Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
+        cursor = self._connection.execute(sql, {**values, "after": 0})
+        while rows := cursor.fetchmany(FETCHED):
+            yield rows
+
+    def has_table(self, name: str) -> bool:
+        return bool(self.ask("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :name", {"name": name}))
+
     def change(self, sql: str, values: Mapping[str, Any]) -> int:
         return self._connection.execute(sql, values).rowcount
 
@@ -53,9 +61,8 @@ class _SqliteTransaction:
         assert key is not None
         return key
 
-    def insert_many(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
-        if rows:
-            self._connection.executemany(_insert_into(table, columns), rows)
+    def insert_many(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+        self._connection.executemany(_insert_into(table, columns), rows)
 
 
 def _insert_into(table: str, columns: Sequence[str]) -> str:

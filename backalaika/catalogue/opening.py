@@ -26,6 +26,7 @@ from .reasons import readable_errors, shown
 from .removal import Removal
 from .resuming import Resuming
 from .schema import alembic_version, metadata
+from .search import Search
 from .servers import ISOLATION, listen, only_writer
 from .transaction import WRITER_TIMEOUT_S
 
@@ -36,7 +37,7 @@ _DRIVERS = {"sqlite": "pysqlite", "postgresql": "psycopg", "mysql": "pymysql", "
 _EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 
 
-class Catalogue(Removal, Resuming, Media):
+class Catalogue(Removal, Resuming, Media, Search):
     """An open catalogue; a context manager. Any thread may call it; each call that writes is one transaction.
 
     Every method may raise `CatalogueError`, one line without the password.

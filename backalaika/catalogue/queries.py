@@ -8,7 +8,6 @@ sizes and digests, row by row, so that each answer ends at the first file found:
 from __future__ import annotations
 
 import difflib
-import os
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
@@ -17,26 +16,21 @@ from sqlalchemy import (
     BigInteger,
     Column,
     Connection,
-    FromClause,
     MetaData,
-    Select,
     Table,
     exists,
     func,
     select,
-    true,
 )
 
 from ..errors import CatalogueError
 from .database import CoreTransaction, Database, bulk_insert
+from .fetching import Telling, file_rows, read_steadily
 from .recording import known_folders, path_key
 from .rows import COMPLETE, FILE, KINDS, FileEntry, Looks, VolumeRow, storable_text
-from .schema import archives, files, folders, known, runs, short_bytes, volumes
-from .servers import MYSQL
+from .schema import archives, files, known, runs, short_bytes, volumes
 from .transaction import chunks
 
-# Rows fetched at a time, whatever the number of files.
-_FETCHED = 5000
 # Of content, for a ratio that says something.
 _ENOUGH_BYTES = 1_000_000
 
@@ -87,19 +81,11 @@ class Queries(Database):
 
     def _stream_files(self, volume_id: int | None) -> Iterator[FileEntry]:
         with self._reading() as connection:
-            found = _streamed(connection, volume_id)
-            for title, archive, folder, name, kind, size, mtime_ns, digest, part, _ in found:
-                if part is not None:
-                    name += b".part%03d" % part
-                yield FileEntry(
-                    title,
-                    None if archive is None else os.fsdecode(archive),
-                    os.fsdecode(_joined(folder, name)),
-                    KINDS[kind],
-                    size,
-                    mtime_ns,
-                    digest,
-                )
+            read_steadily(connection)
+            telling = Telling(connection)
+            of_volume = [] if volume_id is None else [files.c.volume_id == volume_id]
+            for rows in file_rows(connection, *of_volume):
+                yield from telling.entries(rows)
 
     def last_ratio(self, job: str) -> float | None:
         """Bytes of volumes by bytes of content, in the job's last complete run that saved 1 MB or more.
@@ -214,52 +200,6 @@ def find_volume(connection: Connection, title: str) -> FoundVolume:
     else:
         advice = "list the volumes to see their titles" if titles else "the catalogue has no volumes yet"
     raise CatalogueError(f"{title!r}: no volume of this title; {advice}")
-
-
-def _streamed(connection: Connection, volume_id: int | None) -> Iterator[Any]:
-    """The rows of `_listed` in the order of `files.id`, without holding them all.
-
-    By pages from MySQL, which in one transaction all show the same state: a cursor of its would send all the rest to
-    whoever leaves off in the middle, and be cut off by the server where the reader is slow.
-    """
-    of_volume = true() if volume_id is None else files.c.volume_id == volume_id
-    if connection.dialect.name not in MYSQL:
-        yield from connection.execution_options(yield_per=_FETCHED).execute(_listed(files).where(of_volume))
-        return
-    # A page is cut from one table alone: joined before, MySQL may sort all files for each.
-    wanted = select(files).where(of_volume).order_by(files.c.id).limit(_FETCHED)
-    page = wanted
-    while rows := connection.execute(_listed(page.subquery())).all():
-        yield from rows
-        page = wanted.where(files.c.id > rows[-1].id)
-
-
-def _listed(some: FromClause) -> Select[Any]:
-    """What lists tell of some rows of `files`."""
-    return (
-        select(
-            volumes.c.title,
-            archives.c.name,
-            folders.c.path,
-            some.c.name,
-            some.c.kind,
-            some.c.size,
-            some.c.mtime_ns,
-            some.c.digest,
-            some.c.part,
-            some.c.id,
-        )
-        .join_from(some, volumes, volumes.c.id == some.c.volume_id)
-        .join(folders, folders.c.id == some.c.folder_id)
-        .join(archives, archives.c.id == some.c.archive_id, isouter=True)
-        .order_by(some.c.id)
-    )
-
-
-def _joined(folder: bytes, name: bytes) -> bytes:
-    if not name or not folder:
-        return folder + name
-    return folder + name if folder.endswith(b"/") else folder + b"/" + name
 
 
 @contextmanager

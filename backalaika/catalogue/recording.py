@@ -16,6 +16,7 @@ from hashlib import blake2b
 from typing import Any
 
 from ..errors import CatalogueError
+from .names import list_names
 from .rows import (
     COMPLETE,
     DIRECTORY,
@@ -35,7 +36,6 @@ from .transaction import Transaction, Transactions
 _INT64_MAX = 2**63 - 1
 _INT64_MIN = -(2**63)
 _KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
-_DIRECTORY_NUMBER = _KIND_NUMBERS[DIRECTORY]
 _FRAME_COLUMNS = ("archive_id", "number", "offset", "size", "raw_size")
 _FILE_COLUMNS = (
     "volume_id", "archive_id", "folder_id", "name", "kind", "size", "mtime_ns", "ctime_ns", "inode", "digest", "frame",
@@ -151,7 +151,8 @@ class Recording(Transactions):
         with self._changing() as transaction:
             transaction.insert_many("frames", _FRAME_COLUMNS, frame_rows)
             folder_ids = _folder_ids(transaction, {row[2] for row in file_rows})
-            rows = [
+            # One after another: kept in a list, Python would look again and again which of them are garbage.
+            rows = (
                 (
                     volume_id,
                     archive_id,
@@ -166,15 +167,18 @@ class Recording(Transactions):
                     frame,
                     offset,
                     target,
-                    *whole,
+                    part,
+                    part_offset,
+                    whole_size,
+                    whole_digest,
                 )
                 for (
                     volume_id, archive_id, folder, name, kind, size, mtime_ns, ctime_ns, inode, digest,
-                    frame, offset, target, *whole,
+                    frame, offset, target, part, part_offset, whole_size, whole_digest,
                 ) in file_rows
-            ]  # fmt: skip
+            )  # fmt: skip
             transaction.insert_many("files", _FILE_COLUMNS, rows)
-            _count(transaction, rows)
+            _count(transaction, file_rows)
 
     def record_errors(self, run_id: int, rows: Sequence[ErrorRow]) -> None:
         """Enter what a run could not save, or not as it should be."""
@@ -208,6 +212,7 @@ class Recording(Transactions):
                 "WHERE volume_id = :id AND digest IS NOT NULL ORDER BY size, digest, id",
                 {"id": volume_id},
             )
+            list_names(transaction, volume_id)
 
     def finish_run(
         self,
@@ -302,8 +307,11 @@ def _folder_ids(transaction: Transaction, paths: Collection[bytes]) -> dict[byte
     ids = known_folders(transaction, list(keys))
     missing = [key for key in keys if key not in ids]
     if missing:
+        # None is inserted meanwhile but by us, and each gets a higher number than those before: quicker than by key.
+        ((last,),) = transaction.ask("SELECT COALESCE(MAX(id), 0) FROM folders", {})
         transaction.insert_many("folders", ("path_key", "path"), [(key, keys[key]) for key in missing])
-        ids |= known_folders(transaction, missing)
+        inserted = transaction.ask("SELECT path_key, id FROM folders WHERE id > :last", {"last": last})
+        ids.update((bytes(key), number) for key, number in inserted)
     return {path: ids[key] for key, path in keys.items()}
 
 
@@ -313,16 +321,12 @@ def known_folders(transaction: Transaction, keys: Sequence[bytes]) -> dict[bytes
     return {bytes(key): number for key, number in found}
 
 
-def _count(transaction: Transaction, rows: Sequence[tuple[Any, ...]]) -> None:
+def _count(transaction: Transaction, rows: Sequence[FileRow]) -> None:
     """Add the rows to what their volumes hold: counting a million files when they are listed would take a second."""
-    totals: dict[int, list[int]] = {}
-    for row in rows:
-        if row[4] != _DIRECTORY_NUMBER:
-            total = totals.setdefault(row[0], [0, 0])
-            total[0] += 1
-            total[1] += row[5]
     add = "UPDATE volumes SET files = files + :files, bytes = bytes + :bytes WHERE id = :id"
-    for volume_id, (number, size) in totals.items():
+    for volume_id in {row[0] for row in rows}:
+        sizes = [row[5] for row in rows if row[0] == volume_id and row[4] != DIRECTORY]
+        number, size = len(sizes), sum(sizes)
         transaction.change(add, {"files": number, "bytes": size, "id": volume_id})
 
 

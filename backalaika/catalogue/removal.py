@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, func, select, update
 
 from ..errors import CatalogueError
-from .database import execute_many
+from .database import CoreTransaction, execute_many
+from .names import forget_names
 from .queries import FoundVolume, Queries, find_volume
 from .recording import Recording
 from .rows import DIRECTORY, INCOMPLETE, KINDS, RUNNING, Removed, Unfinished
@@ -70,6 +71,7 @@ class Removal(Recording, Queries):
             volume_id = connection.execute(select(archives.c.volume_id).where(archives.c.id == archive_id)).scalar_one()
             # The volume too, for there is no index on the archive alone.
             _delete_files(connection, and_(files.c.volume_id == volume_id, files.c.archive_id == archive_id))
+            forget_names(CoreTransaction(connection), volume_id)
             connection.execute(delete(frames).where(frames.c.archive_id == archive_id))
             connection.execute(delete(archives).where(archives.c.id == archive_id))
             _recount(connection, volume_id)
@@ -82,6 +84,7 @@ class Removal(Recording, Queries):
                 volume_ids = connection.execute(select(files.c.volume_id).where(which).distinct()).scalars().all()
                 _delete_files(connection, which)
                 for volume_id in volume_ids:
+                    forget_names(CoreTransaction(connection), volume_id)
                     _recount(connection, volume_id)
 
 
@@ -105,6 +108,7 @@ def _delete_volume(connection: Connection, volume_id: int) -> Removed:
     of_volume = select(archives.c.id).where(archives.c.volume_id == volume_id)
     connection.execute(delete(frames).where(frames.c.archive_id.in_(of_volume)))
     deleted_archives = connection.execute(delete(archives).where(archives.c.volume_id == volume_id)).rowcount
+    forget_names(CoreTransaction(connection), volume_id)
     connection.execute(delete(volumes).where(volumes.c.id == volume_id))
     return Removed(deleted_files, deleted_archives, deleted_folders, 0)
 

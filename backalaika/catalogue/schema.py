@@ -10,6 +10,9 @@ takes a volume's files at once, sorted, when the volume is complete, which is wh
 ``files.archive_id`` and ``known.file_id`` are no foreign keys: having no index on the one, SQLite would read all files
 to delete an archive; on the other, all of ``known`` to delete a file.
 
+``name_lists`` is what names are searched in, some dozens of a volume together; it is made when the volume is complete.
+`names` tells why, and what each database has besides.
+
 A change here needs a migration beside it, and its number in `catalogue.REVISION`; a test compares the two.
 """
 
@@ -22,6 +25,7 @@ from sqlalchemy import (
     Column,
     Double,
     ForeignKey,
+    Index,
     Integer,
     LargeBinary,
     MetaData,
@@ -32,6 +36,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
 )
+from sqlalchemy.dialects.mysql import MEDIUMTEXT
 from sqlalchemy.types import TypeEngine
 
 metadata = MetaData(
@@ -48,6 +53,7 @@ _MYSQL = ("mysql", "mariadb")
 _ID: TypeEngine[int] = BigInteger().with_variant(Integer, "sqlite")
 # MySQL's usual collations take A for a, and é for e.
 _TEXT: TypeEngine[str] = Text().with_variant(Text(collation="utf8mb4_bin"), *_MYSQL)
+_LONG_TEXT: TypeEngine[str] = Text().with_variant(MEDIUMTEXT(collation="utf8mb4_bin"), *_MYSQL)
 _TITLE: TypeEngine[str] = String(512).with_variant(String(512, collation="utf8mb4_bin"), *_MYSQL)
 
 
@@ -168,6 +174,14 @@ files = Table(
     Column("whole_digest", short_bytes(64), comment="of a file that was cut; with its last part only"),
 )
 
+# Most rows have none; MySQL has no index that leaves them out.
+Index(
+    "ix_files_whole_digest",
+    files.c.whole_digest,
+    sqlite_where=files.c.whole_digest.is_not(None),
+    postgresql_where=files.c.whole_digest.is_not(None),
+)
+
 known = Table(
     "known",
     metadata,
@@ -175,6 +189,16 @@ known = Table(
     Column("digest", short_bytes(64), primary_key=True, comment="of its content"),
     Column("file_id", BigInteger, primary_key=True, autoincrement=False, comment="no foreign key"),
     sqlite_with_rowid=False,
+)
+
+name_lists = Table(
+    "name_lists",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("volume_id", ForeignKey("volumes.id"), nullable=False, index=True),
+    Column("first_id", BigInteger, nullable=False, comment="of the volume's files, those from this id"),
+    Column("last_id", BigInteger, nullable=False, comment="to this one are in the list; no foreign keys"),
+    Column("names", _LONG_TEXT, nullable=False, comment="/one/after/another/, folded for searching"),
 )
 
 errors = Table(

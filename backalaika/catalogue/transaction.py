@@ -8,7 +8,7 @@ importing SQLAlchemy takes longer than compressing a small office's share.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, Protocol, TypeVar
@@ -17,6 +17,9 @@ from typing import Any, Protocol, TypeVar
 WRITER_TIMEOUT_S = 60
 # Far below what one statement may hold: 32,766 variables in SQLite since 3.32, 999 before.
 CHUNK = 500
+
+# Rows fetched at a time, whatever their number; a multiple of the names in a list (`names`).
+FETCHED = 5120
 
 T = TypeVar("T")
 
@@ -30,13 +33,22 @@ class Transaction(Protocol):
     def ask_among(self, sql: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows that a query with ``IN :keys`` finds, for any number of keys."""
 
+    def pages(self, sql: str, values: Mapping[str, Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """The rows that a query with ``id > :after ORDER BY id`` finds, some thousands at a time.
+
+        Their first column is that id. Other things may be done in the transaction meanwhile.
+        """
+
+    def has_table(self, name: str) -> bool:
+        """Whether there is a table of this name."""
+
     def change(self, sql: str, values: Mapping[str, Any]) -> int:
         """Change rows; returns how many."""
 
     def insert(self, table: str, values: Mapping[str, Any]) -> int:
         """Insert a row; returns its id."""
 
-    def insert_many(self, table: str, columns: Sequence[str], rows: Sequence[tuple[Any, ...]]) -> None:
+    def insert_many(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
         """Insert rows in bulk: values of all columns but ``id``."""
 
 

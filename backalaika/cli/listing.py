@@ -12,17 +12,19 @@ import click
 
 from ..errors import CatalogueError, RunError, UsageError
 from . import display
+from .entries import EXPLAINED, output_options, print_entries
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
     from ..catalogue.rows import EndedRun, Removed, Unfinished
 
-_db = click.option("--db", metavar="URI", help="The catalogue; by default db_uri of ~/.backalaika.")
+db_option = click.option("--db", metavar="URI", help="The catalogue; by default db_uri of ~/.backalaika.")
 _EXIT_STATUS = "Exit status: 0 done; 2 wrong usage or configuration, or no such volume; 130 interrupted."
 _json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 
 
-def _open(uri: str | None) -> Catalogue:
+def open_named(uri: str | None) -> Catalogue:
+    """Open the catalogue of this URI, or that of the user's configuration."""
     from ..catalogue import open_catalogue
     from ..job.loading import load_user_config
 
@@ -37,11 +39,11 @@ Examples:
 
 {_EXIT_STATUS}"""
 )
-@_db
+@db_option
 @_json
 def volumes(db: str | None, as_json: bool) -> None:
     """List the volumes that the catalogue knows, and the runs that ended early."""
-    with _open(db) as catalogue:
+    with open_named(db) as catalogue:
         with contextlib.suppress(CatalogueError):  # it may be read by who may not write
             catalogue.mark_abandoned_runs()
         for volume in catalogue.volumes():
@@ -72,26 +74,20 @@ def _advice(run: EndedRun) -> str:
     epilog=f"""\b
 Examples:
   backalaika files 2026-11-22_0915-office/vol001
-  backalaika files '' | grep budget
+  backalaika files '' --csv > all.csv
+  backalaika files '' --json | jq -r 'select(.size > 1e9).path'
+
+{EXPLAINED}
 
 {_EXIT_STATUS}"""
 )
 @click.argument("title")
-@_db
-@_json
-def files(title: str, db: str | None, as_json: bool) -> None:
+@output_options
+@db_option
+def files(title: str, as_long: bool, as_csv: bool, as_json: bool, db: str | None) -> None:
     """List the files of the volume TITLE; of all volumes if it is ''."""
-    with _open(db) as catalogue:
-        for entry in catalogue.files(title):
-            if as_json:
-                digest = entry.digest.hex() if entry.digest is not None else None
-                click.echo(json.dumps(entry._asdict() | {"digest": digest}))
-                continue
-            volume = f"{display.printable(entry.volume)}  " if not title else ""
-            archive = f"{display.printable(entry.archive)}  " if entry.archive else ""
-            click.echo(
-                f"{volume}{archive}{entry.size:>14,}  {display.moment(entry.mtime_ns)}  {display.printable(entry.path)}"
-            )
+    with open_named(db) as catalogue:
+        print_entries(catalogue.files(title), as_long, as_csv, as_json, with_volume=not title)
 
 
 @click.command(
@@ -105,14 +101,14 @@ Examples:
 )
 @click.argument("title")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")
-@_db
+@db_option
 def remove(title: str, yes: bool, db: str | None) -> None:
     """Remove the volume TITLE from the catalogue; what is complete on disks or discs is not touched.
 
     Of a volume that is not complete the unfinished files go too. TITLE may also be a run that ended early, by the
     name of its folder: then all its volumes that are not complete go, and it can no longer be resumed.
     """
-    with _open(db) as catalogue:
+    with open_named(db) as catalogue:
         catalogue.mark_abandoned_runs()
         unfinished = catalogue.unfinished(title)
         if unfinished and unfinished.run_state == "running":

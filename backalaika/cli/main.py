@@ -32,7 +32,7 @@ Examples:
   backalaika add 'Holidays 2009' /media/cdrom    catalogues a disc and what is in its archives
   backalaika volumes                             which volumes there are
   backalaika files 2026-11-22_0915-office/vol001 what is on one
-  backalaika files '' | grep budget              what is on all of them
+  backalaika find budget                         which volumes hold a file
   backalaika bench ~/Documents                   how fast this machine is on your files
 
 \b
@@ -58,6 +58,7 @@ _COMMANDS = {
     "add": "adding",
     "volumes": "listing",
     "files": "listing",
+    "find": "finding",
     "remove": "listing",
     "bench": "bench",
 }

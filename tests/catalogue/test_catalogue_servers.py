@@ -16,9 +16,12 @@ from databases import DATABASES, TestDatabase, new_database
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
 
-from backalaika.catalogue import REVISION, Catalogue, open_catalogue
+from backalaika.catalogue import REVISION, Catalogue, open_catalogue, recording
 from backalaika.catalogue.database import bulk_insert
+from backalaika.catalogue.names import list_names
 from backalaika.catalogue.schema import folders
+from backalaika.catalogue.transaction import Transaction
+from backalaika.catalogue.wanted import Pattern, Wanted
 from backalaika.errors import CatalogueError
 
 pytest.importorskip("psycopg")
@@ -134,6 +137,29 @@ def test_a_connection_lost_in_the_middle_of_an_insert_leaves_nothing_and_the_nex
         assert server.ask("SELECT path FROM folders") == []
         save_volume(catalogue, run_id, "run/vol001", "/srv/office/a")
         assert [entry.path for entry in catalogue.files("")] == ["/srv/office/a"]
+
+
+def test_a_connection_lost_while_a_volume_is_finished_leaves_no_half_volume(
+    server: TestDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def list_and_be_cut_off(transaction: Transaction, volume_id: int) -> None:
+        list_names(transaction, volume_id)
+        server.cut_off()
+        transaction.change("UPDATE volumes SET size = 1 WHERE id = :id", {"id": volume_id})
+
+    with open_catalogue(server.uri) as catalogue:
+        volume_id = catalogue.add_volume(None, "disc", None, "/media/disc", None)
+        catalogue.record([], [file_row(volume_id, None, f"/srv/{i}/plan") for i in range(6000)])
+        monkeypatch.setattr(recording, "list_names", list_and_be_cut_off)
+        with pytest.raises(CatalogueError):
+            catalogue.finish_volume(volume_id, 1)
+
+        assert server.ask("SELECT state, files FROM volumes") == [("incomplete", 6000)]
+        assert [server.ask(f"SELECT count(*) FROM {name}") for name in ("known", "name_lists")] == [[(0,)]] * 2
+        monkeypatch.undo()
+        catalogue.finish_volume(volume_id, 1)
+        assert server.ask("SELECT state FROM volumes") == [("complete",)]
+        assert sum(1 for _ in catalogue.find(Wanted(Pattern("PLAN")))) == 6000
 
 
 def test_writers_and_removers_of_the_same_folders_do_not_hinder_each_other(server: TestDatabase) -> None:

@@ -54,7 +54,7 @@ def test_a_medium_is_catalogued_with_all_that_is_in_its_archives(home, disc):
     assert found["old.zip", "docs/one.txt"]["digest"] == xxhash.xxh3_128_hexdigest(b"one")
     assert found[None, "old.zip"]["digest"] == xxhash.xxh3_128_hexdigest((disc / "old.zip").read_bytes())
     assert found["letters/all.tar.bz2", "mother.txt"]["size"] == 4
-    assert set(rows[0]) == {"volume", "archive", "path", "kind", "size", "mtime_ns", "digest"}
+    assert set(rows[0]) == {"volume", "archive", "path", "kind", "size", "mtime", "digest"}
     assert "blue box" in home.run("volumes", status=0).out
 
 
@@ -211,7 +211,7 @@ def own(home):
 def members(home, title):
     """What is told of members, without the volume's title and the paths that differ."""
     return sorted(
-        (row["archive"], row["kind"], row["size"], row["mtime_ns"], row["digest"] or "") for row in listed(home, title)
+        (row["archive"], row["kind"], row["size"], row["mtime"], row["digest"] or "") for row in listed(home, title)
     )
 
 
@@ -231,7 +231,7 @@ def test_the_rows_of_an_unknown_volume_of_ours_come_from_its_manifest(home, own,
     home.run("add", "Disc 1", own, "--db", db, status=0)
     rows = [json.loads(line) for line in home.run("files", "Disc 1", "--json", "--db", db, status=0).out.splitlines()]
 
-    assert sorted((r["archive"], r["kind"], r["size"], r["mtime_ns"], r["digest"] or "") for r in rows) == before
+    assert sorted((r["archive"], r["kind"], r["size"], r["mtime"], r["digest"] or "") for r in rows) == before
     assert "source/folder/caf\udce9" in {row["path"] for row in rows}
 
 

@@ -19,7 +19,7 @@ def listed(home, title):
 
 def rows(home, title):
     """What is told of a medium, whatever its title."""
-    found = [row | {"volume": "", "mtime_ns": row["mtime_ns"] // 10**9} for row in listed(home, title)]
+    found = [row | {"volume": "", "mtime": int(row["mtime"])} for row in listed(home, title)]
     return sorted(found, key=lambda row: (row["archive"] or "", row["path"]))
 
 

@@ -1,0 +1,72 @@
+"""Names: the lists in which names are searched.
+
+An index of each name by its trigrams would be half as large as all the rest, and take longer to make. So the names of
+64 files that were recorded one after another are one text, and that is what is indexed (`name_index`). A million names
+take 3 MB of index and 30 MB of text. What a list promises is looked for among its files, so it may promise too much.
+
+The lists of a volume are made when it is complete, and go with it; its files do not change in between. Volumes
+without lists are searched file by file (`search`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Any
+
+from .transaction import Transaction
+from .wanted import searchable
+
+# SQLite's index of the lists, where there is one.
+FTS = "name_search"
+
+# Longer lists make a smaller index, and more to look through for a number such as 999998, whose trigrams are in each.
+_NAMES = 64
+_BYTES = 16_384
+# Files between them may belong to other volumes, which are read too.
+_SPAN = 1024
+_COLUMNS = ("volume_id", "first_id", "last_id", "names")
+
+_NAMED = (
+    "SELECT id, name, CASE WHEN LENGTH(name) = 0 THEN (SELECT path FROM folders WHERE folders.id = folder_id) END "
+    "FROM files WHERE volume_id = :volume_id AND id > :after ORDER BY id"
+)
+# By one statement for a whole volume: a trigger would make FTS5 write its index anew after each list, three times as
+# slow.
+_INDEX = "INSERT INTO name_search (rowid, names) SELECT id, names FROM name_lists WHERE volume_id = :volume_id"
+_UNINDEX = (
+    "INSERT INTO name_search (name_search, rowid, names) "
+    "SELECT 'delete', id, names FROM name_lists WHERE volume_id = :volume_id"
+)
+
+
+def list_names(transaction: Transaction, volume_id: int) -> None:
+    """Make the lists of a volume that is complete; if it has some, they are made anew."""
+    forget_names(transaction, volume_id)
+    for page in transaction.pages(_NAMED, {"volume_id": volume_id}):
+        rows: list[tuple[Any, ...]] = []
+        for start in range(0, len(page), _NAMES):
+            rows += _lists(volume_id, page[start : start + _NAMES])
+        transaction.insert_many("name_lists", _COLUMNS, rows)
+    if transaction.has_table(FTS):
+        transaction.change(_INDEX, {"volume_id": volume_id})
+
+
+def forget_names(transaction: Transaction, volume_id: int) -> None:
+    """Delete the lists of a volume."""
+    if transaction.has_table(FTS):
+        transaction.change(_UNINDEX, {"volume_id": volume_id})
+    transaction.change("DELETE FROM name_lists WHERE volume_id = :volume_id", {"volume_id": volume_id})
+
+
+def _lists(volume_id: int, named: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """The rows for names that follow each other: one, or more if it would be too long."""
+    names = [row[1] for row in named]
+    if b"" in names:
+        names = [name or os.path.basename(path or b"") for _, name, path in named]
+    joined = b"/%s/" % b"/".join(names)
+    first, last = named[0][0], named[-1][0]
+    if len(names) > 1 and (last - first > _SPAN or len(joined) > _BYTES):
+        half = len(names) // 2
+        return _lists(volume_id, named[:half]) + _lists(volume_id, named[half:])
+    return [(volume_id, first, last, searchable(os.fsdecode(joined)))]

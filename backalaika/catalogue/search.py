@@ -1,0 +1,275 @@
+"""Search: which volumes hold a file.
+
+What is wanted decides where to begin: with a content, at ``known``; with a part of a name, at the lists of names; with
+a part of a path, at the folders; else all files are read. What is found there may be too much, never too little: each
+file is then looked at closely, in Python, so that all databases find the same. Files are read from one table alone:
+joined, a database without statistics may begin at the wrong end.
+
+A volume that is not complete has no lists, and its files are not ``known``; it is searched file by file. Complete
+volumes without lists (from before there were any) get theirs when something is searched.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import chain
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, func, or_, select, tuple_
+
+from ..errors import CatalogueError
+from .database import CoreTransaction, Database
+from .fetching import Rows, Telling, file_rows, paged, read_steadily
+from .name_index import folders_with, lists_with
+from .names import list_names
+from .rows import COMPLETE, FILE, HARD_LINK, KINDS, FileEntry
+from .schema import files, folders, known, name_lists, volumes
+from .transaction import FETCHED, chunks
+from .wanted import Pattern, Wanted
+
+_WITH_SIZE = (KINDS.index(FILE), KINDS.index(HARD_LINK))
+# Between lists whose files are read at once.
+_GAP = 64
+_GROUPS = 400
+# Folders whose files are read sooner than what is found by the name alone.
+_FEW = 2000
+
+_HAS_LISTS = exists().where(name_lists.c.volume_id == volumes.c.id)
+
+
+class Search(Database):
+    """The part of a catalogue that finds files."""
+
+    def find(self, wanted: Wanted) -> Iterator[FileEntry]:
+        """The files that are wanted, of all volumes; streamed. Copies follow each other, the largest first."""
+        if wanted.pattern is not None:
+            with contextlib.suppress(CatalogueError):  # it may be read by who may not write
+                self._list_what_is_not()
+        with self._reading() as connection:
+            read_steadily(connection)
+            yield from _Duplicates(connection, wanted) if wanted.duplicates else _Found(connection, wanted)
+
+    def digests_in_use(self) -> list[str]:
+        """Which kinds of digest the files of the catalogue have."""
+        with self._reading() as connection:
+            return list(connection.execute(select(volumes.c.digest).distinct().order_by(volumes.c.digest)).scalars())
+
+    def _list_what_is_not(self) -> None:
+        has_files = exists().where(files.c.volume_id == volumes.c.id)
+        missing = select(volumes.c.id).where(volumes.c.state == COMPLETE, ~_HAS_LISTS, has_files)
+        with self._reading() as connection:
+            ids = connection.execute(missing).scalars().all()
+        for volume_id in ids:
+            with self._writing() as connection:
+                # It may have got them, or been removed, by another process in between.
+                if connection.execute(missing.where(volumes.c.id == volume_id)).first():
+                    list_names(CoreTransaction(connection), volume_id)
+
+
+class _Found:
+    """What is found; iterating over it reads it."""
+
+    def __init__(self, connection: Connection, wanted: Wanted) -> None:
+        self._connection, self._wanted = connection, wanted
+        self._telling = Telling(connection)
+        self._conditions = [*_size_is(wanted), *_time_is(wanted)]
+
+    def __iter__(self) -> Iterator[FileEntry]:
+        for rows in self._candidates():
+            yield from self._telling.entries(self._matching(rows))
+
+    def _candidates(self) -> Iterator[Rows]:
+        wanted = self._wanted
+        if wanted.contents is not None or wanted.digest is not None:
+            return self._by_content()
+        if wanted.pattern is None:
+            return file_rows(self._connection, *self._conditions)
+        if wanted.pattern.is_path:
+            return self._by_path(wanted.pattern)
+        return self._by_name(wanted.pattern)
+
+    def _matching(self, rows: Rows) -> Rows:
+        """Those that the pattern wants."""
+        pattern = self._wanted.pattern
+        if pattern is None:
+            return rows
+        paths = self._telling.folders({row.folder_id for row in rows if pattern.is_path or not row.name})
+        return [row for row in rows if pattern.matches(paths.get(row.folder_id, ""), os.fsdecode(row.name))]
+
+    def _known_conditions(self) -> Iterator[ColumnElement[bool]]:
+        """What a row of ``known`` must be like."""
+        low, high = self._wanted.size or (None, None)
+        yield from _within(known.c.size, low, None if high is None else high + 1)
+        if self._wanted.contents is not None or self._wanted.digest is not None:
+            yield _content_is(self._wanted, known.c.size, known.c.digest)
+
+    def _by_content(self) -> Iterator[Rows]:
+        asked = select(known.c.size, known.c.digest, known.c.file_id).where(*self._known_conditions())
+        for page in paged(self._connection, asked, known.c.size, known.c.digest, known.c.file_id):
+            yield from self._of_ids([row.file_id for row in page])
+        of_whole = _content_is(self._wanted, files.c.whole_size, files.c.whole_digest)
+        for rows in file_rows(self._connection, of_whole):
+            for row in rows:
+                yield from self._all_parts(row)
+        of_file = _content_is(self._wanted, files.c.size, files.c.digest)
+        for volume_id in self._volumes(volumes.c.state != COMPLETE):
+            yield from file_rows(self._connection, files.c.volume_id == volume_id, of_file, *self._conditions)
+
+    def _of_ids(self, ids: Sequence[int]) -> Iterator[Rows]:
+        for chunk in chunks(ids):
+            yield from file_rows(self._connection, files.c.id.in_(chunk), *self._conditions)
+
+    def _all_parts(self, last: Any) -> Iterator[Rows]:
+        """All parts of the file that was cut and of which this is the last."""
+        run = select(volumes.c.run_id).where(volumes.c.id == last.volume_id).scalar_subquery()
+        return file_rows(
+            self._connection,
+            files.c.folder_id == last.folder_id,
+            files.c.name == last.name,
+            files.c.whole_size == last.whole_size,
+            files.c.volume_id.in_(select(volumes.c.id).where(volumes.c.run_id == run)),
+            *self._conditions,
+        )
+
+    def _by_name(self, pattern: Pattern) -> Iterator[Rows]:
+        asked = lists_with(self._connection, pattern.pieces)
+        for volume_id, first, last in _ranges(paged(self._connection, asked, name_lists.c.id)):
+            # By id: the index of volumes would lead through all files of the volume, so it is kept from being used.
+            of_volume = files.c.volume_id + 0 == volume_id
+            yield from file_rows(self._connection, files.c.id.between(first, last), of_volume, *self._conditions)
+        for volume_id in self._volumes(~_HAS_LISTS):
+            yield from file_rows(self._connection, files.c.volume_id == volume_id, *self._conditions)
+
+    def _volumes(self, condition: ColumnElement[bool]) -> Sequence[int]:
+        return self._connection.execute(select(volumes.c.id).where(condition)).scalars().all()
+
+    def _by_path(self, pattern: Pattern) -> Iterator[Rows]:
+        """By the folder, unless that is one of too many, and the name tells more."""
+        if not pattern.folder_pieces:
+            return self._by_name(pattern) if pattern.pieces else file_rows(self._connection, *self._conditions)
+        asked = folders_with(self._connection, pattern.folder_pieces)
+        if pattern.begins:
+            return chain(self._in_folders(asked, pattern.is_in), self._across(pattern))
+        if pattern.is_glob and pattern.pieces and len(self._connection.execute(asked.limit(_FEW)).all()) == _FEW:
+            return self._by_name(pattern)
+        return self._in_folders(asked, pattern.may_begin_in)
+
+    def _in_folders(self, asked: Select[Any], is_wanted: Callable[[str], bool]) -> Iterator[Rows]:
+        for page in paged(self._connection, asked, folders.c.id):
+            for chunk in chunks([row.id for row in page if is_wanted(os.fsdecode(row.path))]):
+                yield from file_rows(self._connection, files.c.folder_id.in_(chunk), *self._conditions)
+
+    def _across(self, pattern: Pattern) -> Iterator[Rows]:
+        """By the name, without what `_in_folders` found."""
+        for rows in self._by_name(pattern):
+            paths = self._telling.folders({row.folder_id for row in rows})
+            yield [row for row in rows if not pattern.is_in(paths[row.folder_id])]
+
+
+class _Duplicates(_Found):
+    """What is found at least twice; files on complete volumes only."""
+
+    def __iter__(self) -> Iterator[FileEntry]:
+        for groups in self._batches():
+            if len(groups) == 1:
+                yield from _if_two(self._entries(self._ids_of(groups[0])))
+                continue
+            found: dict[tuple[int, bytes], list[FileEntry]] = {group: [] for group in groups}
+            for entry in self._entries(self._ids(groups)):
+                assert entry.digest is not None  # it is known by it
+                found[entry.size, entry.digest].append(entry)
+            for entries in found.values():
+                yield from _if_two(entries)
+
+    def _entries(self, ids: Iterable[Sequence[int]]) -> Iterator[FileEntry]:
+        for some in ids:
+            for rows in self._of_ids(some):
+                yield from self._telling.entries(self._matching(rows))
+
+    def _batches(self) -> Iterator[list[tuple[int, bytes]]]:
+        """Contents that are there more than once: one that fills a page or more alone, others together."""
+        number = func.count().label("number")
+        asked = select(known.c.size, known.c.digest, number).where(known.c.size > 0, *self._known_conditions())
+        asked = asked.group_by(known.c.size, known.c.digest).having(func.count() > 1)
+        batch: list[tuple[int, bytes]] = []
+        total = 0
+        for page in paged(self._connection, asked, known.c.size, known.c.digest, descending=True):
+            for size, digest, count in map(tuple, page):
+                if batch and (total + count > FETCHED or len(batch) == _GROUPS):
+                    yield batch
+                    batch, total = [], 0
+                batch.append((size, bytes(digest)))
+                total += count
+        if batch:
+            yield batch
+
+    def _ids(self, groups: Sequence[tuple[int, bytes]]) -> Iterator[Sequence[int]]:
+        yield self._connection.execute(_ids_where(tuple_(known.c.size, known.c.digest).in_(groups))).scalars().all()
+
+    def _ids_of(self, group: tuple[int, bytes]) -> Iterator[Sequence[int]]:
+        asked = _ids_where(and_(known.c.size == group[0], known.c.digest == group[1]))
+        for page in paged(self._connection, asked, known.c.file_id):
+            yield [row.file_id for row in page]
+
+
+def _ids_where(condition: ColumnElement[bool]) -> Select[Any]:
+    return select(known.c.file_id).where(condition)
+
+
+def _if_two(entries: Iterable[FileEntry]) -> Iterator[FileEntry]:
+    """The entries, if there is more than one."""
+    rest = iter(entries)
+    first, second = next(rest, None), next(rest, None)
+    if first is not None and second is not None:
+        yield first
+        yield second
+        yield from rest
+
+
+def _ranges(pages: Iterator[Rows]) -> Iterator[tuple[int, int, int]]:
+    """Volume, first and last file of what is to be read at once: lists that follow each other."""
+    volume = first = last = -1
+    for row in chain.from_iterable(pages):
+        if row.volume_id == volume and 0 <= row.first_id - last <= _GAP and row.last_id - first < FETCHED:
+            last = row.last_id
+            continue
+        if volume >= 0:
+            yield volume, first, last
+        volume, first, last = row.volume_id, row.first_id, row.last_id
+    if volume >= 0:
+        yield volume, first, last
+
+
+def _content_is(wanted: Wanted, size: ColumnElement[Any], digest: ColumnElement[Any]) -> ColumnElement[bool]:
+    """Whether a content is one that is wanted."""
+    conditions: list[ColumnElement[bool]] = []
+    if wanted.contents is not None:
+        conditions.append(or_(false(), *(and_(size == length, digest == name) for length, name in wanted.contents)))
+    if wanted.digest is not None:
+        start = wanted.digest
+        low = bytes.fromhex(start + "0" * (len(start) % 2))
+        # The first that begins otherwise; there is none after ff..., of whatever length.
+        after = format(int(start, 16) + 1, f"0{len(start)}x")
+        high = bytes.fromhex(after + "0" * (len(start) % 2)) if len(after) == len(start) else None
+        conditions += _within(digest, low, high)
+    return and_(*conditions)
+
+
+def _size_is(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    if wanted.size is not None:
+        low, high = wanted.size
+        yield files.c.kind.in_(_WITH_SIZE)
+        yield from _within(files.c.size, low, None if high is None else high + 1)
+
+
+def _time_is(wanted: Wanted) -> Iterator[ColumnElement[bool]]:
+    yield from _within(files.c.mtime_ns, *(wanted.mtime_ns or (None, None)))
+
+
+def _within(column: ColumnElement[Any], low: Any, beyond: Any) -> Iterator[ColumnElement[bool]]:
+    if low is not None:
+        yield column >= low
+    if beyond is not None:
+        yield column < beyond
