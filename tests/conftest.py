@@ -1,4 +1,4 @@
-"""For all tests: signals, and the databases of those of the catalogue: SQLite, and what BACKALAIKA_TEST_DB_URIS names."""
+"""For all tests: signals, and what those of the catalogue run on: SQLite, and what BACKALAIKA_TEST_DB_URIS names."""
 
 from __future__ import annotations
 
