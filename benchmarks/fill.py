@@ -90,7 +90,8 @@ def main() -> None:
         parser.error("give a directory, or --items")
     sizes = sizes_of(arguments.directory)
     largest, total = max(sizes), sum(sizes)
-    for capacity in arguments.capacity or [max(int(total / (part - 0.5)), largest + 1) for part in PARTS]:
+    parts = dict.fromkeys(max(int(total / (part - 0.5)), largest + 1) for part in PARTS)
+    for capacity in arguments.capacity or parts:
         result: dict[str, object] = {"files": len(sizes), "bytes": total, "capacity": capacity}
         if arguments.run:
             print(json.dumps(result | real_run(arguments.directory, arguments.run, capacity)))
