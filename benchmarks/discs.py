@@ -1,14 +1,13 @@
-"""Time what is done with media that are there already: hash, catalogue one of ours, restore.
+"""Time what is done with media that are there already: hash them, restore from them.
 
     python -m benchmarks.discs DIRECTORY [--rounds 5]
 
 - Hashing: `add` of the directory as a medium, without entering archives, against ``xxhsum -H2`` on as many processes as
   there are CPUs. `add` catalogues too.
-- One of our own discs: `add` of a volume of `tar.zst` and a zip against reading its bytes with ``cat``.
 - Restoring all of a `tar.zst` against ``tar x``, if this version can restore.
 
-Before the clock starts, the digests in the catalogue are compared with those that xxhsum prints, the members of the
-disc with the files, and what was restored with the source.
+Before the clock starts, the digests in the catalogue are compared with those that xxhsum prints, and what was restored
+with the source.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ from typing import Any
 from .formats import archive_of, back_up
 from .pairs import BACKALAIKA, Run, Side, compared, count, run, take_turns, write_job
 
-WANTED = {"hash": 1.2, "disc": 1.3, "restore": 1.0}
+WANTED = {"hash": 1.2, "restore": 1.0}
 _CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 _XXHSUM = "find . -type f -print0 | xargs -0 -P {cpus} -n 100 xxhsum -H2 > {out}"
 
@@ -76,22 +75,6 @@ def compare_hashing(source: Path, rounds: int) -> dict[str, Any]:
     return compared("hash", work, us, peers, WANTED["hash"], files, content, peer)
 
 
-def compare_disc(source: Path, rounds: int) -> dict[str, Any]:
-    """`add` of a volume of ours against ``cat``."""
-    files, _ = count(source)
-    with tempfile.TemporaryDirectory(prefix="backalaika-bench-") as place:
-        home = Path(place)
-        archive = archive_of(back_up(write_job(home, source, "bz2"), home))
-        us, them = _add(archive.parent, home), _shell("cat * > /dev/null", archive.parent)
-        report = json.loads(us.once(counts=False).out)
-        assert report["members"] >= files, report
-        them.once(counts=False)
-        size = count(archive.parent)[1]
-        take_turns({"us": us, "them": them}, rounds)
-    work = f"catalogue one of our own discs, {files:,} files in {size / 1e6:,.0f} MB"
-    return compared("disc", work, us, {"cat": them}, WANTED["disc"], files, size)
-
-
 def compare_restoring(source: Path, rounds: int) -> dict[str, Any]:
     """`restore` of a whole run against ``tar x``."""
     if run([*BACKALAIKA, "restore", "--help"], statuses=(0, 2)).out == b"":
@@ -133,11 +116,11 @@ def compare_restoring(source: Path, rounds: int) -> dict[str, Any]:
 
 def main() -> None:
     """Compare on the directory that the command line names."""
-    parser = argparse.ArgumentParser(description="Time hashing, cataloguing a disc of ours, restoring.")
+    parser = argparse.ArgumentParser(description="Time hashing and restoring.")
     parser.add_argument("directory", type=Path)
     parser.add_argument("--rounds", type=int, default=5)
     arguments = parser.parse_args()
-    for compare in (compare_hashing, compare_disc, compare_restoring):
+    for compare in (compare_hashing, compare_restoring):
         print(json.dumps(compare(arguments.directory.resolve(), arguments.rounds)), flush=True)
 
 
