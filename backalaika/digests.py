@@ -2,16 +2,14 @@
 
 XXH3-128 by default: it is faster than memory, so that hashing costs a backup nothing, and ``xxhsum -H2`` prints the
 same sixteen bytes (canonical, big-endian order). BLAKE3 and SHA-256 are for those who need a digest that nobody can
-forge. The sums of whole files on a volume are always XXH3-128, for `xxhsum -c`.
+forge. The sums of whole files on a volume are always XXH3-128, for `xxhsum -c`. The libraries are imported when used:
+the help needs the names alone.
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable
 from typing import Any, Protocol
-
-import xxhash
 
 from .errors import ConfigurationError
 
@@ -34,22 +32,31 @@ class Hasher(Protocol):
 
 def hasher_factory(name: str) -> Callable[[], Hasher]:
     """A maker of incremental hashers; ``name`` is one of `DIGESTS`."""
+    factory: Callable[[], Hasher]
     if name == "xxh3-128":
-        return xxhash.xxh3_128
-    if name == "sha256":
-        return hashlib.sha256
-    if name == "blake3":
+        import xxhash
+
+        factory = xxhash.xxh3_128
+    elif name == "sha256":
+        import hashlib
+
+        factory = hashlib.sha256
+    elif name == "blake3":
         import blake3
 
-        factory: Callable[[], Hasher] = blake3.blake3
-        return factory
-    raise ValueError(f"{name}: not a digest")
+        factory = blake3.blake3
+    else:
+        raise ValueError(f"{name}: not a digest")
+    return factory
 
 
 def digest_function(name: str) -> Callable[[Buffer], bytes]:
     """A function from the whole content to its digest; one call instead of three, for small files."""
     if name == "xxh3-128":
-        return xxhash.xxh3_128_digest
+        import xxhash
+
+        whole: Callable[[Buffer], bytes] = xxhash.xxh3_128_digest
+        return whole
     factory = hasher_factory(name)
 
     def digest(data: Buffer) -> bytes:

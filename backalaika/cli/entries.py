@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import sys
 from collections.abc import Callable, Iterable
 from json.encoder import encode_basestring_ascii
@@ -59,15 +58,13 @@ def print_entries(
         raise UsageError("--long, --csv and --json: give one of them")
     count = 0
     write = sys.stdout.write
-    table = csv.writer(sys.stdout, lineterminator="\n")
-    if as_csv:
-        table.writerow(COLUMNS)
+    write_row = _table() if as_csv else None
     last = None
     for entry in entries:
         if as_json:
             write(_json(entry))
-        elif as_csv:
-            table.writerow(_values(entry))
+        elif write_row:
+            write_row(_values(entry))
         else:
             if apart and count and (entry.size, entry.digest) != last:
                 write("\n")
@@ -76,6 +73,15 @@ def print_entries(
         count += 1
     sys.stdout.flush()  # here a reader that has seen enough is no error
     return count
+
+
+def _table() -> Callable[[Iterable[str | int]], object]:
+    """Begin a table of comma-separated values; what writes a row of it."""
+    import csv  # which the help need not wait for
+
+    write_row = csv.writer(sys.stdout, lineterminator="\n").writerow
+    write_row(COLUMNS)
+    return write_row
 
 
 def _line(entry: FileEntry, as_long: bool, with_volume: bool) -> str:

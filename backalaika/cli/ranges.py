@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import re
 from datetime import datetime, timedelta
-from fractions import Fraction
 
 from ..errors import UsageError
 
-_SIZE = re.compile(r"(\d+(?:\.\d+)?) ?(?:([KMGT])(I?)B?|B|)", re.ASCII)
+_SIZE = re.compile(r"(\d+)(?:\.(\d+))? ?(?:([KMGT])(I?)B?|B|)", re.ASCII)
 _SIZE_FORMS = "write 10M..1G, 700MiB.., ..4k, or a number of bytes; 1k is 1000, 1Ki is 1024"
 _DATE = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d)(?:[ T](\d\d):(\d\d)(?::(\d\d))?)?)?)?", re.ASCII)
 _DATE_FORMS = "write 2009, 2009-08, 2009-08-15, '2009-08-15 14:30', or two of them: 2009-08..2010, 2009.., ..2008-12"
@@ -53,8 +52,10 @@ def _size(text: str, whole: str) -> int | None:
     found = _SIZE.fullmatch(text.upper())
     if not found:
         raise UsageError(f"--size: {whole!r} is no range of sizes; {_SIZE_FORMS}")
-    number, unit, binary = found.groups()
-    return int(Fraction(number) * (1024 if binary else 1000) ** (" KMGT".index(unit) if unit else 0))
+    number, decimals, unit, binary = found.groups(default="")
+    scale: int = (1024 if binary else 1000) ** " KMGT".index(unit or " ")
+    parts: int = 10 ** len(decimals)
+    return int(number + decimals) * scale // parts
 
 
 def _period(text: str, whole: str) -> _Ends:
