@@ -110,9 +110,9 @@ class Bench:
         return lines
 
     def _catalogue(self) -> list[Line]:
-        name = "catalogue" if (CHECKOUT / "benchmarks" / "catalogue.py").exists() else "catalogue_rows"
         lines = []
-        for found in _module(name, str(self._scaled(CATALOGUE_ROWS)), str(min(self._rounds, 5))):
+        rows, repeats = str(self._scaled(CATALOGUE_ROWS)), str(min(self._rounds, 5))
+        for found in _module("catalogue", rows, "--repeats", repeats):
             line = {
                 "row": "catalogue",
                 "work": f"catalogue rows: {found.get('rows', 0):,}",
