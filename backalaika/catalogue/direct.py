@@ -17,6 +17,7 @@ from typing import Any
 from ..errors import CatalogueError
 from .reasons import catalogue_error
 from .recording import Recording
+from .state import State
 from .transaction import FETCHED, WRITER_TIMEOUT_S, Transaction, chunks
 
 # A 64 MiB cache keeps the inner pages of the indexes at ten million files. The WAL is copied back every 64 MiB and not
@@ -74,7 +75,7 @@ def _marks(values: Sequence[Any]) -> str:
     return ", ".join("?" * len(values))
 
 
-class DirectCatalogue(Recording):
+class DirectCatalogue(Recording, State):
     """What a run records, in an SQLite file; any thread may call it. Raises what `Catalogue` would."""
 
     def __init__(self, path: str) -> None:

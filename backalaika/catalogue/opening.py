@@ -19,15 +19,18 @@ from sqlalchemy.exc import ArgumentError
 
 from ..errors import CatalogueError
 from . import REVISION
+from .copies import Copies
 from .database import WRITES
 from .direct import PRAGMAS
 from .media import Media
 from .reasons import readable_errors, shown
+from .rebuilding import Rebuilding
 from .removal import Removal
 from .resuming import Resuming
 from .schema import alembic_version, metadata
 from .search import Search
 from .servers import ISOLATION, listen, only_writer
+from .state import State
 from .transaction import WRITER_TIMEOUT_S
 
 _WAL_TIMEOUT_S = 5
@@ -37,7 +40,7 @@ _DRIVERS = {"sqlite": "pysqlite", "postgresql": "psycopg", "mysql": "pymysql", "
 _EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 
 
-class Catalogue(Removal, Resuming, Media, Search):
+class Catalogue(Removal, Resuming, Media, Search, Copies, State, Rebuilding):
     """An open catalogue; a context manager. Any thread may call it; each call that writes is one transaction.
 
     Every method may raise `CatalogueError`, one line without the password.

@@ -34,7 +34,7 @@ from .transaction import chunks
 # Of content, for a ratio that says something.
 _ENOUGH_BYTES = 1_000_000
 
-_wanted = Table(
+wanted = Table(
     "wanted",
     MetaData(),
     Column("size", BigInteger, nullable=False),
@@ -59,6 +59,7 @@ class Queries(Database):
                 volumes.c.files,
                 volumes.c.bytes,
                 volumes.c.description,
+                volumes.c.verified_at_ns,
             )
             .join_from(volumes, runs, isouter=True)
             .order_by(volumes.c.added_at_ns, volumes.c.id)
@@ -150,15 +151,15 @@ class Queries(Database):
 
     def known_sizes(self, sizes: Collection[int]) -> set[int]:
         """Which of these sizes a known file has; a file of another size need not be hashed before it is saved."""
-        with self._reading() as connection, _wanting(connection, [(size, None) for size in set(sizes)]):
-            is_known = exists().where(known.c.size == _wanted.c.size)
-            return set(connection.execute(select(_wanted.c.size).where(is_known)).scalars())
+        with self._reading() as connection, wanting(connection, [(size, None) for size in set(sizes)]):
+            is_known = exists().where(known.c.size == wanted.c.size)
+            return set(connection.execute(select(wanted.c.size).where(is_known)).scalars())
 
     def known_digests(self, pairs: Collection[tuple[int, bytes]]) -> set[tuple[int, bytes]]:
         """Which of these sizes and digests are of known files."""
-        with self._reading() as connection, _wanting(connection, list(set(pairs))):
-            is_known = exists().where(known.c.size == _wanted.c.size, known.c.digest == _wanted.c.digest)
-            found = connection.execute(select(_wanted.c.size, _wanted.c.digest).where(is_known))
+        with self._reading() as connection, wanting(connection, list(set(pairs))):
+            is_known = exists().where(known.c.size == wanted.c.size, known.c.digest == wanted.c.digest)
+            found = connection.execute(select(wanted.c.size, wanted.c.digest).where(is_known))
             return {(size, digest) for size, digest in found}
 
 
@@ -203,13 +204,13 @@ def find_volume(connection: Connection, title: str) -> FoundVolume:
 
 
 @contextmanager
-def _wanting(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Iterator[None]:
+def wanting(connection: Connection, rows: Sequence[tuple[Any, ...]]) -> Iterator[None]:
     """Keep the rows in the temporary table for a while."""
     try:
-        _wanted.create(connection, checkfirst=False)
-        bulk_insert(connection, _wanted, rows)
+        wanted.create(connection, checkfirst=False)
+        bulk_insert(connection, wanted, rows)
         yield
-        _wanted.drop(connection, checkfirst=False)
+        wanted.drop(connection, checkfirst=False)
     except BaseException:
         # The table goes with the connection; MySQL would keep it for the next who gets that.
         connection.invalidate()

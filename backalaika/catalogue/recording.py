@@ -72,7 +72,7 @@ class Recording(Transactions):
         """Enter a run of this process as running, and return its id."""
         with self._changing() as transaction:
             run_id = transaction.insert("runs", _run_values(start))
-            self._source_ids = [transaction.insert("sources", _source_values(run_id, found)) for found in start.sources]
+            self._source_ids = [transaction.insert("sources", source_values(run_id, found)) for found in start.sources]
         return run_id
 
     def adopt_run(self, run_id: int) -> None:
@@ -275,7 +275,7 @@ def _run_values(start: RunStart) -> dict[str, Any]:
     }
 
 
-def _source_values(run_id: int, found: SourceFound) -> dict[str, Any]:
+def source_values(run_id: int, found: SourceFound) -> dict[str, Any]:
     """The row of what was found at a source."""
     return {
         "run_id": run_id,

@@ -106,7 +106,8 @@ class VolumeRow(NamedTuple):
     """A volume, for a list.
 
     ``run_state`` is None for a medium added by hand; ``files`` and ``bytes`` leave out folders.
-    ``added_at_ns`` is when the volume was begun, in nanoseconds since 1970, UTC.
+    Nanoseconds since 1970, UTC: ``added_at_ns`` is when the volume was begun, ``verified_at_ns`` when it was last found
+    whole; None: never.
     """
 
     title: str
@@ -117,6 +118,7 @@ class VolumeRow(NamedTuple):
     files: int
     bytes: int
     description: str
+    verified_at_ns: int | None = None
 
 
 class FileEntry(NamedTuple):
@@ -239,6 +241,62 @@ class SavedEntry(NamedTuple):
     offset: int = 0
     volumes: tuple[str, ...] = ()
     last: int = 0
+
+
+class VolumeAt(NamedTuple):
+    """A complete volume: where it was written or read, and how it is known again; ``run_id`` is None for a medium."""
+
+    id: int
+    title: str
+    path: str | None
+    digest: str
+    run_id: int | None
+    files: int
+    bytes: int
+
+
+class Located(NamedTuple):
+    """A file of a complete volume, and the place where its content is.
+
+    Attributes:
+        id: of the row; of two rows of one path, the larger one is of what was saved later.
+        archive, format: path of the archive on the volume, and its kind; None for a loose file of a medium.
+        label, source: top folder in the archive, and the absolute path it stands for; None on a medium added by hand.
+        folder, name: where the file was when it was saved; on a medium added by hand, as its archive has it.
+        frame: byte offset of the frame in the archive in which the member starts; None where it is not recorded.
+        offset: of the member in the decoded frame.
+        part, part_offset, whole_size, whole_digest: as in `FileRow`.
+    """
+
+    id: int
+    volume_id: int
+    archive: bytes | None
+    format: str | None
+    label: bytes | None
+    source: bytes | None
+    folder: bytes
+    name: bytes
+    kind: str
+    size: int
+    mtime_ns: int
+    digest: bytes | None
+    frame: int | None
+    offset: int | None
+    target: bytes | None
+    part: int | None
+    part_offset: int | None
+    whole_size: int | None
+    whole_digest: bytes | None
+
+
+class RunAt(NamedTuple):
+    """A run: its job, when it began, and whether what it saved is all that was there then."""
+
+    id: int
+    job: str
+    folder: str
+    started_at_ns: int
+    is_whole: bool
 
 
 class Removed(NamedTuple):

@@ -115,6 +115,11 @@ volumes = Table(
     Column("digest", String(16), nullable=False, comment="which digest its files have: xxh3-128, blake3 or sha256"),
     Column("files", BigInteger, nullable=False, comment="files and links recorded so far"),
     Column("bytes", BigInteger, nullable=False, comment="their content"),
+    Column(
+        "verified_at_ns",
+        BigInteger,
+        comment="when all its bytes were last seen to be right, nanoseconds since 1970, UTC; null: never checked",
+    ),
     UniqueConstraint("title"),
 )
 

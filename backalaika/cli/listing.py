@@ -51,11 +51,12 @@ def volumes(db: str | None, as_json: bool) -> None:
                 click.echo(json.dumps(volume._asdict()))
                 continue
             why = f" ({volume.run_state})" if volume.run_state in ("running", "interrupted", "failed") else ""
+            seen = "" if volume.verified_at_ns is None else f"  seen whole {display.moment(volume.verified_at_ns)[:10]}"
             state = "" if volume.state == "complete" else f"  {volume.state.upper()}{why}"
             click.echo(
                 f"{display.moment(volume.added_at_ns)}  {display.files(volume.files):>16}  "
                 f"{display.size(volume.bytes):>8}  {display.printable(volume.title)}"
-                f"{f'  {display.printable(volume.description)}' if volume.description else ''}{state}"
+                f"{f'  {display.printable(volume.description)}' if volume.description else ''}{seen}{state}"
             )
         if not as_json:
             for ended in catalogue.ended_runs():

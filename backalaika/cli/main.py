@@ -29,6 +29,8 @@ Examples:
   backalaika init                                writes a job file to start from
   backalaika backup jobs/example.py              asks three questions, then backs up
   backalaika backup jobs/office.py --yes         asks nothing: for cron
+  backalaika restore ~/2010/offer.odt --to back  brings a file back
+  backalaika verify /media/cdrom                 is this disc still what was written?
   backalaika add 'Holidays 2009' /media/cdrom    catalogues a disc and what is in its archives
   backalaika volumes                             which volumes there are
   backalaika files 2026-11-22_0915-office/vol001 what is on one
@@ -55,6 +57,9 @@ _SWITCHES = {"-j": "backup", "-a": "add", "-v": "volumes", "-f": "files", "-r": 
 _COMMANDS = {
     "init": "init",
     "backup": "backup",
+    "restore": "restoring",
+    "verify": "verifying",
+    "rebuild": "rebuilding",
     "add": "adding",
     "volumes": "listing",
     "files": "listing",

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Protocol
 
 import click
 
-from ..run.report import Observer
 from ..walk import Problem
 from . import display
 
@@ -22,18 +21,19 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress, TaskID
 
+    from ..run.report import Observer
     from ..run.volumes import VolumeDone
 
+    class Watch(Observer, Protocol):
+        """An observer that is shown as long as its context lasts."""
+
+        def __enter__(self) -> Watch: ...
+        def __exit__(
+            self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+        ) -> None: ...
+
+
 _SECONDS_BETWEEN_LINES = 30
-
-
-class Watch(Observer, Protocol):
-    """An observer that is shown as long as its context lasts."""
-
-    def __enter__(self) -> Watch: ...
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
 
 
 def watch(files: int, size: int, can_ask: bool) -> Watch:
@@ -52,6 +52,14 @@ def _wait_for_enter(request: str) -> None:
         click.prompt(request, default="", show_default=False, prompt_suffix=" ", err=True)
     except click.Abort:
         raise KeyboardInterrupt from None
+
+
+def _ask(request: str) -> str:
+    try:
+        answer: str = click.prompt(request, default="", show_default=False, prompt_suffix=" ", err=True)
+    except click.Abort:
+        raise KeyboardInterrupt from None
+    return answer.strip()
 
 
 class Lines:
@@ -102,6 +110,10 @@ class Lines:
         if self._can_ask:
             _wait_for_enter(display.printable(request))
         return self._can_ask
+
+    def ask(self, request: str) -> str:
+        """Ask for a line."""
+        return _ask(display.printable(request))
 
 
 class Bar:
@@ -170,6 +182,14 @@ class Bar:
             _wait_for_enter(display.printable(request))
             self._progress.start()
         return self._can_ask
+
+    def ask(self, request: str) -> str:
+        """Take the bar away, ask for a line, and show it again."""
+        self._progress.stop()
+        try:
+            return _ask(display.printable(request))
+        finally:
+            self._progress.start()
 
     def _print(self, line: str, style: str) -> None:
         try:

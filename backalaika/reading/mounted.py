@@ -24,15 +24,18 @@ def is_optical(path: str) -> bool:
     return found
 
 
+def mounted_media() -> list[str]:
+    """Where optical and removable media are mounted."""
+    return sorted({partition.mountpoint for partition in psutil.disk_partitions(all=False) if _is_removable(partition)})
+
+
 def the_one_medium() -> str:
     """Where the one optical or removable medium is mounted.
 
     Raises:
         UsageError: there is none, or there are several.
     """
-    places: list[str] = sorted(
-        {partition.mountpoint for partition in psutil.disk_partitions(all=False) if _is_removable(partition)}
-    )
+    places = mounted_media()
     if not places:
         raise UsageError("no optical or removable medium is mounted; mount it, or give its PATH")
     if len(places) > 1:

@@ -21,7 +21,7 @@ from ..errors import ArchiveError
 from ..manifest import MANIFEST, README, SUMS
 from .members import folder_and_name
 from .messages import LooseFile, PartOf, Row
-from .streams import PIECE, Budget, decoded
+from .streams import PIECE, Budget, Stream, decoded
 from .trees import Tree
 
 OWN_FILES = {os.fsencode(name) for name in (MANIFEST, SUMS, README)}
@@ -105,17 +105,24 @@ def manifest_rows(own: OwnVolume) -> Iterator[Row]:
 
 def _manifest_rows(tree: Tree, manifest: LooseFile) -> Iterator[Row]:
     with tree.open(manifest) as opened:
-        size = opened.size
-        stream = decoded("gz", opened.stream(0, size), Budget(size, _MAX_RATIO, 1))
-        rest = b""
-        while piece := stream.take(PIECE):
-            *lines, rest = (rest + bytes(piece)).split(b"\n")
-            if len(rest) > _MAX_LINE:
-                raise ArchiveError("is damaged: one of its lines has no end")
-            for line in lines:
-                yield _row(line)
-        if rest:
-            yield _row(rest)
+        yield from map(_row, manifest_lines(opened.stream(0, opened.size), opened.size))
+
+
+def manifest_lines(source: Stream, size: int) -> Iterator[bytes]:
+    """The lines of a manifest of so many bytes; streamed.
+
+    Raises:
+        ArchiveError: it is damaged.
+    """
+    stream = decoded("gz", source, Budget(size, _MAX_RATIO, 1))
+    rest = b""
+    while piece := stream.take(PIECE):
+        *lines, rest = (rest + bytes(piece)).split(b"\n")
+        if len(rest) > _MAX_LINE:
+            raise ArchiveError("is damaged: one of its lines has no end")
+        yield from lines
+    if rest:
+        yield rest
 
 
 def _row(line: bytes) -> Row:

@@ -9,6 +9,7 @@ error; what came before stands.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from zlib import adler32
 
 from ..errors import ArchiveError
 from ..walk import DIRECTORY, FILE, HARD_LINK, SYMLINK
@@ -38,14 +39,15 @@ def looks_like_tar(block: bytes, may_have_no_name: bool = False) -> bool:
         told = _octal(block[148:156])
     except ArchiveError:
         return False
-    return told in _checksums(block)
+    return _has_checksum(block, told)
 
 
-def _checksums(block: bytes) -> tuple[int, int]:
-    """Of bytes as unsigned, and as signed, as some old programs wrote them."""
+def _has_checksum(block: bytes, told: int) -> bool:
+    """Whether this is the sum of its bytes: as unsigned, or as signed, as some old programs added them."""
     rest = block[:148] + block[156:BLOCK]
-    unsigned = sum(rest) + 8 * 32
-    return unsigned, unsigned - 256 * sum(byte > 127 for byte in rest)
+    # The lower half of an Adler-32 is 1 and the sum of the bytes, modulo 65521; it takes a tenth of the time of sum().
+    unsigned = (adler32(rest[:252]) & 0xFFFF) + (adler32(rest[252:]) & 0xFFFF) - 2 + 8 * 32
+    return told == unsigned or told == unsigned - 256 * sum(byte > 127 for byte in rest)
 
 
 def _octal(field: bytes) -> int:
@@ -74,6 +76,7 @@ class Body:
         self._budget = budget
         self._at = 0
         self._extent = 0
+        self.header: tuple[bytes, dict[bytes, bytes]] = (b"", {})
 
     def take(self) -> memoryview | bytes:
         """The next piece; holes of a sparse file as zeros. Empty at the end.
@@ -155,7 +158,7 @@ def members(source: Stream, budget: Budget, warn: Callable[[str], None]) -> Iter
             return
         if len(block) < BLOCK:
             raise ArchiveError("is cut: it ends in the midst of a tar header")
-        if _octal(block[148:156]) not in _checksums(block):
+        if not _has_checksum(block, _octal(block[148:156])):
             raise ArchiveError("is damaged: a tar header is not where it must be" if not first else "is no tar")
         first = False
         flag = block[156:157]
@@ -250,10 +253,27 @@ def _member(
     if kind == FILE:
         extents, stored, real = _sparse(source, block, flag, stored, extended)
     body = Body(source, stored, real, extents, budget)
+    body.header = block, records
     member = Member(path, kind, real if kind == FILE else 0, _time(block, records))
     if kind in (SYMLINK, HARD_LINK):
         member.target = target
     return member, body
+
+
+def attributes(body: Body) -> tuple[int, int, int, bytes, bytes]:
+    """What the header of a member says of its permissions, user id, group id, user's name and group's name.
+
+    Raises:
+        ArchiveError: they are no numbers.
+    """
+    block, records = body.header
+    ids = [
+        _decimal(records[key]) if key in records else _octal(block[at : at + 8])
+        for key, at in ((b"uid", 108), (b"gid", 116))
+    ]
+    user = records.get(b"uname") or block[265:297].split(b"\0", 1)[0]
+    group = records.get(b"gname") or block[297:329].split(b"\0", 1)[0]
+    return _octal(block[100:108]) & 0o7777, ids[0], ids[1], user, group
 
 
 def _header_follows(source: Stream) -> bool:

@@ -1,0 +1,113 @@
+"""Locating: on which complete volume, and where there, the content of files is.
+
+Rows come in falling order of their numbers, the newest of two rows of one path first, some thousands at a time: each
+page begins where the one before it ended, so that a cursor need not be held, and begins at an index. Plain SQL, for
+this is asked of an SQLite file also without SQLAlchemy, whose import takes as long as restoring a small share.
+"""
+
+from __future__ import annotations
+
+import heapq
+import os
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from .rows import COMPLETE, KINDS, Located, VolumeAt
+from .transaction import Transaction, Transactions
+
+_FETCHED = 5000
+_COLUMNS = """
+    SELECT page.id, page.volume_id, archives.name, archives.format, sources.label, sources.path, folders.path,
+        page.name, page.kind, page.size, page.mtime_ns, page.digest, frames.offset, page.offset, page.target, page.part,
+        page.part_offset, page.whole_size, page.whole_digest
+    FROM ({0}) AS page
+    JOIN folders ON folders.id = page.folder_id
+    LEFT JOIN archives ON archives.id = page.archive_id
+    LEFT JOIN sources ON sources.id = archives.source_id
+    LEFT JOIN frames ON frames.archive_id = page.archive_id AND frames.number = page.frame
+    ORDER BY page.id DESC
+"""
+_OF_VOLUME = _COLUMNS.format(
+    "SELECT * FROM files WHERE volume_id = :volume AND id < :before ORDER BY id DESC LIMIT :most"
+)
+_IN_FOLDERS = _COLUMNS.replace("page.whole_digest\n", "page.whole_digest, page.folder_id\n").format(
+    "SELECT * FROM files WHERE folder_id IN :keys"
+)
+_LAST = 1 << 62
+
+
+class Locating(Transactions):
+    """The part of a catalogue that a restore and a check ask."""
+
+    def complete_volumes(self) -> dict[int, VolumeAt]:
+        """All complete volumes, by their numbers."""
+        with self._looking() as transaction:
+            rows = transaction.ask(
+                "SELECT id, title, path, digest, run_id, files, bytes FROM volumes WHERE state = :complete ORDER BY id",
+                {"complete": COMPLETE},
+            )
+        return {
+            number: VolumeAt(number, title, None if path is None else os.fsdecode(bytes(path)), *rest)
+            for number, title, path, *rest in rows
+        }
+
+    def volumes_with_archives(self, digests: Collection[bytes]) -> dict[int, int]:
+        """How many of these archives, told by XXH3-128 of their bytes, each complete volume has."""
+        found: dict[int, int] = {}
+        with self._looking() as transaction:
+            rows = transaction.ask_among(
+                "SELECT archives.volume_id, volumes.state FROM archives JOIN volumes ON volumes.id = archives.volume_id"
+                " WHERE archives.digest IN :keys",
+                list(digests),
+            )
+        for volume_id, state in rows:
+            if state == COMPLETE:
+                found[volume_id] = found.get(volume_id, 0) + 1
+        return found
+
+    def archives_on(self, volume_id: int) -> list[tuple[bytes, int, bytes | None]]:
+        """Name, size and XXH3-128 of each archive of a volume; archives in archives and unread ones have none."""
+        with self._looking() as transaction:
+            rows = transaction.ask(
+                "SELECT name, size, digest FROM archives WHERE volume_id = :volume", {"volume": volume_id}
+            )
+        return [(bytes(name), size, None if digest is None else bytes(digest)) for name, size, digest in rows]
+
+    def enter_verified(self, volume_id: int, at_ns: int) -> None:
+        """Enter that all bytes of a volume were seen to be right."""
+        with self._changing() as transaction:
+            transaction.change(
+                "UPDATE volumes SET verified_at_ns = :at WHERE id = :volume", {"at": at_ns, "volume": volume_id}
+            )
+
+    def files_on(self, *volume_ids: int) -> Iterator[Located]:
+        """All that is recorded on complete volumes, the newest rows first; streamed."""
+        return heapq.merge(*map(self._files_on, volume_ids), key=lambda row: -row.id)
+
+    def _files_on(self, volume_id: int) -> Iterator[Located]:
+        before = _LAST
+        while True:
+            with self._looking() as transaction:
+                rows = transaction.ask(_OF_VOLUME, {"volume": volume_id, "before": before, "most": _FETCHED})
+            yield from map(located, rows)
+            if len(rows) < _FETCHED:
+                return
+            before = rows[-1][0]
+
+
+def in_folders(transaction: Transaction, folder_ids: Sequence[int]) -> Iterator[tuple[Located, int]]:
+    """All that is recorded in some folders on any volume, and in which; of each folder the newest rows first."""
+    for *row, folder_id in transaction.ask_among(_IN_FOLDERS, list(folder_ids)):
+        yield located(row), folder_id
+
+
+def located(row: Sequence[Any]) -> Located:
+    """A row as it comes from any database: some have bytes as views, and numbers as their own types."""
+    found = Located._make(row)
+    blobs: dict[str, Any] = {
+        name: bytes(value)
+        for name in ("archive", "label", "source", "folder", "name", "digest", "target", "whole_digest")
+        if (value := getattr(found, name)) is not None and type(value) is not bytes
+    }
+    kind = KINDS[int(row[8])]
+    return found._replace(kind=kind, **blobs) if blobs else found._replace(kind=kind)

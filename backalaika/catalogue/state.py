@@ -1,0 +1,134 @@
+"""State: what the sources of a job were as of a moment, and where the content of each file is.
+
+A run that left out nothing (no known files, no minimum date) is a whole picture of its sources. One that left out some
+is laid over the runs before it, back to the last whole one; what was deleted between them cannot be told from what was
+left out, and is still there. Only what is on complete volumes counts.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+
+from xxhash import xxh3_128_intdigest
+
+from ..errors import CatalogueError
+from .locating import Locating, in_folders
+from .recording import path_key
+from .rows import COMPLETE, Located, RunAt, storable_text
+from .transaction import Transaction, chunks
+
+_NEVER = (1 << 63) - 1
+
+
+class State(Locating):
+    """The part of a catalogue that knows how sources were."""
+
+    def state(self, job: str | None, as_of_ns: int | None, paths: Sequence[bytes] = ()) -> Iterator[Located]:
+        """Every file, folder and link of a job's sources as of a moment; of a file that was cut, every part.
+
+        Args:
+            job: its name; None: all jobs, of which the newest file of a path counts.
+            as_of_ns: nanoseconds since 1970, UTC; None: now.
+            paths: absolute paths of files and folders; with all that is below them. None: everything.
+
+        Raises:
+            CatalogueError: the job has no run as of then.
+        """
+        chosen = self._runs(job, as_of_ns)
+        with self._looking() as transaction:
+            asked = "SELECT id, run_id FROM volumes WHERE state = :complete AND run_id IS NOT NULL"
+            rows = transaction.ask(asked, {"complete": COMPLETE})
+        of_run = {number: run for number, run in rows if run in chosen}
+        if not paths:
+            yield from _newest(self.files_on(*of_run), of_run)
+            return
+        with self._looking() as transaction:
+            yield from _newest(_below(transaction, paths), of_run)
+
+    def runs_until(self, job: str | None, as_of_ns: int | None) -> list[RunAt]:
+        """The runs of a job, or of all, that began by then, the newest first."""
+        with self._looking() as transaction:
+            rows = transaction.ask(
+                "SELECT id, job, folder, started_at_ns, state, skip_known, since_ns FROM runs"
+                " WHERE started_at_ns <= :latest ORDER BY started_at_ns DESC, id DESC",
+                {"latest": _NEVER if as_of_ns is None else as_of_ns},
+            )
+        name = None if job is None else storable_text(job)
+        return [
+            RunAt(
+                number,
+                of_job,
+                os.fsdecode(bytes(folder)),
+                started_at_ns,
+                state == COMPLETE and not skip_known and since_ns is None,
+            )
+            for number, of_job, folder, started_at_ns, state, skip_known, since_ns in rows
+            if name is None or of_job == name
+        ]
+
+    def _runs(self, job: str | None, as_of_ns: int | None) -> set[int]:
+        """Those that make up the state."""
+        found = self.runs_until(job, as_of_ns)
+        if job is not None and not found:
+            raise CatalogueError(self._no_run(job, as_of_ns))
+        done: set[str] = set()
+        chosen = set()
+        for run in found:
+            if run.job not in done:
+                chosen.add(run.id)
+            if run.is_whole:
+                done.add(run.job)
+        return chosen
+
+    def _no_run(self, job: str, as_of_ns: int | None) -> str:
+        if as_of_ns is not None and self.runs_until(job, None):
+            return f"{job!r}: no run of this job as of then; its first run was later"
+        jobs = sorted({run.job for run in self.runs_until(None, None)})
+        there = f"there are runs of {', '.join(map(repr, jobs[:20]))}" if jobs else "the catalogue has no runs yet"
+        return f"{job!r}: no run of this job; {there}"
+
+
+def _below(transaction: Transaction, paths: Sequence[bytes]) -> Iterator[Located]:
+    """Files that are one of the paths, or below one."""
+    slash = os.sep.encode()
+    whole: set[int] = set()
+    single: dict[int, set[bytes]] = {}
+    for path in paths:
+        top = path.rstrip(slash) or slash
+        beginning = top if top == slash else top + slash
+        values = {"top": top, "first": beginning, "after": beginning[:-1] + bytes([slash[0] + 1])}
+        found = transaction.ask(
+            "SELECT id FROM folders WHERE path = :top OR (path >= :first AND path < :after)", values
+        )
+        whole.update(number for (number,) in found)
+        above = path_key(os.path.dirname(top) or slash if top.startswith(slash) else os.path.dirname(top))
+        for (number,) in transaction.ask("SELECT id FROM folders WHERE path_key = :key", {"key": above}):
+            single.setdefault(number, set()).add(os.path.basename(top))
+    for chunk in chunks(sorted(whole | single.keys())):
+        for row, number in in_folders(transaction, chunk):
+            if number in whole or row.name in single[number]:
+                yield row
+
+
+def _newest(rows: Iterator[Located], of_run: dict[int, int]) -> Iterator[Located]:
+    """The newest row of each path, from the newest to the oldest; of a file that was cut, the parts of one run."""
+    seen: set[int] = set()
+    cut: dict[int, tuple[int, set[int]]] = {}
+    for row in rows:
+        run = of_run.get(row.volume_id)
+        if run is None:
+            continue
+        key = xxh3_128_intdigest(row.folder + b"\0" + row.name)
+        if row.part is None:
+            if key not in seen:
+                seen.add(key)
+                yield row
+            continue
+        if key not in seen:
+            seen.add(key)
+            cut[key] = run, set()
+        of, parts = cut.get(key, (-1, set()))
+        if of == run and row.part not in parts:
+            parts.add(row.part)
+            yield row

@@ -1,0 +1,173 @@
+"""``backalaika verify``: are volumes still what was written?"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from ..errors import UsageError
+from ..walk import Problem
+from . import display
+
+if TYPE_CHECKING:
+    from ..catalogue import Catalogue
+    from ..catalogue.rows import VolumeAt
+    from ..restoring.shelf import Shelf
+    from ..verifying.verify import VerifyReport
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  backalaika verify                                   all volumes that are here
+  backalaika verify /media/cdrom                      the disc in the drive
+  backalaika verify 2026-11-22_0915-office/vol001 --deep
+
+\b
+All files of a volume are compared with SUMS.xxh128 and with the catalogue, and
+the manifest with the catalogue; of a damaged archive it is told which files
+are lost. The catalogue then knows when a volume was last seen whole, and
+'volumes' shows it.
+
+\b
+Exit status: 0 all whole; 1 something is damaged (it is listed); 2 wrong usage
+or configuration; 3 a volume is not here, or it failed; 130 interrupted."""
+)
+@click.argument("volumes", nargs=-1, metavar="[TITLE|FOLDER]...")
+@click.option("--deep", is_flag=True, help="Decode every file in the archives, and compare its digest.")
+@click.option(
+    "--from", "folders", multiple=True, metavar="DIR", type=click.Path(), help="Where volumes are; repeatable."
+)
+@click.option("--workers", type=click.IntRange(0, 1000), help="Processes that read; by default one for each CPU.")
+@click.option("--db", metavar="URI", help="The catalogue; by default db_uri of ~/.backalaika.")
+@click.option("--json", "as_json", is_flag=True, help="Print a report for programs, one JSON object for each volume.")
+def verify(
+    volumes: tuple[str, ...], deep: bool, folders: tuple[str, ...], workers: int | None, db: str | None, as_json: bool
+) -> NoReturn:
+    """Check volumes, by TITLE or in a FOLDER; without either, all of the catalogue that are here."""
+    from ..catalogue.opening import catalogue_exists
+    from ..job.loading import load_user_config
+    from ..restoring.processes import processes
+    from ..run.pool import available_cpus
+    from ..run.stopping import StopSignals
+    from ..verifying.checking import start_checking
+    from ..verifying.verify import Verify
+    from .progress import Bar, Lines
+
+    config = load_user_config()
+    if workers is None:
+        workers = available_cpus() if config.workers is None else config.workers
+    status = 0
+    with ExitStack() as stack:
+        uri = db or config.db_uri
+        catalogue = None
+        if catalogue_exists(uri):
+            from ..catalogue import open_catalogue
+
+            catalogue = stack.enter_context(open_catalogue(uri))
+        shelf = _shelf(catalogue, folders)
+        found, missing = _find(volumes, shelf, [os.path.abspath(folder) for folder in folders])
+        pool = stack.enter_context(processes(workers, start_checking))
+        signals = stack.enter_context(StopSignals())
+        for folder, volume in found:
+            files, size = _count(folder)
+            watch = Bar if sys.stderr.isatty() else Lines
+            with watch(files, size, False, line=_problem_line) as observer:
+                check = Verify(folder, volume, catalogue, pool, workers, observer, signals.check)
+                report = check.run(deep)
+            if as_json:
+                click.echo(json.dumps(report.as_json()))
+            _show(report)
+            status = max(status, report.exit_status)
+            if status == 130:
+                sys.exit(130)
+    for title in missing:
+        display.say(f"{display.printable(title)}: is not here; mount it, and give --from DIR for where it is")
+    sys.exit(3 if missing else status)
+
+
+def _shelf(catalogue: Catalogue | None, folders: tuple[str, ...]) -> Shelf:
+    from ..restoring.shelf import Shelf
+
+    for folder in folders:
+        if not os.path.isdir(folder):
+            raise UsageError(f"{folder}: is no folder; give the place where the medium is mounted")
+    if catalogue is None:
+        return Shelf({}, lambda digests: {}, folders)
+    return Shelf(catalogue.complete_volumes(), catalogue.volumes_with_archives, folders)
+
+
+def _find(
+    wanted: tuple[str, ...], shelf: Shelf, folders: list[str]
+) -> tuple[list[tuple[str, VolumeAt | None]], list[str]]:
+    """Folders and volumes to be checked, and titles of volumes that are nowhere."""
+    from ..restoring.shelf import volume_folders
+
+    found: dict[str, VolumeAt | None] = {}
+    missing = []
+    titles = {volume.title: volume for volume in shelf.volumes.values()}
+    for name in wanted:
+        if name in titles:
+            place = shelf.folder(titles[name].id)
+            if place is None:
+                missing.append(name)
+            else:
+                found[place] = titles[name]
+            continue
+        if not os.path.isdir(name):
+            raise UsageError(f"{name!r}: neither a complete volume of the catalogue nor a folder")
+        below = list(volume_folders(os.path.abspath(name)))
+        foreign = [volume for volume in shelf.volumes.values() if volume.path == os.path.abspath(name)]
+        if not below and not foreign:
+            raise UsageError(f"{name}: no volume is there; one of Backalaika's has SUMS.xxh128")
+        for folder in below:
+            number = shelf.recognise(folder).volume_id
+            found[folder] = None if number is None else shelf.volumes[number]
+        if not below:
+            found[os.path.abspath(name)] = foreign[0]
+    if not wanted:
+        for folder in folders:
+            for place in volume_folders(folder):
+                number = shelf.recognise(place).volume_id
+                found[place] = None if number is None else shelf.volumes[number]
+        for volume in shelf.volumes.values() if not folders else ():
+            place = shelf.folder(volume.id)
+            if place is not None:
+                found[place] = volume
+        if not found:
+            raise UsageError("verify: no volume is here; name a FOLDER, or give --from DIR")
+    return list(found.items()), missing
+
+
+def _count(folder: str) -> tuple[int, int]:
+    files = size = 0
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            if entry.is_file(follow_symlinks=False):
+                files, size = files + 1, size + entry.stat(follow_symlinks=False).st_size
+    return files, size
+
+
+def _problem_line(problem: Problem) -> str:
+    return f"damaged: {display.printable(problem.path)}: {display.printable(problem.message)}"
+
+
+def _show(report: VerifyReport) -> None:
+    for note in report.notes:
+        display.say(f"note: {display.printable(note)}")
+    title = display.printable(report.title or report.folder)
+    done = f"{display.files(report.files)}, {display.size(report.bytes)}"
+    if report.members:
+        done += f", {report.members:,} members"
+    took = display.duration(report.seconds)
+    if report.state == "interrupted":
+        display.say(f"INTERRUPTED: {title}: checked {done}")
+    elif report.problems:
+        display.say(f"DAMAGED: {title}: {len(report.problems):,} problems in {done}, in {took}; see above")
+    else:
+        display.say(f"Whole: {title}: {done}, in {took}")

@@ -1,0 +1,7 @@
+"""Restoring: files from volumes back into a directory, each checked by its digest before it has its name.
+
+`selecting` makes `items` of what is asked for, from the catalogue or from the manifests of volumes; `shelf` knows a
+volume again, wherever it is; `choosing` says which are needed; `frames` reads members out of archives, without a file
+system to write to, and `placing` writes into the directory and nowhere else; `worker` joins these two in the processes
+of the pool; `restore` is the whole.
+"""

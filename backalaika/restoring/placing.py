@@ -1,0 +1,483 @@
+"""Placing: content into a directory, and never outside it, whatever names and links say.
+
+Every step of a path is opened relative to the directory before it and never through a symbolic link (``openat`` with
+``O_NOFOLLOW``), so that a link which a member made a moment ago leads nowhere. Where the system has no such calls, each
+step is looked at first. Content goes to a temporary name beside its own, private to the user, and gets its name when
+its digest is right; with ``never`` by a hard link, which cannot replace anything.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from typing import Any
+
+from ..errors import BackalaikaError
+from .frames import Attributes
+
+try:
+    import grp
+    import pwd
+except ImportError:  # Windows has neither, nor owners that could be given away
+    grp = pwd = None  # type: ignore[assignment]
+
+NEVER, OLDER, ALWAYS = OVERWRITE = ("never", "older", "always")
+PARTIAL = b".backalaika-"
+
+_HAS_DIR_FD = {os.open, os.mkdir, os.stat, os.symlink, os.unlink, os.rename, os.link} <= os.supports_dir_fd
+_NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_TOP = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
+_DIRECTORY = _TOP | _NOFOLLOW
+_NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | _NOFOLLOW
+_OLD_FILE = os.O_RDWR | getattr(os, "O_BINARY", 0) | _NOFOLLOW
+_MOST_OPEN = 64
+# Runs of zeros from this size on become holes: what file systems have as a block.
+_HOLE = 4096
+_ZEROS = bytes(_HOLE)
+_WORTH_HOLES = 4 * _HOLE
+_NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
+
+
+class PlaceError(BackalaikaError):
+    """A member cannot be put where it wants to go; the message goes behind its name."""
+
+
+class NoRoomError(BackalaikaError):
+    """The disk that is restored to is full."""
+
+
+def steps_of(place: bytes) -> list[bytes]:
+    """The names in a path below the target directory.
+
+    Raises:
+        PlaceError: it would lead out of it, or is none.
+    """
+    steps = place.split(b"/")
+    bad = not place or any(step in (b"", b".", b"..") or b"\0" in step for step in steps)
+    if sys.platform == "win32":
+        bad = bad or any(set(step) & set(b'\\:*?"<>|') or step.endswith((b".", b" ")) for step in steps)
+    if bad:
+        raise PlaceError("its name would lead out of the directory, or is none")
+    return steps
+
+
+class Target:
+    """A directory that is restored to.
+
+    Args:
+        root: its path; links in that are followed.
+        overwrite: one of `OVERWRITE`: what becomes of files that are there.
+        token: a part of temporary names, the same for all processes of a restore.
+
+    Attributes:
+        made: folders that were made, since it was emptied last.
+    """
+
+    def __init__(self, root: str, overwrite: str, token: str) -> None:
+        self.root = root
+        self.overwrite = overwrite
+        self._temporary = PARTIAL + token.encode() + b"-%d-" % os.getpid()
+        self._number = 0
+        path = os.fsencode(root)
+        self._top: Any = os.open(path, _TOP) if _HAS_DIR_FD else path
+        self._open: dict[bytes, Any] = {}
+        self._is_root = hasattr(os, "geteuid") and os.geteuid() == 0
+        self._begun: tuple[Any, dict[str, Any]] | None = None
+        self.made: list[bytes] = []
+
+    def take_back(self) -> None:
+        """Remove the file that is being written, if there is one; for a process that ends at once."""
+        if self._begun is not None:
+            with contextlib.suppress(OSError):  # it may not have been made yet, or be gone already
+                os.unlink(self._begun[0], **self._begun[1])
+
+    def close(self) -> None:
+        """Close all folders."""
+        for folder in [self._top, *self._open.values()]:
+            if isinstance(folder, int):
+                os.close(folder)
+        self._open = {}
+
+    # Folders
+
+    def folder(self, place: bytes, make: bool = True) -> Any:
+        """A folder below the target, made if it is not there; what `_at` wants.
+
+        Raises:
+            PlaceError: a link or a file is in the way, or the name leads outside.
+            OSError: it cannot be made.
+        """
+        if not place:
+            return self._top
+        found = self._open.pop(place, None)
+        if found is not None:
+            self._open[place] = found  # used last, closed last
+            return found
+        steps = steps_of(place)
+        known = next((n for n in range(len(steps) - 1, 0, -1) if b"/".join(steps[:n]) in self._open), 0)
+        opened = self._open[b"/".join(steps[:known])] if known else self._top
+        for number in range(known, len(steps)):
+            path = b"/".join(steps[: number + 1])
+            opened = self._enter(opened, steps[number], path, make)
+            self._open[path] = opened
+            if len(self._open) > _MOST_OPEN:
+                gone = self._open.pop(next(iter(self._open)))
+                if isinstance(gone, int):
+                    os.close(gone)
+        return opened
+
+    def _enter(self, above: Any, name: bytes, place: bytes, make: bool) -> Any:
+        path, where = _at(above, name)
+        if make:
+            try:
+                os.mkdir(path, 0o700, **where)
+                self.made.append(place)
+            except FileExistsError:
+                pass  # made before, or by another process; what it is shows when it is opened
+        try:
+            if _HAS_DIR_FD:
+                return os.open(path, _DIRECTORY, **where)
+            info = os.lstat(path)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
+                raise _in_the_way(place) from None
+            raise
+        if not stat.S_ISDIR(info.st_mode) or getattr(info, "st_reparse_tag", False):
+            raise _in_the_way(place)
+        return path
+
+    def _parent(self, place: bytes) -> tuple[Any, bytes]:
+        steps = steps_of(place)
+        return self.folder(b"/".join(steps[:-1])), steps[-1]
+
+    # Looking
+
+    def is_wanted(self, place: bytes, mtime_ns: int) -> bool:
+        """Whether a file or link of this time is to be put there: nothing is there, or it may be replaced.
+
+        Raises:
+            PlaceError, OSError: nothing can be put there.
+        """
+        steps = steps_of(place)
+        try:
+            path, where = _at(self.folder(b"/".join(steps[:-1]), make=False), steps[-1])
+            info = os.stat(path, follow_symlinks=False, **where)
+        except FileNotFoundError:
+            return True
+        if stat.S_ISDIR(info.st_mode):
+            if self.overwrite == NEVER:
+                return False
+            raise PlaceError("a folder of this name is in the way")
+        return self.overwrite == ALWAYS or (self.overwrite == OLDER and info.st_mtime_ns < mtime_ns)
+
+    def looks_like(self, place: bytes, size: int, mtime_ns: int) -> bool:
+        """Whether a regular file of this size and time is there."""
+        try:
+            folder, name = self._parent(place)
+            path, where = _at(folder, name)
+            info = os.stat(path, follow_symlinks=False, **where)
+        except (PlaceError, OSError):
+            return False
+        return stat.S_ISREG(info.st_mode) and (info.st_size, info.st_mtime_ns) == (size, mtime_ns)
+
+    # Writing
+
+    @contextmanager
+    def new_file(self, place: bytes) -> Iterator[NewFile]:
+        """A file under a temporary name beside its place; gone afterwards, unless it is to be published."""
+        self._number += 1
+        temporary = self._temporary + b"%d.partial" % self._number
+        with self._file(place, temporary, _NEW_FILE, is_ours=True) as file:
+            yield file
+
+    def begin_whole(self, place: bytes) -> bytes:
+        """Make an empty file for the parts of another; returns its temporary name beside that."""
+        self._number += 1
+        temporary = self._temporary + b"%d.partial" % self._number
+        with self._file(place, temporary, _NEW_FILE, is_ours=False):
+            return temporary
+
+    @contextmanager
+    def reopened(self, place: bytes, temporary: bytes) -> Iterator[NewFile]:
+        """A file that was begun, for a part of it; it stays."""
+        with self._file(place, temporary, _OLD_FILE, is_ours=False) as file:
+            yield file
+
+    @contextmanager
+    def adopted(self, place: bytes, temporary: bytes) -> Iterator[NewFile]:
+        """A file that was begun, with all its parts; gone afterwards, unless it is to be published."""
+        with self._file(place, temporary, _OLD_FILE, is_ours=True) as file:
+            yield file
+
+    def discard(self, place: bytes, temporary: bytes) -> None:
+        """Remove a file that was begun."""
+        with self._file(place, temporary, _OLD_FILE, is_ours=True):
+            return
+
+    @contextmanager
+    def _file(self, place: bytes, temporary: bytes, flags: int, is_ours: bool) -> Iterator[NewFile]:
+        folder, name = self._parent(place)
+        path, where = _at(folder, temporary)
+        if is_ours:
+            self._begun = path, where
+        file = NewFile(os.open(path, flags, 0o600, **where))
+        try:
+            yield file
+            if file.publishes is not None:
+                self._give_attributes(file, path)
+                self._publish(folder, path, where, name)
+                self._begun = None
+                return
+        except BaseException:
+            file.close()
+            if is_ours:
+                os.unlink(path, **where)
+            raise
+        file.close()
+        if is_ours:
+            os.unlink(path, **where)
+
+    def _give_attributes(self, file: NewFile, path: Any) -> None:
+        assert file.publishes is not None
+        attributes, mtime_ns = file.publishes
+        if os.chmod in os.supports_fd:
+            self._own(file.descriptor, attributes)
+            os.chmod(file.descriptor, self._mode(attributes))
+        if os.utime in os.supports_fd:
+            os.utime(file.descriptor, ns=(mtime_ns, mtime_ns))
+            file.close()
+        else:
+            file.close()
+            os.utime(path, ns=(mtime_ns, mtime_ns))
+
+    def _mode(self, attributes: Attributes | None) -> int:
+        if attributes is None:
+            return 0o666 & ~umask()
+        # To whom a program lends its rights is told by its owner, whom only root can restore.
+        return attributes.mode if self._is_root else attributes.mode & 0o1777
+
+    def _own(self, descriptor: int, attributes: Attributes | None) -> None:
+        if self._is_root and attributes is not None and attributes.uid >= 0:
+            os.chown(descriptor, *owner_here(attributes))
+
+    def _publish(self, folder: Any, path: Any, where: dict[str, Any], name: bytes) -> None:
+        final, _ = _at(folder, name)
+        both = {"src_dir_fd": where["dir_fd"], "dst_dir_fd": where["dir_fd"]} if where else {}
+        if self.overwrite != NEVER:
+            os.replace(path, final, **both)
+            return
+        try:
+            os.link(path, final, follow_symlinks=False, **both)
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            _refuse_if_there(final, where)
+            os.rename(path, final, **both)
+            return
+        os.unlink(path, **where)
+
+    def symlink(self, place: bytes, target: bytes, attributes: Attributes | None, mtime_ns: int) -> None:
+        """Make a symbolic link. It is never followed here."""
+        folder, name = self._parent(place)
+        path, where = _at(folder, name)
+        self._make(path, where, lambda new: os.symlink(target, new, **where))
+        if self._is_root and attributes is not None and attributes.uid >= 0:
+            os.chown(path, *owner_here(attributes), follow_symlinks=False, **where)
+        if os.utime in os.supports_follow_symlinks:
+            os.utime(path, ns=(mtime_ns, mtime_ns), follow_symlinks=False, **where)
+
+    def hard_link(self, place: bytes, target: bytes) -> None:
+        """Make another name of a file that was restored."""
+        folder, name = self._parent(place)
+        if isinstance(folder, int):
+            folder = os.dup(folder)  # the next one to be opened may close it
+        try:
+            path, where = _at(folder, name)
+            from_folder, from_name = self._parent(target)
+            source, from_where = _at(from_folder, from_name)
+            both = {"src_dir_fd": from_where["dir_fd"], "dst_dir_fd": where["dir_fd"]} if where else {}
+            if not stat.S_ISREG(os.stat(source, follow_symlinks=False, **from_where).st_mode):
+                raise PlaceError("what it is another name of is no file any more")
+            self._make(path, where, lambda new: os.link(source, new, follow_symlinks=False, **both))
+        finally:
+            if isinstance(folder, int):
+                os.close(folder)
+
+    def _make(self, path: Any, where: dict[str, Any], make: Callable[[Any], None]) -> None:
+        """Make what cannot be made under a name that is taken; replace that if it may be."""
+        try:
+            make(path)
+            return
+        except FileExistsError:
+            if self.overwrite == NEVER:
+                raise
+        self._number += 1
+        temporary = self._temporary + b"%d.partial" % self._number
+        new = temporary if where else os.path.join(os.path.dirname(path), temporary)
+        make(new)
+        try:
+            both = {"src_dir_fd": where["dir_fd"], "dst_dir_fd": where["dir_fd"]} if where else {}
+            os.replace(new, path, **both)
+        finally:
+            # Two names of one file are left as they are by a rename.
+            if os.path.lexists(new) if not where else _is_there(new, where):
+                os.unlink(new, **where)
+
+    def finish_folder(self, place: bytes, attributes: Attributes | None, mtime_ns: int | None, is_ours: bool) -> None:
+        """Give a folder what it had, after all that is in it has come.
+
+        Args:
+            place: of the folder.
+            attributes: None: those of any new folder.
+            mtime_ns: None: now.
+            is_ours: whether its permissions and owner may be set, and not only its time.
+        """
+        folder = self.folder(place, make=False)
+        mode = 0o777 & ~umask() if attributes is None else self._mode(attributes)
+        if is_ours:
+            if isinstance(folder, int):
+                self._own(folder, attributes)
+            os.chmod(folder, mode)
+        if mtime_ns is not None:
+            os.utime(folder, ns=(mtime_ns, mtime_ns))
+
+
+class NewFile:
+    """A file that is being written.
+
+    Attributes:
+        descriptor: open for reading and writing.
+        publishes: what it gets with its name: attributes and modification time; None: it is not to have its name.
+    """
+
+    def __init__(self, descriptor: int) -> None:
+        self.descriptor = descriptor
+        self.publishes: tuple[Attributes | None, int] | None = None
+
+    def close(self) -> None:
+        """Close it; once is enough."""
+        if self.descriptor >= 0:
+            os.close(self.descriptor)
+            self.descriptor = -1
+
+
+def write_pieces(descriptor: int, pieces: Iterable[bytes | memoryview], at: int = 0, is_shared: bool = False) -> int:
+    """Write content from an offset on, and leave holes where it is zeros; returns where it ends.
+
+    The file has that size afterwards, if it was not larger. ``is_shared`` is for one that others write to as well.
+
+    Raises:
+        NoRoomError: the disk is full.
+        OSError: it cannot be written.
+    """
+    os.lseek(descriptor, at, os.SEEK_SET)
+    end = at
+    written = at
+    for piece in pieces:
+        data = piece if isinstance(piece, bytes) or len(piece) < _WORTH_HOLES else bytes(piece)
+        for start, stop in _extents(data, end):
+            if end + start != written:
+                os.lseek(descriptor, end + start, os.SEEK_SET)
+            _write(descriptor, memoryview(data)[start:stop])
+            written = end + stop
+        end += len(data)
+    if end != written and is_shared:
+        # Another process may make it longer between a look at its size and a call that sets it.
+        os.lseek(descriptor, end - 1, os.SEEK_SET)
+        _write(descriptor, memoryview(b"\0"))
+    elif end != written:
+        os.ftruncate(descriptor, end)
+    return end
+
+
+def write_zeros(descriptor: int, at: int, size: int) -> None:
+    """Write zeros over a part of a file."""
+    os.lseek(descriptor, at, os.SEEK_SET)
+    while size > 0:
+        length = min(size, 256 * _HOLE)
+        _write(descriptor, memoryview(bytes(length)))
+        size -= length
+
+
+def _extents(data: bytes | memoryview, offset: int) -> Iterator[tuple[int, int]]:
+    """Where in a piece there is something else than zeros, by the file's blocks; those at both ends may be cut."""
+    start = 0
+    if isinstance(data, bytes) and len(data) >= _WORTH_HOLES:
+        first = -offset % _HOLE
+        last = first + (len(data) - first) // _HOLE * _HOLE
+        # The first byte tells nearly always; comparing all of each block took a tenth of the time of a restore.
+        holes = [at for at in range(first, last, _HOLE) if not data[at] and data.startswith(_ZEROS, at)]
+        edges = [(0, first)] if first and data.count(0, 0, first) == first else []
+        if last < len(data) and data.count(0, last) == len(data) - last:
+            holes.append(last)
+        for at, end in (*edges, *((at, min(at + _HOLE, len(data))) for at in holes)):
+            if at > start:
+                yield start, at
+            start = end
+    if start < len(data):
+        yield start, len(data)
+
+
+def _write(descriptor: int, data: memoryview) -> None:
+    try:
+        while len(data):
+            data = data[os.write(descriptor, data) :]
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
+            raise NoRoomError("the disk is full") from None
+        raise
+
+
+def _at(folder: Any, name: bytes) -> tuple[Any, dict[str, Any]]:
+    """A name in a folder, as calls want it: relative to a descriptor, or as a path."""
+    if isinstance(folder, int):
+        return name, {"dir_fd": folder}
+    return os.path.join(folder, name), {}
+
+
+def _is_there(path: Any, where: dict[str, Any]) -> bool:
+    try:
+        os.stat(path, follow_symlinks=False, **where)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _refuse_if_there(path: Any, where: dict[str, Any]) -> None:
+    if _is_there(path, where):
+        raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
+
+
+def _in_the_way(place: bytes) -> PlaceError:
+    return PlaceError(f"{os.fsdecode(place)!r} is no folder there but a link or a file")
+
+
+@lru_cache(maxsize=1)
+def umask() -> int:
+    """What this process takes from the permissions of new files."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+@lru_cache(maxsize=4096)
+def owner_here(attributes: Attributes) -> tuple[int, int]:
+    """User and group by their names where they exist on this computer, else by their numbers."""
+    uid, gid = attributes.uid, attributes.gid
+    if pwd is not None and attributes.user:
+        try:
+            uid = pwd.getpwnam(os.fsdecode(attributes.user)).pw_uid
+        except (KeyError, ValueError):
+            uid = attributes.uid
+    if grp is not None and attributes.group:
+        try:
+            gid = grp.getgrnam(os.fsdecode(attributes.group)).gr_gid
+        except (KeyError, ValueError):
+            gid = attributes.gid
+    return uid, gid

@@ -1,0 +1,365 @@
+"""Restore: volume after volume, each read once; what one of them has lost is taken from another that has it.
+
+The main process hands out tasks and keeps count; the pool's processes read, check and write. Volumes that are there
+are read first, then people are asked for the others, those first that have most of what is missing. Hard links are
+made when all content is there, and folders get their permissions and times last of all.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..errors import RunError
+from ..walk import FILE, Problem, describe_error
+from .frames import Attributes
+from .items import Item
+from .manifests import manifest_items
+from .placing import NEVER, PlaceError, Target
+from .report import INCOMPLETE, INTERRUPTED, Needed, Observer, RestoreReport
+from .selecting import Link, Places, Selection, Work
+from .shelf import Shelf
+from .spreading import spread
+from .tasks import cut_into_tasks
+from .worker import JoinTask, Outcome, Task, join_parts, restore_members
+
+_POLL_S = 0.2
+
+Bring = Callable[[list[int]], int | None]
+"""Asks for one of these volumes, best the first; which one is on the shelf now, or None if there is none to be had."""
+
+
+@dataclass(slots=True)
+class _Cut:
+    """A file of which the parts are being written.
+
+    Attributes:
+        temporary: its name meanwhile.
+        digest_name: which digest it has.
+        mtime_ns: of the file.
+        done: numbers of the parts that are there.
+        last, size, digest: known from the last part.
+        attributes: of its parts.
+    """
+
+    temporary: bytes
+    digest_name: str
+    mtime_ns: int
+    done: set[int] = field(default_factory=set)
+    last: int = 0
+    size: int = 0
+    digest: bytes | None = None
+    attributes: Attributes | None = None
+
+
+class Restore:
+    """One restore.
+
+    Args:
+        target: the directory, which is there.
+        pool: has been started with the same target and policy.
+        workers: how many processes it has.
+        shelf: where volumes are.
+        places: other places of contents.
+        bring: asks for volumes.
+        observer: is told how it goes.
+        stop: called often; raises KeyboardInterrupt if the user wants to stop.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        pool: Executor,
+        workers: int,
+        shelf: Shelf,
+        places: Places,
+        bring: Bring,
+        observer: Observer,
+        stop: Callable[[], None],
+    ) -> None:
+        self._target, self._pool, self._workers = target, pool, workers
+        self._shelf, self._places, self._bring = shelf, places, bring
+        self._observer, self._stop = observer, stop
+        self.report = RestoreReport(target.root)
+        self._waiting: set[Future[Outcome]] = set()
+        self._volume_of: dict[Future[Outcome], int] = {}
+        self._failed: list[tuple[int, Item, str]] = []
+        self._tried: dict[tuple[bytes, int], set[int]] = {}
+        self._out: set[int] = set()
+        self._cuts: dict[bytes, _Cut] = {}
+        self._kept_cuts: set[bytes] = set()
+        self._folders: dict[bytes, tuple[Attributes | None, int]] = {}
+        self._made: set[bytes] = set()
+        self._contents: set[bytes] = set()
+        self._not_there: set[bytes] = set()
+        self._works: dict[int, Work] = {}
+
+    @property
+    def has_work(self) -> bool:
+        """Whether tasks are still at work."""
+        return any(not future.done() for future in self._waiting)
+
+    def run(self, selection: Selection) -> RestoreReport:
+        """Restore all that is selected.
+
+        Raises:
+            NoRoomError: the disk is full.
+        """
+        started = time.monotonic()
+        self._contents = {link.content for link in selection.links}
+        for place in selection.lost:
+            self._problem(place, "is a hard link to a file that is not in the catalogue")
+        try:
+            self._read_all(selection)
+            self._read_again()
+            self._drop_unfinished()
+            for link in selection.links:
+                self._stop()
+                self._make_link(link)
+        except KeyboardInterrupt:
+            self.report.state = INTERRUPTED
+        finally:
+            for future in self._waiting:
+                future.cancel()
+        self.report.seconds = time.monotonic() - started
+        if self.report.missing and self.report.state != INTERRUPTED:
+            self.report.state = INCOMPLETE
+        return self.report
+
+    def finish(self) -> None:
+        """After the pool has ended: give folders what they had, and take away what is not whole."""
+        self._drop_unfinished()
+        self._made |= set(self._target.made)
+        # What lies deeper comes first: a folder that was finished may no longer be written to.
+        for place in sorted(self._made | self._folders.keys(), key=lambda place: -place.count(b"/")):
+            attributes, mtime_ns = self._folders.get(place, (None, None))
+            is_ours = place in self._made or self._target.overwrite != NEVER
+            try:
+                self._target.finish_folder(place, attributes, mtime_ns, is_ours)
+            except (PlaceError, OSError) as error:
+                self._problem(place, _words(error))
+
+    # Volumes
+
+    def _read_all(self, selection: Selection) -> None:
+        works = selection.volumes
+        while works:
+            self._stop()
+            volume = next((number for number in sorted(works) if self._shelf.folder(number)), None)
+            if volume is None:
+                volume = self._next_brought(works)
+                works = self._works
+                if volume is None:
+                    continue
+            self._read(volume, works.pop(volume))
+
+    def _next_brought(self, works: dict[int, Work]) -> int | None:
+        """None of the volumes is here: spread their items, and have one of those brought that are needed then."""
+        chosen, order, lost = spread(works, self._places, lambda n: self._shelf.folder(n) is not None, self._out)
+        self._works = chosen.volumes
+        self._report_lost(lost)
+        if not order:
+            return None
+        brought = order[0] if self._shelf.folder(order[0]) else self._bring(order)
+        if brought is None:
+            self._out.add(order[0])
+        return brought
+
+    def _report_lost(self, lost: list[tuple[int, Item]]) -> None:
+        """What only volumes have that nobody could bring."""
+        counts: dict[int, list[int]] = {}
+        for home, item in lost:
+            self._mark_missing(item.place)
+            count = counts.setdefault(home, [0, 0])
+            count[0] += item.part is None or item.part[0] == 1
+            count[1] += item.size
+        for number, (files, size) in sorted(counts.items()):
+            self.report.missing.append(Needed(self._shelf.volumes[number].title, files, size))
+
+    def _read(self, number: int, work: Work) -> None:
+        """Read a volume, archive after archive."""
+        volume, folder = self._shelf.volumes[number], self._shelf.folder(number)
+        if folder is None:
+            raise RunError(f"{volume.title}: it was here a moment ago and is gone; put it back and start again")
+        if volume.title not in self.report.volumes:
+            self.report.volumes.append(volume.title)
+        for archive, spool in sorted(work.archives.items()):
+            items = iter(spool)
+            if archive and any(item.frame is None for item in spool):
+                items = self._with_frames(number, folder, archive, list(spool))
+
+            def whole(item: Item, digest: str = volume.digest) -> bytes | None:
+                cut = self._cut(item, digest)
+                return None if cut is None else cut.temporary
+
+            for task in cut_into_tasks(folder, archive, volume.digest, items, whole):
+                self._submit(number, restore_members, task)
+        self._drain(0)
+        work.close()
+
+    def _with_frames(self, number: int, folder: str, archive: bytes, items: list[Item]) -> Iterator[Item]:
+        """Items of a medium that was added by hand: their frames stand in its manifest only."""
+        frames = {
+            item.path: (item.frame, item.offset)
+            for item in manifest_items(folder, lambda message: None)
+            if item.archive == archive
+        }
+        known = []
+        for item in items:
+            frame, offset = frames.get(item.path, (None, None))
+            if frame is None:
+                self._failed.append((number, item, "its archive is not one of ours; unpack it with its own tool"))
+            else:
+                known.append(item._replace(frame=frame, offset=offset))
+        yield from sorted(known, key=lambda item: (item.frame or 0, item.offset or 0))
+
+    # Tasks
+
+    def _submit(self, volume: int, work: Callable[[Any], Outcome], task: Task | JoinTask) -> None:
+        self._stop()
+        future = self._pool.submit(work, task)
+        self._waiting.add(future)
+        self._volume_of[future] = volume
+        self._drain(2 * self._workers)
+
+    def _drain(self, most: int) -> None:
+        """Wait until no more than so many tasks are at work."""
+        while len(self._waiting) > most:
+            done, self._waiting = wait(self._waiting, _POLL_S, FIRST_COMPLETED)
+            for future in done:
+                self._take(self._volume_of.pop(future), future.result())
+            self._stop()
+
+    def _take(self, volume: int, outcome: Outcome) -> None:
+        report = self.report
+        report.files += outcome.files
+        report.bytes += outcome.size
+        self._made.update(outcome.made)
+        for place, attributes, mtime_ns in outcome.folders:
+            self._folders[place] = attributes, mtime_ns
+        for item, why in outcome.failed:
+            self._mark_missing(item.place)
+            self._failed.append((volume, item, why))
+        for place in outcome.kept:
+            report.kept += 1
+            self._mark_missing(place)
+        for place, why in outcome.refused:
+            self._mark_missing(place)
+            self._problem(place, why)
+        for place, number, part_attributes in outcome.parts:
+            self._take_part(volume, place, number, part_attributes)
+        self._observer.advance(outcome.files, outcome.size, os.fsdecode(outcome.name))
+
+    def _mark_missing(self, place: bytes) -> None:
+        if place in self._contents:
+            self._not_there.add(place)
+
+    def _problem(self, place: bytes, why: str) -> None:
+        problem = Problem(os.fsdecode(place), why)
+        self.report.problems.append(problem)
+        self._observer.problem(problem)
+
+    # Files that were cut
+
+    def _cut(self, item: Item, digest_name: str) -> _Cut | None:
+        """The whole that a part belongs to; None if it is not to be written."""
+        assert item.part is not None
+        number, _, size, digest = item.part
+        if item.place in self._kept_cuts:
+            return None
+        cut = self._cuts.get(item.place)
+        if cut is None:
+            try:
+                if not self._target.is_wanted(item.place, item.mtime_ns):
+                    self.report.kept += 1
+                    self._kept_cuts.add(item.place)
+                    return None
+                cut = _Cut(self._target.begin_whole(item.place), digest_name, item.mtime_ns)
+            except (PlaceError, OSError) as error:
+                self._kept_cuts.add(item.place)
+                self._problem(item.place, _words(error))
+                return None
+            self._cuts[item.place] = cut
+        if digest is not None and size is not None:
+            cut.last, cut.size, cut.digest = number, size, digest
+        return cut
+
+    def _take_part(self, volume: int, place: bytes, number: int, attributes: Attributes | None) -> None:
+        cut = self._cuts[place]
+        cut.done.add(number)
+        cut.attributes = attributes or cut.attributes
+        if cut.last and len(cut.done) == cut.last:
+            del self._cuts[place]
+            task = JoinTask(place, cut.temporary, cut.size, cut.digest, cut.digest_name, cut.attributes, cut.mtime_ns)
+            future = self._pool.submit(join_parts, task)
+            self._waiting.add(future)
+            self._volume_of[future] = volume
+
+    def _drop_unfinished(self) -> None:
+        """Take away files of which parts are missing."""
+        for place, cut in self._cuts.items():
+            last = cut.last or max(cut.done, default=0) + 1
+            missing = [number for number in range(1, last + 1) if number not in cut.done]
+            if self.report.state != INTERRUPTED:
+                self._problem(place, f"was cut, and not all parts are there; missing: {', '.join(map(str, missing))}")
+            try:
+                self._target.discard(place, cut.temporary)
+            except (PlaceError, OSError) as error:
+                self._problem(place, f"what there is of it is left under another name: {_words(error)}")
+        self._cuts = {}
+
+    # What failed
+
+    def _read_again(self) -> None:
+        """Look for other copies of what was damaged, as long as there are any."""
+        while self._failed:
+            failed, self._failed = deque(self._failed), []
+            selection = Selection()
+            while failed:
+                some = [failed.popleft() for _ in range(min(len(failed), 2000))]
+                elsewhere = self._places([item for _, item, _ in some if item.kind == FILE])
+                for volume, item, why in some:
+                    self._choose_copy(selection, volume, item, why, elsewhere.get(item, {}))
+            self._read_all(selection)
+
+    def _choose_copy(self, selection: Selection, volume: int, item: Item, why: str, there: dict[int, Item]) -> None:
+        tried = self._tried.setdefault((item.place, item.part[0] if item.part else 0), set())
+        tried.add(volume)
+        title = self._shelf.volumes[volume].title
+        left = [number for number in sorted(there) if number not in tried and number not in self._out]
+        if not left:
+            self._problem(item.place, f"{why} (in {os.fsdecode(item.archive) or 'the medium'} on {title})")
+            return
+        other = next((number for number in left if self._shelf.folder(number)), left[0])
+        note = f"{os.fsdecode(item.place)}: {why} on {title}; taken from {self._shelf.volumes[other].title}"
+        self.report.notes.append(note)
+        self._observer.note(note)
+        selection.add(other, there[other])
+
+    # Links
+
+    def _make_link(self, link: Link) -> None:
+        try:
+            if not self._target.is_wanted(link.place, link.mtime_ns):
+                self.report.kept += 1
+                return
+            if link.content in self._not_there and not self._target.looks_like(link.content, link.size, link.mtime_ns):
+                self._problem(link.place, f"is another name of {os.fsdecode(link.content)}, which was not restored")
+                return
+            self._target.hard_link(link.place, link.content)
+        except FileExistsError:
+            self.report.kept += 1
+        except (PlaceError, OSError) as error:
+            self._problem(link.place, _words(error))
+        else:
+            self.report.files += 1
+            self._observer.advance(1, 0, os.fsdecode(link.place))
+
+
+def _words(error: Exception) -> str:
+    return f"cannot be written: {describe_error(error)}" if isinstance(error, OSError) else str(error)

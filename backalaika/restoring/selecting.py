@@ -1,0 +1,385 @@
+"""Selecting: the members that are asked for, volume by volume, from the catalogue or from manifests alone.
+
+Of two members of one path the newest counts. Hard links are kept apart: they are made when the file that they are
+other names of is there, and where that was not asked for, the first of them takes its content.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
+
+from xxhash import xxh3_128_intdigest
+
+from ..catalogue.rows import Located, VolumeAt
+from ..errors import UsageError
+from ..walk import DIRECTORY, HARD_LINK
+from .items import Item, Spool, item_of
+from .manifests import digest_by_readme, manifest_items, readme, title_by_readme
+
+if TYPE_CHECKING:
+    from ..catalogue import Catalogue
+    from ..catalogue.state import State
+
+T = TypeVar("T")
+Places = Callable[[list[Item]], dict[Item, dict[int, Item]]]
+"""Where else the content of some items is: for each the items to be read instead, by volume."""
+
+
+class Work:
+    """What is to be read from one volume."""
+
+    def __init__(self) -> None:
+        self.archives: dict[bytes, Spool] = {}
+        self.links: list[Item] = []
+
+    def add(self, item: Item) -> None:
+        """Put an item in."""
+        if item.kind == HARD_LINK:
+            self.links.append(item)
+            return
+        self.archives.setdefault(item.archive, Spool()).add(item)
+
+    def items(self) -> Iterator[Item]:
+        """All items but hard links, archive by archive."""
+        for spool in self.archives.values():
+            yield from spool
+
+    @property
+    def count(self) -> int:
+        """Items, folders too."""
+        return sum(spool.count for spool in self.archives.values()) + len(self.links)
+
+    @property
+    def files(self) -> int:
+        """Files and links."""
+        return sum(spool.files for spool in self.archives.values()) + len(self.links)
+
+    @property
+    def bytes(self) -> int:
+        """Their content."""
+        return sum(spool.bytes for spool in self.archives.values())
+
+    def close(self) -> None:
+        """Free the disk."""
+        for spool in self.archives.values():
+            spool.close()
+
+
+class Link(NamedTuple):
+    """Another name of a file that is restored: both places, and how that file looks."""
+
+    place: bytes
+    content: bytes
+    size: int
+    mtime_ns: int
+
+
+class Selection:
+    """Work, by the numbers of volumes.
+
+    Attributes:
+        volumes: the work.
+        links: hard links that are made when all content is there; see `resolve_links`.
+        lost: hard links of which nobody knows what they are other names of.
+    """
+
+    def __init__(self) -> None:
+        self.volumes: dict[int, Work] = {}
+        self.links: list[Link] = []
+        self.lost: list[bytes] = []
+
+    def add(self, volume_id: int, item: Item) -> None:
+        """Put an item in."""
+        self.volumes.setdefault(volume_id, Work()).add(item)
+
+    @property
+    def files(self) -> int:
+        """Files and links."""
+        return sum(work.files for work in self.volumes.values()) + len(self.links)
+
+    @property
+    def bytes(self) -> int:
+        """Their content."""
+        return sum(work.bytes for work in self.volumes.values())
+
+    def __bool__(self) -> bool:
+        return any(work.count for work in self.volumes.values())
+
+
+def part_with_whole(selection: Selection) -> list[bytes]:
+    """Let parts of files of which not all parts are selected be files of their own; returns these parts' places."""
+    there: dict[bytes, tuple[set[int], int]] = {}
+    for work in selection.volumes.values():
+        for item in work.items():
+            if item.part is not None:
+                numbers, last = there.get(item.place, (set(), 0))
+                number, _, _, digest = item.part
+                numbers.add(number)
+                there[item.place] = numbers, number if digest is not None else last
+    incomplete = {place for place, (numbers, last) in there.items() if len(numbers) != last}
+    places = []
+    for work in selection.volumes.values() if incomplete else ():
+        for archive, spool in work.archives.items():
+            if not any(item.part is not None and item.place in incomplete for item in spool):
+                continue
+            again = Spool()
+            for item in spool:
+                if item.part is not None and item.place in incomplete:
+                    item = item._replace(place=item.path, part=None)
+                    places.append(item.place)
+                again.add(item)
+            spool.close()
+            work.archives[archive] = again
+    return places
+
+
+Find = Callable[[int, set[tuple[bytes, bytes]]], Iterator[Item]]
+"""All members of a volume that have one of these archives and paths."""
+
+
+def resolve_links(selection: Selection, find: Find) -> None:
+    """Set hard links apart, each with the place of its content; content that was not asked for is added."""
+    for number, work in selection.volumes.items():
+        links, work.links = work.links, []
+        wanted = {(link.archive, link.target or b"") for link in links}
+        there = {
+            (item.archive, item.path): item
+            for archive in {link.archive for link in links} & work.archives.keys()
+            for item in work.archives[archive]
+            if (archive, item.path) in wanted
+        }
+        missing = wanted - there.keys()
+        found = {(item.archive, item.path): item for item in find(number, missing)} if missing else {}
+        for link in reversed(links):
+            key = link.archive, link.target or b""
+            if key not in there and key in found:
+                there[key] = found[key]._replace(place=link.place)
+                work.add(there[key])
+            elif key in there:
+                content = there[key]
+                selection.links.append(Link(link.place, content.place, content.size, content.mtime_ns))
+            else:
+                selection.lost.append(link.place)
+
+
+def find_by_catalogue(catalogue: State) -> Find:
+    """Asks the catalogue for all that is on the volume."""
+
+    def find(number: int, wanted: set[tuple[bytes, bytes]]) -> Iterator[Item]:
+        items = (item_of(row) for row in catalogue.files_on(number))
+        return (item for item in items if (item.archive, item.path) in wanted)
+
+    return find
+
+
+def find_by_manifests(volumes: dict[int, VolumeAt]) -> Find:
+    """Reads the volume's manifest."""
+
+    def find(number: int, wanted: set[tuple[bytes, bytes]]) -> Iterator[Item]:
+        items = manifest_items(volumes[number].path or "", lambda message: None)  # it was told before
+        return (item for item in items if (item.archive, item.path) in wanted)
+
+    return find
+
+
+# From the catalogue
+
+
+def select_state(catalogue: State, job: str | None, as_of_ns: int | None, paths: Sequence[bytes]) -> Selection:
+    """The state of a job's sources, or what of it is below the paths.
+
+    Raises:
+        UsageError: a path is not in it, or two sources would go to one place.
+        CatalogueError: the job has no run as of then.
+    """
+    selection, labels = Selection(), dict[bytes, bytes]()
+    missing = {path.rstrip(b"/") or b"/" for path in paths}
+    for row in catalogue.state(job, as_of_ns, paths):
+        if row.label is not None and row.source is not None and labels.setdefault(row.label, row.source) != row.source:
+            raise UsageError(
+                f"{os.fsdecode(row.source)} and {os.fsdecode(labels[row.label])} would both become "
+                f"{os.fsdecode(row.label)!r}; restore one after the other, each to a directory of its own"
+            )
+        missing -= {path for path in missing if _is_below(row, path)}
+        selection.add(row.volume_id, item_of(row))
+    for path in sorted(missing):
+        for other in _in_archives(path):
+            rows = list(catalogue.state(job, as_of_ns, [other]))
+            for row in rows:
+                selection.add(row.volume_id, item_of(row))
+            if rows:
+                missing.discard(path)
+                break
+    if missing:
+        some = ", ".join(os.fsdecode(path) for path in sorted(missing)[:5])
+        raise UsageError(
+            f"{some}: not in the catalogue{' as of then' if as_of_ns is not None else ''}; "
+            "give the path where it was saved, as 'backalaika files' shows it"
+        )
+    return selection
+
+
+def _in_archives(path: bytes) -> Iterator[bytes]:
+    """The paths that a path may have in archives: a catalogue that was rebuilt knows no others."""
+    steps = path.strip(b"/").split(b"/")
+    return (b"/".join(steps[number:]) for number in range(len(steps)))
+
+
+def _is_below(row: Located, path: bytes) -> bool:
+    folder = row.folder
+    beginning = path if path.endswith(b"/") else path + b"/"
+    return folder == path or folder.startswith(beginning) or (bool(row.name) and os.path.join(folder, row.name) == path)
+
+
+def select_volume(catalogue: Catalogue, title: str) -> Selection:
+    """All that is on a volume.
+
+    Raises:
+        CatalogueError: there is no such volume.
+    """
+    selection = Selection()
+    for item, row in _newest((item_of(row), row) for row in catalogue.files_on(catalogue.volume_id(title))):
+        selection.add(row.volume_id, item)
+    return selection
+
+
+def select_digest(catalogue: Catalogue, digest: bytes) -> Selection:
+    """A file with this content, under the name under which it was saved last.
+
+    Raises:
+        UsageError: there is none.
+    """
+    selection = Selection()
+    for row in catalogue.files_with_digest(digest):
+        selection.add(row.volume_id, item_of(row))
+        return selection
+    raise UsageError(f"{digest.hex()}: no file of this digest is on a complete volume of the catalogue")
+
+
+def places_by_catalogue(catalogue: Catalogue) -> Places:
+    """Copies on other volumes that the catalogue knows."""
+
+    def places(items: list[Item]) -> dict[Item, dict[int, Item]]:
+        pairs = {(item.size, item.digest) for item in items if item.size and item.digest is not None}
+        found = catalogue.places(pairs) if pairs else {}
+        return {
+            item: {row.volume_id: _instead(item, item_of(row)) for row in found.get((item.size, item.digest), ())}
+            for item in items
+            if item.digest is not None
+        }
+
+    return places
+
+
+def _instead(item: Item, other: Item) -> Item:
+    return other._replace(place=item.place, mtime_ns=item.mtime_ns, part=item.part)
+
+
+# From manifests alone
+
+
+def select_manifests(
+    folders: Sequence[str], paths: Sequence[bytes], warn: Callable[[str, str], None]
+) -> tuple[Selection, dict[int, VolumeAt]]:
+    """What is on some volumes, by their manifests; numbers of volumes are given here.
+
+    Args:
+        folders: of the volumes.
+        paths: in archives, or where the files were, of which the end is such a path; with all below. None: everything.
+        warn: told the folder of a volume whose manifest is damaged, and what is wrong.
+
+    Raises:
+        UsageError: a path is on none of the volumes.
+    """
+    texts = {folder: readme(folder) for folder in folders}
+    ordered = sorted(folders, key=lambda folder: (title_by_readme(texts[folder]) or "", folder))
+    volumes = {}
+    everything = Selection()
+    for number, folder in enumerate(ordered, 1):
+        title = title_by_readme(texts[folder]) or os.path.basename(os.path.abspath(folder))
+        length = 16
+        for item in manifest_items(folder, lambda message, folder=folder: warn(folder, message)):  # type: ignore[misc]
+            everything.add(number, item)
+            length = len(item.digest) if item.digest is not None else length
+        work = everything.volumes.get(number, Work())
+        digest = digest_by_readme(texts[folder], length)
+        volumes[number] = VolumeAt(number, title, os.path.abspath(folder), digest, None, work.files, work.bytes)
+    if paths and not everything:
+        raise UsageError(f"{os.fsdecode(paths[0])}: not on these volumes")
+    selection = Selection()
+    left = set(paths)
+    newest = _newest(
+        (item, number)
+        for number in sorted(everything.volumes, reverse=True)
+        for item in _last_first(everything, number)
+    )
+    for item, number in newest:
+        if paths:
+            matched = {path for path in paths if _matches(item.place, path)}
+            left -= matched
+            if not matched:
+                continue
+        selection.add(number, item)
+    for work in everything.volumes.values():
+        work.close()
+    if left:
+        raise UsageError(
+            f"{', '.join(os.fsdecode(path) for path in sorted(left)[:5])}: not on these volumes; "
+            "give a path as the manifests have it, such as office/letters"
+        )
+    return selection, volumes
+
+
+def _last_first(everything: Selection, number: int) -> Iterator[Item]:
+    work = everything.volumes[number]
+    for name in sorted(work.archives, reverse=True):
+        yield from reversed(work.archives[name])
+    yield from reversed(work.links)
+
+
+def _matches(place: bytes, path: bytes) -> bool:
+    """Whether a member is the path or below it, or that of an absolute path's ends that begins with its top folder."""
+    wanted = path.strip(b"/")
+    if path.startswith(b"/"):
+        steps = wanted.split(b"/")
+        top = place.split(b"/", 1)[0]
+        wanted = next((b"/".join(steps[n:]) for n in range(len(steps)) if steps[n] == top), wanted)
+    return place == wanted or place.startswith(wanted + b"/")
+
+
+def places_by_manifests(volumes: dict[int, VolumeAt]) -> Places:
+    """Copies on the other volumes that are there; their manifests are read when it is asked for the first time."""
+
+    def places(items: list[Item]) -> dict[Item, dict[int, Item]]:
+        wanted: dict[tuple[int, bytes], list[Item]] = {}
+        for item in items:
+            if item.digest is not None and item.size:
+                wanted.setdefault((item.size, item.digest), []).append(item)
+        found: dict[Item, dict[int, Item]] = {item: {} for item in items}
+        for number, volume in volumes.items() if wanted else ():
+            assert volume.path is not None
+            for other in manifest_items(volume.path, lambda message: None):  # it was told before
+                for item in wanted.get((other.size, other.digest or b""), ()):
+                    if other.archive != item.archive or other.path != item.path:
+                        found[item].setdefault(number, _instead(item, other))
+        return found
+
+    return places
+
+
+def _newest(found: Iterable[tuple[Item, T]]) -> Iterator[tuple[Item, T]]:
+    """The first of each path; of a file that was cut, all parts of the first kind that comes."""
+    seen: dict[int, set[int] | None] = {}
+    for item, where in found:
+        key = xxh3_128_intdigest(item.place + (b"/" if item.kind == DIRECTORY else b""))
+        number = None if item.part is None else item.part[0]
+        if key not in seen:
+            seen[key] = None if number is None else {number}
+            yield item, where
+            continue
+        numbers = seen[key]
+        if numbers is not None and number is not None and number not in numbers:
+            numbers.add(number)
+            yield item, where

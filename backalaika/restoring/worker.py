@@ -1,0 +1,279 @@
+"""Worker: what the processes of a restore do: read members, check their digests, and put them in their places.
+
+All that goes wrong with a member is told in the outcome: what is damaged may be had from another volume, what cannot
+be put in its place may not. Only a full disk ends a task. Asked to stop, a process takes back the file it is writing.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from multiprocessing import parent_process
+from typing import Any, NamedTuple
+
+from ..digests import digest_function, hasher_factory
+from ..errors import ArchiveError
+from ..run.stopping import leave_to_parent
+from ..walk import DIRECTORY, FILE, SYMLINK, describe_error
+from .frames import ArchiveReader, Attributes, Found
+from .items import Item
+from .placing import NewFile, NoRoomError, PlaceError, Target, write_pieces, write_zeros
+
+# Up to this size, content is checked before anything is written.
+_IN_MEMORY = 4 * 1024 * 1024
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_READ = 1 << 20
+WRONG_DIGEST = "is damaged: its content is not what its digest says"
+
+
+class Task(NamedTuple):
+    """Members of one archive of a volume, in the order in which they stand there.
+
+    Attributes:
+        folder: of the volume.
+        archive: its name; empty for loose files.
+        digest: which digest the items have.
+        items: what is wanted.
+        end: where the frame of the last item ends at the latest; None: not known.
+        wholes: for parts, the temporary name of the whole, by its place.
+    """
+
+    folder: str
+    archive: bytes
+    digest: str
+    items: list[Item]
+    end: int | None
+    wholes: dict[bytes, bytes]
+
+
+class JoinTask(NamedTuple):
+    """A file all of whose parts are there, under a temporary name."""
+
+    place: bytes
+    temporary: bytes
+    size: int
+    digest: bytes | None
+    digest_name: str
+    attributes: Attributes | None
+    mtime_ns: int
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What became of a task.
+
+    Attributes:
+        files, size: files and links that are in their places now, and their content.
+        folders: of members that are folders: place, attributes, modification time.
+        made: all folders that were made.
+        parts: of each part that was written: place of the whole, number, attributes of the part.
+        kept: places where something was before, which stays.
+        failed: what could not be read, and why; another copy may do.
+        refused: places that could not be written, and why.
+        name: of the last file, for progress.
+    """
+
+    files: int = 0
+    size: int = 0
+    folders: list[tuple[bytes, Attributes | None, int]] = field(default_factory=list)
+    made: list[bytes] = field(default_factory=list)
+    parts: list[tuple[bytes, int, Attributes | None]] = field(default_factory=list)
+    kept: list[bytes] = field(default_factory=list)
+    failed: list[tuple[Item, str]] = field(default_factory=list)
+    refused: list[tuple[bytes, str]] = field(default_factory=list)
+    name: bytes = b""
+
+
+class _Here:
+    """What a process keeps from task to task."""
+
+    settings: tuple[str, str, str]
+    opened: Target | None = None
+    busy = False
+    stopping = False
+
+
+def start_worker(root: str, overwrite: str, token: str) -> None:
+    """Make a process ready, or the only one: all its tasks write below ``root``."""
+    _Here.settings = root, overwrite, token
+    _Here.opened = None
+    _Here.stopping = False
+    if parent_process() is not None:
+        leave_to_parent(_listen)
+
+
+def _listen() -> None:
+    signal.signal(signal.SIGTERM, _stop)
+
+
+def _target() -> Target:
+    """The directory, which is made when it is known that there is something to restore."""
+    if _Here.opened is None:
+        _Here.opened = Target(*_Here.settings)
+    return _Here.opened
+
+
+def _stop(number: int, frame: Any) -> None:
+    if not _Here.busy:
+        os._exit(1)
+    if _Here.stopping:
+        return  # it is taking back already
+    _Here.stopping = True
+    raise KeyboardInterrupt  # takes back what is being written
+
+
+def warm_up() -> int:
+    """Do nothing: the pool starts its processes at the first task."""
+    return os.getpid()
+
+
+def restore_members(task: Task) -> Outcome:
+    """Restore the members of a task.
+
+    Raises:
+        NoRoomError: the disk is full.
+    """
+    with _busy():
+        outcome = Outcome()
+        target = _target()
+        wanted = list(_wanted(task, outcome))
+        if wanted:
+            try:
+                with ArchiveReader(task.folder, task.archive) as reader:  # closed, so that the disc can be ejected
+                    for item, found in reader.members(wanted, task.end):
+                        _restore(task, item, found, outcome)
+            except ArchiveError as error:
+                outcome.failed += [(item, str(error)) for item in wanted]
+            outcome.name = wanted[-1].place
+        outcome.made, target.made = target.made, []
+        return outcome
+
+
+@contextmanager
+def _busy() -> Iterator[None]:
+    """In here a wish to stop is an exception, so that what is half written goes; then the process ends."""
+    _Here.busy = True
+    try:
+        yield
+    finally:
+        _Here.busy = False
+        if _Here.stopping:
+            if _Here.opened is not None:
+                _Here.opened.take_back()
+            # Not by way of the pool: another process may have ended while it held the lock of the queue of tasks.
+            os._exit(1)
+
+
+def _wanted(task: Task, outcome: Outcome) -> Iterator[Item]:
+    """The items that may be written; others are not even read."""
+    for item in task.items:
+        try:
+            if item.kind == DIRECTORY or item.part is not None or _target().is_wanted(item.place, item.mtime_ns):
+                yield item
+            else:
+                outcome.kept.append(item.place)
+        except (PlaceError, OSError) as error:
+            outcome.refused.append((item.place, _words(error)))
+
+
+def _restore(task: Task, item: Item, found: Found | ArchiveError, outcome: Outcome) -> None:
+    if isinstance(found, ArchiveError):
+        outcome.failed.append((item, str(found)))
+        return
+    try:
+        if item.kind == DIRECTORY:
+            _target().folder(item.place)
+            outcome.folders.append((item.place, found.attributes, item.mtime_ns))
+            return
+        if item.kind == SYMLINK:
+            _target().symlink(item.place, item.target or b"", found.attributes, item.mtime_ns)
+        elif item.part is not None:
+            _write_part(task, item, found, outcome)
+            return
+        elif item.kind == FILE:
+            _write_file(task, item, found)
+        outcome.files += 1
+        outcome.size += item.size
+        if found.attributes is None:
+            outcome.refused.append((item.place, "restored, but its archive no longer tells its permissions"))
+    except ArchiveError as error:
+        outcome.failed.append((item, str(error)))
+    except FileExistsError:
+        outcome.kept.append(item.place)
+    except (PlaceError, OSError) as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            raise NoRoomError("the disk is full") from None
+        outcome.refused.append((item.place, _words(error)))
+
+
+def _write_file(task: Task, item: Item, found: Found) -> None:
+    if item.size <= _IN_MEMORY:
+        pieces = list(map(bytes, found.pieces))
+        content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if item.digest is None or digest_function(task.digest)(content) != item.digest:
+            raise ArchiveError(WRONG_DIGEST if item.digest is not None else "has no digest to be checked by")
+        with _target().new_file(item.place) as file:
+            write_pieces(file.descriptor, (content,))
+            file.publishes = found.attributes, item.mtime_ns
+        return
+    with _target().new_file(item.place) as file:
+        _write_checked(task, item, found, file, 0)
+        file.publishes = found.attributes, item.mtime_ns
+
+
+def _write_checked(task: Task, item: Item, found: Found, file: NewFile, at: int) -> None:
+    hasher = hasher_factory(task.digest)()
+
+    def hashed() -> Iterator[bytes | memoryview]:
+        for piece in found.pieces:
+            hasher.update(piece)
+            yield piece
+
+    write_pieces(file.descriptor, hashed(), at, is_shared=item.part is not None)
+    if hasher.digest() != item.digest:
+        raise ArchiveError(WRONG_DIGEST)
+
+
+def _write_part(task: Task, item: Item, found: Found, outcome: Outcome) -> None:
+    assert item.part is not None
+    with _target().reopened(item.place, task.wholes[item.place]) as file:
+        try:
+            _write_checked(task, item, found, file, item.part[1])
+        except ArchiveError:
+            # Where another copy of the part has holes, nothing of this one may show.
+            write_zeros(file.descriptor, item.part[1], item.size)
+            raise
+    outcome.parts.append((item.place, item.part[0], found.attributes))
+    outcome.size += item.size
+
+
+def join_parts(task: JoinTask) -> Outcome:
+    """Check a file whose parts were all written, and give it its name."""
+    outcome = Outcome(name=task.place)
+    try:
+        with _busy(), _target().adopted(task.place, task.temporary) as file:
+            hasher = hasher_factory(task.digest_name)()
+            size = 0
+            os.lseek(file.descriptor, 0, os.SEEK_SET)
+            while piece := os.read(file.descriptor, _READ):
+                hasher.update(piece)
+                size += len(piece)
+            if size != task.size or hasher.digest() != task.digest:
+                raise ArchiveError("its parts are right, but joined they are not what its digest says")
+            file.publishes = task.attributes, task.mtime_ns
+        outcome.files = 1
+    except FileExistsError:
+        outcome.kept.append(task.place)
+    except (ArchiveError, PlaceError, OSError) as error:
+        outcome.refused.append((task.place, _words(error)))
+    return outcome
+
+
+def _words(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "a folder that it goes to was removed meanwhile"
+    return f"cannot be written: {describe_error(error)}" if isinstance(error, OSError) else str(error)

@@ -1,0 +1,327 @@
+"""Verify: read all of a volume, and say what of it is no longer what was written.
+
+Every byte is under a sum: the files of the volume in SUMS.xxh128, the archives once more in the catalogue. Where both
+are there and disagree, the file itself decides which of them is damaged. The members of a damaged archive are decoded,
+to tell which files are lost and which are not; ``deep`` does that to all.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import xxhash
+
+from ..catalogue.rows import VolumeAt
+from ..manifest import MANIFEST, SUMS
+from ..restoring.items import Item, item_of
+from ..restoring.manifests import digest_by_readme, manifest_items, readme
+from ..restoring.report import Observer
+from ..restoring.selecting import Work
+from ..restoring.shelf import OWN_FILES
+from ..restoring.tasks import cut_into_tasks
+from ..walk import Problem
+from .checking import Checked, Hashed, check_members, hash_file
+from .sums import strict_sums
+
+if TYPE_CHECKING:
+    from ..catalogue.state import State
+
+HEALTHY, DAMAGED, INTERRUPTED = "healthy", "damaged", "interrupted"
+_POLL_S = 0.2
+_SHOWN = 1000
+
+
+@dataclass(slots=True)
+class VerifyReport:
+    """What was found on a volume.
+
+    Attributes:
+        title: of the volume; empty if the catalogue does not know it.
+        folder: where it was read.
+        state: ``healthy``, ``damaged`` or ``interrupted``.
+        files, bytes: files of the volume that were read.
+        members: members of archives that were decoded.
+        problems: what is not what it was.
+        notes: what else is there.
+        seconds: how long it took.
+    """
+
+    title: str
+    folder: str
+    state: str = HEALTHY
+    files: int = 0
+    bytes: int = 0
+    members: int = 0
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def exit_status(self) -> int:
+        """0 healthy, 1 damaged, 130 interrupted."""
+        return {HEALTHY: 0, DAMAGED: 1, INTERRUPTED: 130}[self.state]
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return {
+            "title": self.title,
+            "folder": self.folder,
+            "state": self.state,
+            "exit_status": self.exit_status,
+            "files": self.files,
+            "bytes": self.bytes,
+            "members": self.members,
+            "errors": [{"path": problem.path, "message": problem.message} for problem in self.problems],
+            "notes": self.notes,
+            "seconds": round(self.seconds, 3),
+        }
+
+
+class Verify:
+    """One volume being checked.
+
+    Args:
+        folder: where it is.
+        volume: what the catalogue has of it; None if it does not know it.
+        catalogue: None if there is none.
+        pool: reads.
+        workers: how many processes it has.
+        observer: is told how it goes.
+        stop: called often; raises KeyboardInterrupt if the user wants to stop.
+    """
+
+    def __init__(
+        self,
+        folder: str,
+        volume: VolumeAt | None,
+        catalogue: State | None,
+        pool: Executor,
+        workers: int,
+        observer: Observer,
+        stop: Callable[[], None],
+    ) -> None:
+        self._folder, self._volume, self._catalogue = folder, volume, catalogue
+        self._pool, self._workers, self._observer, self._stop = pool, workers, observer, stop
+        self.report = VerifyReport("" if volume is None else volume.title, folder)
+        self._damaged: set[bytes] = set()
+        self._waiting: set[Future[Any]] = set()
+
+    def run(self, deep: bool) -> VerifyReport:
+        """Check the volume; the catalogue then knows when it was last seen whole.
+
+        Args:
+            deep: decode every member too.
+        """
+        started = time.monotonic()
+        report = self.report
+        try:
+            if os.path.isfile(os.path.join(self._folder, SUMS)) or self._is_of_run():
+                self._check_own(deep)
+            else:
+                self._check_foreign()
+        except KeyboardInterrupt:
+            for future in self._waiting:
+                future.cancel()
+            report.state = INTERRUPTED
+        report.seconds = time.monotonic() - started
+        if report.state == HEALTHY and report.problems:
+            report.state = DAMAGED
+        if report.state == HEALTHY and self._volume is not None and self._catalogue is not None:
+            self._catalogue.enter_verified(self._volume.id, time.time_ns())
+        return report
+
+    def _is_of_run(self) -> bool:
+        return self._volume is not None and self._volume.run_id is not None
+
+    # A volume of ours
+
+    def _check_own(self, deep: bool) -> None:
+        sums, wrong = strict_sums(self._folder)
+        for message in wrong:
+            self._problem(SUMS, message)
+        recorded = self._recorded_archives()
+        names = sorted((sums.keys() | recorded.keys()) - {os.fsencode(SUMS)})
+        for hashed in self._map(hash_file, ((self._folder, name) for name in names)):
+            self._compare(hashed, sums.get(hashed.name), recorded.get(hashed.name))
+        for name in sorted({os.fsencode(MANIFEST)} - sums.keys()):
+            self._problem(os.fsdecode(name), f"is not in {SUMS}")
+        self._look_for_others(sums.keys() | recorded.keys())
+        items, digest = self._members()
+        if deep or self._damaged:
+            self._check_members(items, digest, None if deep else self._damaged)
+
+    def _recorded_archives(self) -> dict[bytes, tuple[int, bytes]]:
+        """Size and sum of each archive, as the catalogue has them."""
+        if self._volume is None or self._catalogue is None:
+            return {}
+        found = self._catalogue.archives_on(self._volume.id)
+        return {name: (size, digest) for name, size, digest in found if digest is not None and b"/" not in name}
+
+    def _compare(self, hashed: Hashed, by_sums: bytes | None, recorded: tuple[int, bytes] | None) -> None:
+        name = os.fsdecode(hashed.name)
+        self.report.files += 1
+        self.report.bytes += hashed.size
+        self._observer.advance(1, hashed.size, name)
+        is_archive = hashed.name not in OWN_FILES
+        if hashed.trouble:
+            self._problem(name, hashed.trouble)
+        elif recorded is not None and (hashed.size, hashed.digest) == recorded:
+            if by_sums is None:
+                self._problem(SUMS, f"has no line for {name}, which is whole by the catalogue")
+            elif by_sums != hashed.digest:
+                self._problem(SUMS, f"is damaged: its sum of {name} is wrong, which is whole by the catalogue")
+            return
+        elif by_sums != hashed.digest:
+            size = f", and has {hashed.size:,} bytes instead of {recorded[0]:,}" if recorded and (
+                recorded[0] != hashed.size
+            ) else ""  # fmt: skip
+            self._problem(name, f"is damaged: it is not what {SUMS} says{size}")
+        elif recorded is not None:
+            self._problem(name, f"is what {SUMS} says, but not what the catalogue has: it was exchanged")
+        else:
+            return
+        if is_archive:
+            self._damaged.add(hashed.name)
+
+    def _look_for_others(self, known: set[bytes]) -> None:
+        with os.scandir(os.fsencode(self._folder)) as entries:
+            others = sorted(entry.name for entry in entries if entry.name not in known | OWN_FILES)
+        if others:
+            some = ", ".join(map(os.fsdecode, others[:5]))
+            self.report.notes.append(f"{len(others):,} files that do not belong to the volume: {some}")
+
+    # Members
+
+    def _members(self) -> tuple[Work, str]:
+        """What the manifest tells of, compared with the catalogue, and which digest it has.
+
+        Where the manifest is damaged, the catalogue tells what it has lost.
+        """
+        wrong: list[str] = []
+        work, length = Work(), 16
+        in_manifest: set[int] = set()
+        for item in manifest_items(self._folder, wrong.append):
+            in_manifest.add(_fingerprint(item, with_place=self._is_of_run()))
+            work.add(item)
+            length = len(item.digest) if item.digest is not None else length
+        for message in wrong:
+            self._problem(MANIFEST, message)
+        digest = digest_by_readme(readme(self._folder), length) if self._volume is None else self._volume.digest
+        if self._volume is not None and self._catalogue is not None:
+            self._compare_with_catalogue(work, in_manifest, bool(wrong))
+        return work, digest
+
+    def _compare_with_catalogue(self, work: Work, in_manifest: set[int], is_damaged: bool) -> None:
+        assert self._volume is not None
+        assert self._catalogue is not None
+        lacking = 0
+        for row in self._catalogue.files_on(self._volume.id):
+            if row.archive is None or b"!/" in row.archive:
+                continue
+            item = item_of(row)
+            mark = _fingerprint(item, with_place=self._is_of_run())
+            if mark in in_manifest:
+                in_manifest.discard(mark)
+                continue
+            if is_damaged and item.frame is not None:
+                work.add(item)
+                continue
+            lacking += 1
+            if lacking <= _SHOWN:
+                self._problem(f"{MANIFEST}: {os.fsdecode(item.path)}", "is not what the catalogue has, or not there")
+        if lacking > _SHOWN:
+            self._problem(MANIFEST, f"lacks {lacking:,} members that the catalogue has")
+        if in_manifest and not is_damaged:
+            # Of a run that went on, a file may have been saved again, and both times are in the archive.
+            self.report.notes.append(f"{len(in_manifest):,} members in the manifest are not in the catalogue")
+
+    def _check_members(self, work: Work, digest: str, only: set[bytes] | None) -> None:
+        """Decode members, of all archives or of some."""
+        for archive, spool in sorted(work.archives.items()):
+            if only is not None and archive not in only:
+                continue
+            failed = 0
+            tasks = ((task,) for task in cut_into_tasks(self._folder, archive, digest, iter(spool)))
+            for checked in self._map(check_members, tasks):
+                failed += self._take(archive, checked)
+            if (
+                only is not None
+                and not failed
+                and not os.path.lexists(os.path.join(os.fsencode(self._folder), archive))
+            ):
+                continue
+            if archive in self._damaged and not failed:
+                self.report.notes.append(f"{os.fsdecode(archive)}: all its members are whole in spite of the damage")
+        for work_spool in work.archives.values():
+            work_spool.close()
+
+    def _take(self, archive: bytes, checked: Checked) -> int:
+        self.report.members += checked.members
+        self._observer.advance(0, 0, os.fsdecode(checked.name))
+        for item, why in checked.failed:
+            name = os.fsdecode(item.path)
+            self._problem(f"{os.fsdecode(archive)}: {name}" if archive else name, why)
+        return len(checked.failed)
+
+    # A medium that this program did not write
+
+    def _check_foreign(self) -> None:
+        """Loose files, archives among them, by the digests that they had when the medium was catalogued."""
+        if self._volume is None or self._catalogue is None:
+            self._problem(SUMS, "is missing, and so is a catalogue that knows this folder")
+            return
+        work = Work()
+        unread = 0
+        for row in self._catalogue.files_on(self._volume.id):
+            if row.archive is None and row.kind == "file":
+                unread += row.digest is None
+                work.add(item_of(row))
+        for spool in work.archives.values():
+            tasks = ((task,) for task in cut_into_tasks(self._folder, b"", self._volume.digest, iter(spool)))
+            for checked in self._map(check_members, tasks):
+                self.report.files += checked.members
+                self.report.bytes += checked.size
+                self._observer.advance(checked.members, checked.size, os.fsdecode(checked.name))
+                for item, why in checked.failed:
+                    self._problem(os.fsdecode(item.path), why)
+            spool.close()
+        if unread:
+            self.report.notes.append(
+                f"{unread:,} files have no digest in the catalogue; only their sizes were compared"
+            )
+
+    # Help
+
+    def _problem(self, path: str, message: str) -> None:
+        problem = Problem(path, message)
+        self.report.problems.append(problem)
+        self._observer.problem(problem)
+
+    def _map(self, work: Callable[..., Any], tasks: Iterator[tuple[Any, ...]]) -> Iterator[Any]:
+        """Results of tasks that the pool does, as they come; only a few are at work at a time."""
+        for arguments in tasks:
+            self._stop()
+            self._waiting.add(self._pool.submit(work, *arguments))
+            while len(self._waiting) > 2 * self._workers:
+                yield from self._done()
+        while self._waiting:
+            yield from self._done()
+
+    def _done(self) -> Iterator[Any]:
+        done, self._waiting = wait(self._waiting, _POLL_S, FIRST_COMPLETED)
+        self._stop()
+        for future in done:
+            yield future.result()
+
+
+def _fingerprint(item: Item, with_place: bool) -> int:
+    """Stands for what a manifest and the catalogue both tell of a member."""
+    told: tuple[Any, ...] = (item.archive, item.path.rstrip(b"/"), item.kind, item.size, item.digest, item.target)
+    if with_place:
+        told += (item.frame, item.offset)
+    return int(xxhash.xxh3_128_intdigest(repr(told).encode()))

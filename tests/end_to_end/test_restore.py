@@ -1,0 +1,309 @@
+"""What was saved comes back, from one volume or from many, by the catalogue or by manifests alone."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import time
+
+import pytest
+from real_backups import digest_of, manifest_of
+from restores import command, errors_of, leftovers, restore
+from trees_compared import NS, look, make_tree, noise, seen_by, set_times, text, write
+
+pytestmark = pytest.mark.timeout(240)
+
+
+def odd_tree(top, large=1_500_000):
+    """A bit of everything, names that are no text, and files that must be cut on small volumes."""
+    make_tree(top, large)
+    write(os.fsencode(top) + b"/n\xe4me \xff\n.txt", text(3000, 7))
+    write(os.fsencode(top) + b"/f\xf6lder/inside", text(100, 8))
+    os.symlink(b"\xfe\xff", os.fsencode(top) + b"/odd link")
+    write(top / "cut" / "large.bin", noise(1_200_000, 9), 0o640)
+    for number in range(40):
+        write(top / "many" / f"{number:02d}.txt", text(20_000, 100 + number))
+    set_times(top)
+
+
+@pytest.mark.parametrize(("option", "workers"), [("zip", 3), ("gz", 0), ("bz2", 1), ("zst", 3), ("xz", 2)])
+def test_a_tree_on_many_volumes_comes_back_as_it_was(office, option, workers):
+    odd_tree(office.tree)
+    saved = office.backup(options=option, max_size=700_000)
+    assert len(saved.volumes) > 2
+
+    report = restore(office, "--job", "office", "--workers", workers, to=office.root / "back")
+
+    # A volume is of use alone: another name of a file that lies on another volume is saved as a file of its own.
+    assert seen_by(look(office.root / "back" / "tree"), hard_links=False) == seen_by(
+        look(office.tree), hard_links=False
+    )
+    assert report["files"] == saved.report["files"]
+    assert report["volumes"] == [f"{folder.parent.name}/{folder.name}" for folder in saved.volumes]
+    assert not leftovers(office.root / "back")
+
+
+@pytest.mark.parametrize("option", ["zip", "bz2"])
+def test_manifests_alone_are_enough(office, option):
+    odd_tree(office.tree, 600_000)
+    office.backup(options=f"{option},separate_dirs", max_size=900_000)
+    folder = next(office.backups.glob("*-office"))
+    moved = shutil.move(folder, office.root / "elsewhere")
+    shutil.rmtree(office.backups)
+
+    restore(office, "--from", moved, to=office.root / "back")
+
+    assert seen_by(look(office.root / "back" / "tree"), hard_links=False) == seen_by(
+        look(office.tree), hard_links=False
+    )
+
+
+@pytest.mark.parametrize("option", ["gz", "bz2", "zst", "xz"])
+def test_hard_links_are_hard_links_again(office, option):
+    make_tree(office.tree, 300_000)
+    office.backup(options=option)
+
+    restore(office, "--job", "office", to=office.root / "back")
+
+    assert look(office.root / "back" / "tree") == look(office.tree)
+
+
+def test_one_file_one_folder_and_a_path_that_is_not_there(office):
+    odd_tree(office.tree)
+    office.backup(options="bz2", max_size=700_000)
+
+    one = restore(office, office.tree / "deep" / "er" / "notes.txt", to=office.root / "one")
+    some = restore(office, office.tree / "many", office.tree / "link", to=office.root / "some")
+    _, err = command(office, "restore", office.tree / "nowhere", "--to", office.root / "none", status=2)
+
+    assert one["files"] == 1
+    assert (office.root / "one/tree/deep/er/notes.txt").read_bytes() == text(70_000, 1)
+    assert some["files"] == 41
+    assert os.stat(office.root / "some/tree/many").st_mtime_ns == os.stat(office.tree / "many").st_mtime_ns
+    assert os.readlink(office.root / "some/tree/link") == "letter.txt"
+    assert f"{office.tree}/nowhere: not in the catalogue" in err
+    assert not (office.root / "none").exists()
+
+
+def test_a_volume_and_a_digest(office):
+    odd_tree(office.tree)
+    saved = office.backup(options="zst", max_size=700_000)
+    second = saved.volumes[1]
+    title = f"{second.parent.name}/{second.name}"
+    digest = digest_of(office.tree / "deep" / "noise.bin")
+
+    restore(office, "--volume", title, to=office.root / "volume")
+    report = restore(office, "--digest", digest, to=office.root / "digest")
+
+    # A part of a file that was cut comes as it is, for the other parts are elsewhere.
+    places = {line["path"] for line in manifest_of(second) if line["kind"] in ("file", "hardlink")}
+    assert any(".part0" in place for place in places)
+    there = {
+        os.path.relpath(os.path.join(folder, name), office.root / "volume")
+        for folder, _, names in os.walk(office.root / "volume")
+        for name in names
+        if not os.path.islink(os.path.join(folder, name))
+    }
+    assert places == there
+    assert report["files"] == 1
+    assert (office.root / "digest/tree/deep/noise.bin").read_bytes() == noise(300_000)
+
+
+def test_as_of_a_date_is_what_was_there_then(office):
+    write(office.tree / "stays.txt", b"always the same")
+    write(office.tree / "changes.txt", b"first")
+    write(office.tree / "goes.txt", b"soon gone")
+    office.backup()
+    first = time.time()
+    time.sleep(1.1)
+    write(office.tree / "changes.txt", b"second")
+    (office.tree / "goes.txt").unlink()
+    write(office.tree / "new.txt", b"new")
+    office.backup("--skip-known")
+    second = time.time()
+    time.sleep(1.1)
+    write(office.tree / "changes.txt", b"third")
+    office.backup()
+
+    def as_of(moment, *arguments):
+        place = office.place()
+        moment = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+        restore(office, *arguments, "--as-of", moment, to=place)
+        return {path.name: path.read_bytes() for path in (place / "tree").iterdir()}
+
+    assert as_of(first, "--job", "office") == {
+        "stays.txt": b"always the same", "changes.txt": b"first", "goes.txt": b"soon gone"
+    }  # fmt: skip
+    # What a run that skipped known files had left out is taken from the run before.
+    changed = as_of(second, "--job", "office")
+    assert changed | {"goes.txt": b""} == {
+        "stays.txt": b"always the same", "changes.txt": b"second", "new.txt": b"new", "goes.txt": b""
+    }  # fmt: skip
+    assert as_of(second, office.tree / "changes.txt") == {"changes.txt": b"second"}
+    restore(office, "--job", "office", to=office.root / "now")
+    assert {path.name: path.read_bytes() for path in (office.root / "now/tree").iterdir()} == {
+        "stays.txt": b"always the same", "changes.txt": b"third", "new.txt": b"new"
+    }  # fmt: skip
+    _, err = command(office, "restore", "--job", "office", "--as-of", "1999-01-01", "--to", "x", status=2)
+    assert "first run was later" in err
+
+
+def test_what_is_there_stays_unless_it_may_be_replaced(office):
+    write(office.tree / "a.txt", b"saved", mtime_ns=1_200_000_000 * NS)
+    write(office.tree / "b.txt", b"saved too", mtime_ns=1_200_000_000 * NS)
+    os.symlink("a.txt", office.tree / "link")
+    office.backup(options="gz")
+    back = office.root / "back" / "tree"
+    write(back / "a.txt", b"mine, older", mtime_ns=1_100_000_000 * NS)
+    write(back / "b.txt", b"mine, newer", mtime_ns=1_300_000_000 * NS)
+    os.symlink("/etc/passwd", back / "link")
+
+    def contents():
+        return (back / "a.txt").read_bytes(), (back / "b.txt").read_bytes(), os.readlink(back / "link")
+
+    never = restore(office, "--job", "office", to=back.parent)
+    assert contents() == (b"mine, older", b"mine, newer", "/etc/passwd")
+    assert (never["kept"], never["files"]) == (3, 0)
+
+    older = restore(office, "--job", "office", "--overwrite", "older", to=back.parent)
+    assert contents() == (b"saved", b"mine, newer", "/etc/passwd")
+    assert (older["kept"], older["files"]) == (2, 1)
+
+    restore(office, "--job", "office", "--overwrite", "always", to=back.parent)
+    assert contents() == (b"saved", b"saved too", "a.txt")
+    assert not leftovers(back)
+
+
+@pytest.mark.parametrize("option", ["zip", "zst", "bz2"])
+def test_sparse_files_stay_sparse(office, option):
+    path = office.tree / "disk image"
+    with open(path, "wb") as file:
+        file.write(b"begin")
+        file.seek(30_000_000)
+        file.write(b"middle")
+        file.truncate(60_000_000)
+    office.backup(options=option)
+
+    restore(office, "--job", "office", to=office.root / "back")
+
+    back = office.root / "back/tree/disk image"
+    assert subprocess.run(["cmp", path, back]).returncode == 0
+    assert os.stat(back).st_blocks * 512 < 1_000_000
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() != 0, reason="only root may give files away")
+def test_owners_come_back_for_root(office):
+    write(office.tree / "theirs", b"x", 0o4750)
+    os.mkdir(office.tree / "folder")
+    os.symlink("theirs", office.tree / "link")
+    for name in ("theirs", "folder", "link"):
+        os.chown(office.tree / name, 12345, 23456, follow_symlinks=False)
+    os.chmod(office.tree / "theirs", 0o4750)
+    office.backup(options="xz")
+
+    restore(office, "--job", "office", to=office.root / "back")
+
+    for name in ("theirs", "folder", "link"):
+        info = os.lstat(office.root / "back/tree" / name)
+        assert (info.st_uid, info.st_gid) == (12345, 23456), name
+    assert os.stat(office.root / "back/tree/theirs").st_mode & 0o7777 == 0o4750
+
+
+def test_a_disc_that_is_missing_is_named_and_all_else_restored(office):
+    for number in range(8):
+        write(office.tree / f"{number}.bin", noise(200_000, number))
+    saved = office.backup(options="zst", max_size=700_000)
+    away = saved.volumes[1]
+    shutil.move(away, office.root / "on the shelf")
+
+    planned, _ = command(office, "restore", "--job", "office", "--dry-run")
+    report = restore(office, "--job", "office", to=office.root / "back", status=3)
+
+    title = f"{away.parent.name}/{away.name}"
+    assert [(one["title"], one["folder"]) for one in planned["volumes"]][-1] == (title, None)
+    assert [one["title"] for one in report["missing"]] == [title]
+    lost = {line["path"] for line in manifest_of(office.root / "on the shelf") if line["kind"] == "file"}
+    back = office.root / "back"
+    for number in range(8):
+        assert (back / "tree" / f"{number}.bin").exists() == (f"tree/{number}.bin" not in lost)
+
+    # The same command goes on, wherever the disc is now.
+    again = restore(office, "--job", "office", "--from", office.root / "on the shelf", to=back)
+    assert again["files"] == len(lost)
+    assert look(back / "tree") == look(office.tree)
+
+
+def test_content_that_is_on_another_volume_needs_no_disc(office):
+    write(office.tree / "a.bin", noise(100_000))
+    first = office.backup(options="zst")
+    write(office.tree / "copy of a.bin", noise(100_000))
+    os.utime(office.tree / "a.bin", ns=(NS, NS))
+    office.backup(options="zst")
+    shutil.rmtree(first.volumes[0])
+
+    title = f"{first.volumes[0].parent.name}/vol001"
+    report = restore(office, "--digest", digest_of(office.tree / "a.bin"), to=office.root / "back")
+    whole = restore(office, "--volume", title, to=office.root / "whole", status=3)
+
+    assert report["volumes"] != [title]
+    assert whole["files"] == 1  # the folder's permissions are on the missing disc only
+    assert (office.root / "whole/tree/a.bin").read_bytes() == noise(100_000)
+
+
+def test_hard_links_without_the_file_they_were_linked_to(office):
+    write(office.tree / "a" / "first", text(5000), 0o600)
+    os.mkdir(office.tree / "b")
+    os.link(office.tree / "a" / "first", office.tree / "b" / "second")
+    os.link(office.tree / "a" / "first", office.tree / "b" / "third")
+    set_times(office.tree)
+    office.backup(options="gz")
+
+    restore(office, office.tree / "b", to=office.root / "back")
+    again = restore(office, office.tree / "b", to=office.root / "back")
+
+    b = office.root / "back/tree/b"
+    assert sorted(os.listdir(b)) == ["second", "third"]
+    assert os.stat(b / "second").st_ino == os.stat(b / "third").st_ino
+    assert (b / "second").read_bytes() == text(5000)
+    assert (again["kept"], again["files"]) == (2, 0)
+
+
+def test_a_damaged_frame_costs_its_files_only_and_another_copy_is_used(office):
+    for number in range(6):
+        write(office.tree / f"{number}.bin", noise(2_000_000, number))
+    saved = office.backup(options="zst")
+    line = next(line for line in manifest_of(saved.volumes[0]) if line["path"] == "tree/3.bin")
+    with open(saved.archive, "r+b") as file:
+        file.seek(line["frame"] + 1_000_000)
+        file.write(b"damage")
+
+    alone = restore(office, "--job", "office", to=office.root / "alone", status=1)
+    office.backup(options="gz")
+    title = f"{saved.volumes[0].parent.name}/vol001"
+    with_copy = restore(office, "--volume", title, to=office.root / "copy")
+
+    assert list(errors_of(alone)) == ["tree/3.bin"]
+    assert alone["files"] == 5
+    assert not (office.root / "alone/tree/3.bin").exists()
+    assert with_copy["files"] == 6
+    assert "taken from" in with_copy["notes"][0]
+    assert (office.root / "copy/tree/3.bin").read_bytes() == noise(2_000_000, 3)
+
+
+def test_several_files_of_one_content_come_from_the_one_copy_there_is(office):
+    for name in ("a", "b", "c"):
+        write(office.tree / name, noise(50_000))
+    first = office.backup(options="zst")
+    for name in ("b", "c"):
+        (office.tree / name).unlink()
+    os.utime(office.tree / "a", ns=(NS, NS))
+    office.backup("--allow-shrunk", options="bz2")
+    shutil.rmtree(first.volumes[0])
+
+    title = f"{first.volumes[0].parent.name}/vol001"
+    report = restore(office, "--volume", title, to=office.root / "back", status=3)  # the folder is only there
+
+    assert report["files"] == 3
+    assert not report["errors"]
+    assert {(office.root / "back/tree" / name).read_bytes() for name in "abc"} == {noise(50_000)}
