@@ -2,8 +2,8 @@
 
 A stream is read in order, and each member through a hasher of its own; what can be read anywhere (a file, a file of an
 image) is, where that saves reading. An archive in an archive is read as its bytes come out of the outer one; only a
-zip or an image of a disc in an archive is held in memory, up to 16 MiB. A larger zip is read by its local headers, and
-a larger image is not entered. A damaged archive gives the rows before the damage, and a problem.
+zip, a 7z or an image of a disc in an archive is held in memory, up to 16 MiB. A larger zip is read by its local
+headers; a larger 7z or image is not entered. A damaged archive gives the rows before the damage, and a problem.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from .iso9660 import ImageMember
 from .members import Member
 from .messages import INSIDE, ArchiveBegins, ArchiveEnds
 from .seekable import Seekable, of_bytes
-from .sniffing import IMAGE, STREAMS, ZIP, codec_of, kind_by_content, name_without_suffix
+from .sevenzips import SevenZipTeller
+from .sniffing import IMAGE, SEVENZIP, STREAMS, ZIP, codec_of, kind_by_content, name_without_suffix
 from .streams import PIECE, BombError, Stream, TrailingDataError, decoded
 from .telling import Telling
 from .zips import Pieces, ZipTeller, drain
@@ -39,6 +40,7 @@ class Archives:
         self._told = telling
         self._settings = telling.settings
         self.zips = ZipTeller(telling, self.digest_of)
+        self.sevenzips = SevenZipTeller(telling, self.digest_of)
 
     def guarding(self, path: bytes, kind: str, read: Callable[[], None]) -> None:
         """Read an archive; what goes wrong costs its rest.
@@ -224,19 +226,22 @@ class Archives:
         return kind
 
     def _nested(self, path: bytes, kind: str, stream: Stream, mtime_ns: int, depth: int, file: Seekable | None) -> None:
-        if kind not in (ZIP, IMAGE):
+        if kind not in (ZIP, IMAGE, SEVENZIP):
             self.in_order(path, kind, stream, mtime_ns, depth)
             return
         if file is None:
             data = stream.peek(_MAX_IN_MEMORY + 1)
             if len(data) <= _MAX_IN_MEMORY:
                 file = of_bytes(data)
-            elif kind == IMAGE:
-                raise ArchiveError("is an image in an archive, and too large to be entered; it is listed as one file")
+            elif kind != ZIP:
+                what = "an image" if kind == IMAGE else "a 7z"
+                raise ArchiveError(f"is {what} in an archive, and too large to be entered; it is listed as one file")
             else:
                 self.zips.tell_stream(path, stream, depth)
                 return
         if kind == ZIP:
             self.zips.tell(path, file, depth)
+        elif kind == SEVENZIP:
+            self.sevenzips.tell(path, file, depth)
         else:
             self.image(path, file, depth)

@@ -1,8 +1,8 @@
 """Entering: the rows of one file on a medium and, if it is an archive, of all that is in it.
 
-The file is read once, from its beginning to its end, for its own digest, while the bytes go through the decoder. A zip,
-whose directory is at its end, and an image of a disc, are read in their own order and then once more for the digest of
-the whole, from the memory that the system keeps of it. What is in archives, `archives` tells.
+The file is read once, from its beginning to its end, for its own digest, while the bytes go through the decoder. A zip
+and a 7z, whose directory is at the end, and an image of a disc, are read in their own order and then once more for the
+digest of the whole, from the memory that the system keeps of it. What is in archives, `archives` tells.
 
 An image that lies on a medium is like a folder of it: archives in the image are as deep as those beside it.
 """
@@ -25,6 +25,7 @@ from .seekable import AsFile, FileStream, Seekable
 from .sniffing import (
     IMAGE,
     MAYBE_IN_FRONT,
+    SEVENZIP,
     STREAMS,
     ZIP,
     codec_of,
@@ -134,6 +135,8 @@ class Entering:
         archives, path, codec = self._archives, file.path, codec_of(kind)
         if kind == ZIP:
             archives.guarding(path, kind, lambda: archives.zips.tell(path, opened, 1, threads))
+        elif kind == SEVENZIP:
+            archives.guarding(path, kind, lambda: archives.sevenzips.tell(path, opened, 1))
         elif kind == IMAGE:
             archives.guarding(path, kind, lambda: archives.image(path, opened, 0))
         elif worth_threads(codec, file.size, threads):
@@ -155,9 +158,10 @@ class Entering:
                 return ZIP
             except ArchiveError as error:
                 why = f"; it {error}"
-        if kind is None and named:
+        foreign = foreign_kind(stream) if kind is None else None
+        if kind is None and named and named != foreign:
             self._told.trouble(path, f"is no {named}, though its name says so{why if named == ZIP else ''}")
-        if kind is None and (foreign := foreign_kind(stream)) is not None:
+        if foreign is not None:
             self._told.send(NotEntered(path, foreign))
         return None if kind in STREAMS and not hashing else kind
 

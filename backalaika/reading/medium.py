@@ -429,7 +429,9 @@ class _Work:
         self._flush()
         kinds = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(self._not_entered.items()))
         if kinds:
-            self._trouble(Trouble(b"", f"archives of kinds that are not entered, but listed as files: {kinds}", True))
+            extra = "; 7z is entered with the extra: pip install 'backalaika[7z]'" if self._not_entered["7z"] else ""
+            message = f"archives of kinds that are not entered, but listed as files: {kinds}{extra}"
+            self._trouble(Trouble(b"", message, True))
         self._catalogue.finish_volume(self._volume_id, self._report.bytes)
 
     def leave(self) -> None:

@@ -7,10 +7,12 @@ import re
 from ..errors import ArchiveError
 from .image import HEAD as IMAGE_HEAD
 from .image import looks_like_image
+from .sevenzip import MAGIC as SEVENZIP_MAGIC
 from .streams import Budget, Stream, decoded
 from .tar import BLOCK, looks_like_tar
+from .unpacking import is_there as reads_sevenzip
 
-ZIP, IMAGE = "zip", "iso"
+ZIP, IMAGE, SEVENZIP = "zip", "iso", "7z"
 STREAMS = ("gz", "bz2", "xz", "zst")
 """Kinds of a file that is only compressed, and holds one member."""
 
@@ -28,6 +30,7 @@ _SUFFIXES = {
     b".zip": ZIP,
     b".zipx": ZIP,
     b".iso": IMAGE,
+    b".7z": SEVENZIP,
     b".tar": "tar",
     b".tar.gz": "tar.gz",
     b".tgz": "tar.gz",
@@ -45,7 +48,7 @@ _STREAM_SUFFIXES = {b".gz": "gz", b".bz2": "bz2", b".xz": "xz", b".zst": "zst"}
 
 # Archives that are told, but not entered.
 _FOREIGN = {
-    "7z": rb"7z\xbc\xaf\x27\x1c",
+    SEVENZIP: rb"7z\xbc\xaf\x27\x1c",
     "rar": rb"Rar!\x1a\x07",
     "cab": rb"MSCF\0\0\0\0",
     "lha": rb"..-l[hz][0-9ds]-",
@@ -72,7 +75,7 @@ def foreign_kind(stream: Stream) -> str | None:
 
 
 def kind_by_name(path: bytes) -> str | None:
-    """``zip``, ``iso``, ``tar``, ``tar.gz``, ``tar.bz2``, ``tar.zst`` or ``tar.xz``, as the name says; else None.
+    """``zip``, ``iso``, ``7z``, ``tar``, ``tar.gz``, ``tar.bz2``, ``tar.zst`` or ``tar.xz`` by its name; else None.
 
     Not for what is only compressed: its one member says nothing that the file's own name does not.
     """
@@ -112,6 +115,8 @@ def kind_by_content(stream: Stream, path: bytes) -> str | None:
     head = stream.peek(_FIRST)
     if head.startswith(_ZIP_MAGIC):
         return ZIP
+    if head.startswith(SEVENZIP_MAGIC) and reads_sevenzip():
+        return SEVENZIP
     codec = _codec(head, path) if head[:1] in _FIRST_OF_CODECS else None
     if codec is not None:
         named = kind_by_name(path)

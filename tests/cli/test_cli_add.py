@@ -309,3 +309,21 @@ def test_a_manifest_that_is_not_what_its_sum_says_is_not_believed(home, own, tmp
     assert "MANIFEST.jsonl.gz" in done.json()["errors"][0]["path"]
     assert "source/0.txt" in {row["path"] for row in rows if row["archive"]}
     assert not [row for row in rows if "SOURCE" in row["path"]]
+
+
+def test_7z_archives_are_entered_and_without_the_extra_a_note_names_it(home, tmp_path):
+    disc = tmp_path / "disc"
+    disc.mkdir()
+    (tmp_path / "a.txt").write_text("one")
+    subprocess.run(["7z", "a", disc / "x.7z", tmp_path / "a.txt"], check=True, capture_output=True)
+    home.run("add", "Entered", disc, status=0)
+    (tmp_path / "without" / "py7zr").mkdir(parents=True)
+    # Python's own switch to import nothing of that name.
+    (tmp_path / "without" / "sitecustomize.py").write_text("import sys; sys.modules['py7zr'] = None")
+    environment = home.environment
+    environment["PYTHONPATH"] = f"{tmp_path / 'without'}{os.pathsep}{environment['PYTHONPATH']}"
+    told = home.run("add", "Listed", disc, status=0, env=environment)
+
+    assert ("x.7z", "a.txt") in {(row["archive"], row["path"]) for row in listed(home, "Entered")}
+    assert [row["path"] for row in listed(home, "Listed")] == ["x.7z"]
+    assert "7z (1); 7z is entered with the extra: pip install 'backalaika[7z]'" in " ".join(told.err.split())
