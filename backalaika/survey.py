@@ -3,6 +3,9 @@
 The run must know what it will do before it starts: how much there is, whether a source is empty or has shrunk. A
 second walk would cost as much as the first, and a list in memory grows with the number of files; so each directory is
 marshalled into an anonymous temporary file (0.3 microseconds and some 120 bytes an entry) and read back once.
+
+With each directory goes a hash of how all in it looks. Where the catalogue has the same hash, nothing has changed, and
+the entries need not even be unmarshalled: of 200,000 files in 2,000 folders that takes some milliseconds.
 """
 
 from __future__ import annotations
@@ -11,11 +14,14 @@ import marshal
 import os
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Executor
 from dataclasses import dataclass, field, replace
 from typing import IO, TYPE_CHECKING
 
-from .errors import RunError, SourceError
-from .walk import DIRECTORY, FILE, Directory, Entry, Problem, describe_error, walk
+from .ahead import Folder, Looking, look_at, packed_entries
+from .errors import SourceError
+from .spool import no_room
+from .walk import Directory, Problem, describe_error
 
 if TYPE_CHECKING:
     from .job.config import Config
@@ -59,6 +65,17 @@ class Survey:
     def __exit__(self, *exc_info: object) -> None:
         self.spool.close()
 
+    def keep(self, packed: bytes) -> None:
+        """Put packed directories at the end of the spool.
+
+        Raises:
+            RunError: there is no room for it.
+        """
+        try:
+            self.spool.write(packed)
+        except OSError as error:
+            raise no_room(error) from None
+
     @property
     def files(self) -> int:
         """Files and links to be saved, of all sources."""
@@ -71,16 +88,23 @@ class Survey:
 
     def directories(self, found: Found) -> Iterator[Directory]:
         """The selected entries of a source, directory by directory, in the order of the walk."""
+        for folder in self.folders(found):
+            entries = folder.entries()
+            if entries:
+                yield Directory(folder.path, entries)
+
+    def folders(self, found: Found) -> Iterator[Folder]:
+        """All directories of a source, in the order of the walk."""
         position = found.spool_start
         while position < found.spool_end:
             self.spool.seek(position)
-            length = int.from_bytes(self.spool.read(8), "little")
-            path, entries = marshal.loads(self.spool.read(length))  # noqa: S302 - our own, in an anonymous file
-            position += 8 + length
-            yield Directory(path, [Entry._make(values) for values in entries])
+            head, length = (int.from_bytes(self.spool.read(8), "little") for _ in range(2))
+            path, looks, files, size, unseen, whole = marshal.loads(self.spool.read(head))  # noqa: S302 - our own
+            yield Folder(path, looks, files, size, unseen, whole, self.spool.read(length))
+            position += 16 + head + length
 
-    def selected(self, select: Callable[[Iterable[Directory], Found], Iterable[Directory]]) -> Survey:
-        """A survey with what ``select`` lets through, itself on disk, so that it can be read twice.
+    def selected(self, select: Callable[[Survey, Found], Iterable[Directory]]) -> Survey:
+        """A survey with what ``select`` lets through of this one, itself on disk, so that it can be read twice.
 
         Raises:
             RunError: there is no room for it.
@@ -89,18 +113,14 @@ class Survey:
         try:
             for found in self.sources:
                 start = chosen.spool.tell()
-                for directory in select(self.directories(found), found):
-                    _keep(chosen, directory)
+                for directory in select(self, found):
+                    data = packed_entries(directory.entries)
+                    chosen.keep(Folder(directory.path, b"", 0, 0, (), True, data).packed())
                 chosen.sources.append(replace(found, spool_start=start, spool_end=chosen.spool.tell()))
         except BaseException:
             chosen.spool.close()
             raise
         return chosen
-
-    def keep(self, directory: Directory) -> None:
-        """Put a directory at the end of the spool."""
-        data = marshal.dumps((directory.path, [tuple(entry) for entry in directory.entries]))
-        self.spool.write(len(data).to_bytes(8, "little") + data)
 
 
 def take_survey(
@@ -108,6 +128,9 @@ def take_survey(
     config: Config,
     since_ns: int | None = None,
     tell: Callable[[int, int], None] | None = None,
+    is_coarse: Callable[[str], bool] = lambda folder: False,
+    seed: int = 0,
+    executor: Executor | None = None,
 ) -> Survey:
     """Walk all sources and select what is to be saved.
 
@@ -115,7 +138,10 @@ def take_survey(
         sources: the job's.
         config: for ``skip_files`` and ``one_filesystem``.
         since_ns: leave out files and links last modified before this time; directories that lose all go too.
-        tell: called after each directory with the files and bytes found so far.
+        tell: called at times with the files and bytes found so far.
+        is_coarse: whether only names, sizes and times of modification of what lies in a folder can be trusted.
+        seed: of the hashes of looks, 64 bits: what else makes a difference to whether nothing has changed.
+        executor: several processes that have nothing to do meanwhile, for large sources.
 
     Raises:
         SourceError: a source does not exist, is no directory, or cannot be read.
@@ -125,7 +151,8 @@ def take_survey(
         for source, label in zip(sources, distinct_labels([source.path for source in sources]), strict=True):
             found = Found(source, label, spool_start=survey.spool.tell())
             survey.sources.append(found)
-            _survey_source(survey, found, config, since_ns, tell)
+            looking = Looking(source.path, config.skip_files.matches, config.one_filesystem, since_ns, is_coarse, seed)
+            _survey_source(survey, found, looking, executor, tell)
             found.spool_end = survey.spool.tell()
     except BaseException:
         survey.spool.close()
@@ -136,53 +163,32 @@ def take_survey(
 def _survey_source(
     survey: Survey,
     found: Found,
-    config: Config,
-    since_ns: int | None,
+    looking: Looking,
+    executor: Executor | None,
     tell: Callable[[int, int], None] | None,
 ) -> None:
     path = found.source.path
+
+    def tell_so_far() -> None:
+        if tell:
+            tell(sum(one.found_files for one in survey.sources), sum(one.found_bytes for one in survey.sources))
+
     try:
-        for directory, problems in walk(path, config.skip_files.matches, config.one_filesystem):
-            survey.problems += problems
-            _count(found, directory.entries)
-            found.subfolders += bool(directory.path) and os.sep not in directory.path
-            entries = directory.entries
-            if since_ns is not None:
-                entries = [entry for entry in entries if entry.kind == DIRECTORY or entry.mtime_ns >= since_ns]
-                if len(entries) == 1:
-                    entries = []
-            for entry in entries:
-                if entry.kind != DIRECTORY:
-                    found.files += 1
-                    found.bytes += entry.size
-            if entries:
-                _keep(survey, Directory(directory.path, entries))
-            if tell:
-                tell(sum(s.found_files for s in survey.sources), sum(s.found_bytes for s in survey.sources))
+        for piece in look_at(looking, executor, tell_so_far):
+            survey.keep(piece.folders)
+            survey.problems += piece.problems
+            found.found_files += piece.found_files
+            found.found_bytes += piece.found_bytes
+            found.files += piece.files
+            found.bytes += piece.size
+            found.subfolders += piece.subfolders
+            tell_so_far()
     except FileNotFoundError:
         raise SourceError(f"{path}: this source does not exist; is its share mounted? Correct the job file") from None
     except NotADirectoryError:
         raise SourceError(f"{path}: this source is not a directory; name the directory it lies in") from None
     except OSError as error:
         raise SourceError(f"{path}: this source cannot be read: {describe_error(error)}") from None
-
-
-def _keep(survey: Survey, directory: Directory) -> None:
-    try:
-        survey.keep(directory)
-    except OSError as error:
-        raise RunError(
-            f"{tempfile.gettempdir()}: no room for the list of files: {describe_error(error)}; "
-            "make room there, or set TMPDIR to another folder"
-        ) from None
-
-
-def _count(found: Found, entries: list[Entry]) -> None:
-    for entry in entries:
-        if entry.kind != DIRECTORY:
-            found.found_files += 1
-            if entry.kind == FILE:
-                found.found_bytes += entry.size
 
 
 def distinct_labels(paths: list[str]) -> list[str]:

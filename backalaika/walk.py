@@ -13,7 +13,8 @@ from __future__ import annotations
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from operator import attrgetter
 from typing import NamedTuple
 
 FILE, DIRECTORY, SYMLINK, HARD_LINK = "file", "dir", "symlink", "hardlink"
@@ -23,6 +24,9 @@ _FILE_FLAGS = os.O_RDONLY
 for _flag in ("O_CLOEXEC", "O_NOFOLLOW", "O_NONBLOCK", "O_BINARY"):
     _FILE_FLAGS |= getattr(os, _flag, 0)
 _DIRECTORY_FLAGS = getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0) | os.O_RDONLY
+_KIND = 0o170000  # of a mode
+_NAME = attrgetter("name")
+_NEW = tuple.__new__
 # The longest path handed to the kernel at once; PATH_MAX is 4096 on Linux and 1024 on macOS.
 _MAX_PATH = 1000 if sys.platform == "darwin" else 4000
 
@@ -53,11 +57,25 @@ class Directory(NamedTuple):
     entries: list[Entry]
 
 
+class Border(Directory):
+    """A directory where another file system is mounted, and what is in it is left out."""
+
+    __slots__ = ()
+
+
 class Problem(NamedTuple):
     """Something that is not saved, or not as it should be; ``path`` is the whole path."""
 
     path: str
     message: str
+
+
+_SPECIAL = ": not saved"
+
+
+def is_special(problem: Problem) -> bool:
+    """Whether it is about a socket, a FIFO or a device."""
+    return problem.message.endswith(_SPECIAL)
 
 
 def describe_error(error: OSError) -> str:
@@ -99,7 +117,7 @@ def open_for_reading(directory: str) -> int | None:
 
 
 def walk(
-    source: str, skips: Callable[[str], bool], one_filesystem: bool = False
+    source: str, skips: Callable[[str], bool], one_filesystem: bool = False, pending: list[str] | None = None
 ) -> Iterator[tuple[Directory, list[Problem]]]:
     """Every directory of a source, parents first, with the problems met in it.
 
@@ -107,29 +125,31 @@ def walk(
         source: absolute path of the directory to walk.
         skips: whether an entry of this name is left out.
         one_filesystem: stay out of other file systems mounted below.
+        pending: directories to walk with all below them, the next one last; at any moment those that are left. None:
+            the source itself.
 
     Raises:
         OSError: the source itself cannot be read.
     """
     device = os.stat(source).st_dev if one_filesystem else None
-    pending = [""]
+    pending = [""] if pending is None else pending
     while pending:
         path = pending.pop()
         whole = os.path.join(source, path) if path else source
         try:
-            entries, below, problems = _list_directory(whole, skips, device)
+            entries, below, problems, kind = _list_directory(whole, skips, device)
         except OSError as error:
             if not path:
                 raise
             yield Directory(path, []), [Problem(whole, f"directory cannot be read: {describe_error(error)}")]
             continue
-        yield Directory(path, entries), problems
         pending += [os.path.join(path, name) for name in reversed(below)]
+        yield kind(path, entries), problems
 
 
 def _list_directory(
     path: str, skips: Callable[[str], bool], device: int | None
-) -> tuple[list[Entry], list[str], list[Problem]]:
+) -> tuple[list[Entry], list[str], list[Problem], type[Directory]]:
     entries: list[Entry] = []
     below: list[str] = []
     problems: list[Problem] = []
@@ -137,30 +157,44 @@ def _list_directory(
     try:
         own = os.stat(path if descriptor is None else descriptor)
         if device is not None and own.st_dev != device:
-            return [_entry("", DIRECTORY, own)], [], []
+            return [_entry("", DIRECTORY, own)], [], [], Border
         with os.scandir(path if descriptor is None else descriptor) as found:
-            for item in sorted(found, key=_by_bytes):
+            for item in _in_order(found):
                 name = item.name
                 if skips(name):
                     continue
                 try:
                     info = item.stat(follow_symlinks=False)
                     mode = info.st_mode
-                    if stat.S_ISREG(mode):
-                        entries.append(_entry(name, FILE, info))
+                    if mode & _KIND == stat.S_IFREG:
+                        # As `_entry` does; written out, it takes 0.5 microseconds less.
+                        key = (info.st_dev, info.st_ino) if info.st_nlink > 1 else None
+                        values = (
+                            name, FILE, mode, info.st_size, info.st_mtime_ns, info.st_ctime_ns, info.st_ino,
+                            info.st_uid, info.st_gid, key, "",
+                        )  # fmt: skip
+                        entries.append(_NEW(Entry, values))
                     elif stat.S_ISDIR(mode):
                         below.append(name)
                     elif stat.S_ISLNK(mode):
                         target = _read_link(path, descriptor, name)
                         entries.append(_entry(name, SYMLINK, info, target))
                     else:
-                        problems.append(Problem(os.path.join(path, name), f"{_special(mode)}: not saved"))
+                        problems.append(Problem(os.path.join(path, name), _special(mode) + _SPECIAL))
                 except OSError as error:
                     problems.append(Problem(os.path.join(path, name), f"cannot be read: {describe_error(error)}"))
     finally:
         if descriptor is not None:
             os.close(descriptor)
-    return [_entry("", DIRECTORY, own), *entries], below, problems
+    return [_entry("", DIRECTORY, own), *entries], below, problems, Directory
+
+
+def _in_order(found: Iterable[os.DirEntry[str]]) -> list[os.DirEntry[str]]:
+    """By the bytes of their names; characters are in that order too, as long as there are only those of ASCII."""
+    items = list(found)
+    is_ascii = "".join(map(_NAME, items)).isascii()
+    items.sort(key=_NAME if is_ascii else _by_bytes)
+    return items
 
 
 def _by_bytes(item: os.DirEntry[str]) -> bytes:
@@ -174,18 +208,18 @@ def _read_link(path: str, descriptor: int | None, name: str) -> str:
 
 
 def _entry(name: str, kind: str, info: os.stat_result, target: str = "") -> Entry:
-    several = kind == FILE and info.st_nlink > 1
+    """That of a directory or a link."""
     return Entry(
         name,
         kind,
         info.st_mode,
-        info.st_size if kind == FILE else 0,
+        0,
         info.st_mtime_ns,
         info.st_ctime_ns,
         info.st_ino,
         info.st_uid,
         info.st_gid,
-        (info.st_dev, info.st_ino) if several else None,
+        None,
         target,
     )
 

@@ -87,6 +87,9 @@ config = dict(
     # True: leave out other disks and shares that are mounted somewhere inside a source.
     # one_filesystem=False,
     #
+    # When known files are left out: how many volumes must have a file before it counts as known.
+    # copies=1,
+    #
     # For `backalaika add`, against bombs: how many times its size an archive may grow to (256 MiB are always allowed),
     # and how many members it may have.
     # max_ratio=1000,

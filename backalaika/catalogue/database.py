@@ -66,6 +66,10 @@ class CoreTransaction:
         """Change rows; returns how many."""
         return self._connection.execute(text(sql), values).rowcount
 
+    def change_many(self, sql: str, values: Sequence[Mapping[str, Any]]) -> int:
+        """Change rows, once for each of the values; returns how many."""
+        return self._connection.execute(text(sql), [dict(some) for some in values]).rowcount if values else 0
+
     def insert(self, table: str, values: Mapping[str, Any]) -> int:
         """Insert a row; returns its id."""
         key = self._connection.execute(insert(metadata.tables[table]).values(values)).inserted_primary_key

@@ -15,8 +15,8 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import CatalogueError
+from .pictures import Pictures
 from .reasons import catalogue_error
-from .recording import Recording
 from .state import State
 from .transaction import FETCHED, WRITER_TIMEOUT_S, Transaction, chunks
 
@@ -57,6 +57,9 @@ class _SqliteTransaction:
     def change(self, sql: str, values: Mapping[str, Any]) -> int:
         return self._connection.execute(sql, values).rowcount
 
+    def change_many(self, sql: str, values: Sequence[Mapping[str, Any]]) -> int:
+        return self._connection.executemany(sql, values).rowcount if values else 0
+
     def insert(self, table: str, values: Mapping[str, Any]) -> int:
         key = self._connection.execute(_insert_into(table, list(values)), list(values.values())).lastrowid
         assert key is not None
@@ -75,7 +78,7 @@ def _marks(values: Sequence[Any]) -> str:
     return ", ".join("?" * len(values))
 
 
-class DirectCatalogue(Recording, State):
+class DirectCatalogue(Pictures, State):
     """What a run records, in an SQLite file; any thread may call it. Raises what `Catalogue` would."""
 
     def __init__(self, path: str) -> None:

@@ -104,18 +104,24 @@ class Queries(Database):
             found = connection.execute(last).first()
         return None if found is None or not found[0] else int(found[0]) / int(found[1])
 
-    def known_by_looks(self, folder_paths: Sequence[bytes]) -> dict[bytes, dict[bytes, Looks]]:
-        """How the known files of each folder looked when they were saved last.
+    def known_by_looks(
+        self, folder_paths: Sequence[bytes], digest: str = "xxh3-128"
+    ) -> dict[bytes, dict[bytes, Looks]]:
+        """How the known files of each folder looked when they were saved last, whichever job saved them.
 
         Args:
             folder_paths: absolute paths; best some hundreds at a time.
+            digest: which digest they must have.
 
         Returns:
-            For each folder and name of a file (no link) that is on a complete volume: size, mtime_ns, ctime_ns, inode.
+            For each folder and name of a file (no link) that is on a complete volume: size, mtime_ns, ctime_ns, inode
+            and digest.
         """
         looks: dict[bytes, dict[bytes, Looks]] = {path: {} for path in folder_paths}
         with self._reading() as connection:
-            ready = select(volumes.c.id, volumes.c.run_id).where(volumes.c.state == COMPLETE)
+            ready = select(volumes.c.id, volumes.c.run_id).where(
+                volumes.c.state == COMPLETE, volumes.c.digest == digest
+            )
             complete = {row.id: row.run_id for row in connection.execute(ready)}
             parts = _Parts()
             keys = known_folders(CoreTransaction(connection), [path_key(path) for path in looks])
@@ -131,6 +137,7 @@ class Queries(Database):
                         files.c.mtime_ns,
                         files.c.ctime_ns,
                         files.c.inode,
+                        files.c.digest,
                         files.c.part,
                         files.c.whole_size,
                         files.c.whole_digest,
@@ -138,15 +145,25 @@ class Queries(Database):
                     .where(files.c.folder_id.in_(chunk), files.c.kind == KINDS.index(FILE), files.c.inode.is_not(None))
                     .order_by(files.c.id)
                 )
-                for folder_id, volume_id, name, size, mtime_ns, ctime_ns, inode, part, *whole in connection.execute(
-                    asked
-                ):
-                    if volume_id in complete and part is not None:
-                        if not parts.is_last_of_all((folder_id, name, complete[volume_id]), part, whole[1]):
+                for (
+                    folder_id,
+                    volume_id,
+                    name,
+                    size,
+                    *times,
+                    inode,
+                    content,
+                    part,
+                    whole_size,
+                    whole,
+                ) in connection.execute(asked):
+                    if volume_id not in complete or content is None:
+                        continue
+                    if part is not None:
+                        if not parts.is_last_of_all((folder_id, name, complete[volume_id]), part, whole):
                             continue
-                        size = whole[0]
-                    if volume_id in complete:
-                        looks[ids[folder_id]][name] = (size, mtime_ns, ctime_ns, inode % 2**64)
+                        size, content = whole_size, whole
+                    looks[ids[folder_id]][name] = (size, *times, inode % 2**64, bytes(content))
         return looks
 
     def known_sizes(self, sizes: Collection[int]) -> set[int]:
@@ -156,11 +173,46 @@ class Queries(Database):
             return set(connection.execute(select(wanted.c.size).where(is_known)).scalars())
 
     def known_digests(self, pairs: Collection[tuple[int, bytes]]) -> set[tuple[int, bytes]]:
-        """Which of these sizes and digests are of known files."""
-        with self._reading() as connection, wanting(connection, list(set(pairs))):
-            is_known = exists().where(known.c.size == wanted.c.size, known.c.digest == wanted.c.digest)
-            found = connection.execute(select(wanted.c.size, wanted.c.digest).where(is_known))
-            return {(size, digest) for size, digest in found}
+        """Which of these sizes and digests are of known files; of one that was cut, if all parts are known."""
+        with self._reading() as connection:
+            with wanting(connection, list(set(pairs))):
+                is_known = exists().where(known.c.size == wanted.c.size, known.c.digest == wanted.c.digest)
+                asked = select(wanted.c.size, wanted.c.digest).where(is_known)
+                found = {(size, bytes(digest)) for size, digest in connection.execute(asked)}
+            return found | cut_files(connection, set(pairs) - found).keys()
+
+
+def cut_files(
+    connection: Connection, pairs: set[tuple[int, bytes]]
+) -> dict[tuple[int, bytes], dict[int, frozenset[int]]]:
+    """Of these sizes and digests, those of files that were cut and whose parts are all on complete volumes.
+
+    Returns:
+        For each the runs that have all parts, and their volumes with them.
+    """
+    complete = volumes.c.state == COMPLETE
+    last: list[Any] = []
+    for chunk in chunks([digest for _, digest in pairs]):
+        columns = (files.c.folder_id, files.c.name, volumes.c.run_id, files.c.whole_size, files.c.whole_digest)
+        asked = select(*columns).join_from(files, volumes).where(files.c.whole_digest.in_(chunk), complete)
+        last += [row for row in connection.execute(asked) if (row.whole_size, bytes(row.whole_digest)) in pairs]
+    parts: dict[tuple[int, bytes, int], dict[int, tuple[int, int]]] = {}
+    for chunk in chunks(list({row.folder_id for row in last})):
+        asked = (
+            select(files.c.folder_id, files.c.name, volumes.c.run_id, files.c.part, files.c.size, volumes.c.id)
+            .join_from(files, volumes)
+            .where(files.c.folder_id.in_(chunk), complete)
+        )
+        for row in connection.execute(asked):
+            if row.part is not None:
+                parts.setdefault((row.folder_id, bytes(row.name), row.run_id), {})[row.part] = row.size, row.id
+    found: dict[tuple[int, bytes], dict[int, frozenset[int]]] = {}
+    for row in last:
+        there = parts[row.folder_id, bytes(row.name), row.run_id].values()
+        if sum(size for size, _ in there) == row.whole_size:
+            of_run = found.setdefault((row.whole_size, bytes(row.whole_digest)), {})
+            of_run[row.run_id] = frozenset(volume_id for _, volume_id in there)
+    return found
 
 
 class _Parts:

@@ -27,8 +27,11 @@ from .rows import (
     ErrorRow,
     FileRow,
     FrameRow,
+    RunEnd,
     RunStart,
     SourceFound,
+    storable_inode,
+    storable_number,
     storable_text,
 )
 from .transaction import Transaction, Transactions
@@ -150,19 +153,19 @@ class Recording(Transactions):
         """Enter frames and files whose bytes are safe, all or none; best some thousands at a time."""
         with self._changing() as transaction:
             transaction.insert_many("frames", _FRAME_COLUMNS, frame_rows)
-            folder_ids = _folder_ids(transaction, {row[2] for row in file_rows})
+            numbers = folder_ids(transaction, {row[2] for row in file_rows})
             # One after another: kept in a list, Python would look again and again which of them are garbage.
             rows = (
                 (
                     volume_id,
                     archive_id,
-                    folder_ids[folder],
+                    numbers[folder],
                     name,
                     _KIND_NUMBERS[kind],
                     size,
-                    mtime_ns if _INT64_MIN <= mtime_ns <= _INT64_MAX else _clamped(mtime_ns),
-                    ctime_ns if ctime_ns is None or _INT64_MIN <= ctime_ns <= _INT64_MAX else _clamped(ctime_ns),
-                    inode if inode is None or inode <= _INT64_MAX else _signed(inode),
+                    mtime_ns if _INT64_MIN <= mtime_ns <= _INT64_MAX else storable_number(mtime_ns),
+                    ctime_ns if ctime_ns is None or _INT64_MIN <= ctime_ns <= _INT64_MAX else storable_number(ctime_ns),
+                    inode if inode is None or inode <= _INT64_MAX else storable_inode(inode),
                     digest,
                     frame,
                     offset,
@@ -182,9 +185,8 @@ class Recording(Transactions):
 
     def record_errors(self, run_id: int, rows: Sequence[ErrorRow]) -> None:
         """Enter what a run could not save, or not as it should be."""
-        values = [(run_id, row.path, storable_text(row.message), row.at_ns) for row in rows]
         with self._changing() as transaction:
-            transaction.insert_many("errors", ("run_id", "path", "message", "at_ns"), values)
+            enter_errors(transaction, run_id, rows)
 
     def finish_archive(self, archive_id: int, size: int, digest: bytes | None) -> None:
         """Enter an archive as complete: its bytes are on disk and synced.
@@ -225,17 +227,9 @@ class Recording(Transactions):
         error_count: int,
     ) -> None:
         """Enter how a run ended: ``complete`` (also with files that could not be saved), ``incomplete`` and so on."""
-        values = {
-            "state": state,
-            "finished_at_ns": finished_at_ns,
-            "files": saved_files,
-            "bytes": saved_bytes,
-            "known_files": known_files,
-            "error_count": error_count,
-        }
-        assigned = ", ".join(f"{name} = :{name}" for name in values)
         with self._changing() as transaction:
-            transaction.change(f"UPDATE runs SET {assigned} WHERE id = :id", values | {"id": run_id})  # noqa: S608 - ours
+            end = RunEnd(finished_at_ns, saved_files, saved_bytes, known_files, error_count)
+            enter_end(transaction, run_id, state, end)
 
     def mark_abandoned_runs(self) -> list[str]:
         """Enter as interrupted all runs of this host whose process is gone; returns their folders, oldest first."""
@@ -255,6 +249,19 @@ class Recording(Transactions):
         return marked
 
 
+def enter_errors(transaction: Transaction, run_id: int, rows: Sequence[ErrorRow]) -> None:
+    """Enter errors of a run."""
+    values = [(run_id, row.path, storable_text(row.message), row.at_ns) for row in rows]
+    transaction.insert_many("errors", ("run_id", "path", "message", "at_ns"), values)
+
+
+def enter_end(transaction: Transaction, run_id: int, state: str, end: RunEnd) -> None:
+    """Enter how a run ended."""
+    values = {"state": state, **end._asdict()}
+    assigned = ", ".join(f"{name} = :{name}" for name in values)
+    transaction.change(f"UPDATE runs SET {assigned} WHERE id = :id", values | {"id": run_id})  # noqa: S608 - ours
+
+
 def _run_values(start: RunStart) -> dict[str, Any]:
     """The row of a run of this process that begins."""
     return {
@@ -272,6 +279,7 @@ def _run_values(start: RunStart) -> dict[str, Any]:
         "pid_seen": time.time(),
         "since_ns": start.since_ns,
         "skip_known": start.skip_known,
+        "digest": start.digest,
     }
 
 
@@ -287,21 +295,12 @@ def source_values(run_id: int, found: SourceFound) -> dict[str, Any]:
     }
 
 
-def _clamped(number: int) -> int:
-    return max(_INT64_MIN, min(_INT64_MAX, number))
-
-
-def _signed(number: int) -> int:
-    """The lower 64 bits, as a signed number."""
-    return (number + 2**63) % 2**64 - 2**63
-
-
 def path_key(path: bytes) -> bytes:
     """What a folder is found by."""
     return blake2b(path, digest_size=16).digest()
 
 
-def _folder_ids(transaction: Transaction, paths: Collection[bytes]) -> dict[bytes, int]:
+def folder_ids(transaction: Transaction, paths: Collection[bytes]) -> dict[bytes, int]:
     """The id of each folder; those that are new are inserted."""
     keys = {path_key(path): path for path in paths}
     ids = known_folders(transaction, list(keys))

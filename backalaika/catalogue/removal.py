@@ -10,12 +10,13 @@ from collections.abc import Sequence
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, func, select, update
 
 from ..errors import CatalogueError
+from .changes import void_listings
 from .database import CoreTransaction, execute_many
 from .names import forget_names
 from .queries import FoundVolume, Queries, find_volume
 from .recording import Recording
 from .rows import DIRECTORY, INCOMPLETE, KINDS, RUNNING, Removed, Unfinished
-from .schema import archives, errors, files, folders, frames, known, runs, sources, volumes
+from .schema import archives, entries, errors, files, folders, frames, known, runs, sources, trees, volumes
 from .transaction import chunks
 
 _PAGE = 5000
@@ -90,8 +91,12 @@ class Removal(Recording, Queries):
 
 def _remove_volume(connection: Connection, volume: FoundVolume) -> Removed:
     removed = _delete_volume(connection, volume.id)
+    void_listings(CoreTransaction(connection))
     run_id = volume.run_id
     if run_id is None or connection.execute(select(volumes.c.id).where(volumes.c.run_id == run_id)).first():
+        return removed
+    pictured = select(sources.c.id).where(sources.c.run_id == run_id, sources.c.tree_id.is_not(None))
+    if connection.execute(pictured).first():  # other runs have what is in the picture, or it is known to be lost
         return removed
     _delete_run(connection, run_id)
     return removed._replace(runs=1)
@@ -118,7 +123,10 @@ def _delete_files(connection: Connection, which: ColumnElement[bool]) -> tuple[i
     folder_ids = list(connection.execute(select(files.c.folder_id).where(which).distinct()).scalars())
     _forget_contents(connection, which)
     deleted = connection.execute(delete(files).where(which)).rowcount
-    unused = ~exists().where(files.c.folder_id == folders.c.id)
+    # By their numbers: joined with the trees, SQLite would read all entries for each folder.
+    tree_ids = list(connection.execute(select(trees.c.id)).scalars())
+    pictured = exists().where(entries.c.tree_id.in_(tree_ids), entries.c.folder_id == folders.c.id)
+    unused = and_(~exists().where(files.c.folder_id == folders.c.id), ~pictured)
     deleted_folders = 0
     for chunk in chunks(folder_ids):
         deleted_folders += connection.execute(delete(folders).where(folders.c.id.in_(chunk), unused)).rowcount

@@ -10,7 +10,7 @@ import os
 import socket
 import time
 from array import array
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from sqlalchemy import Connection, and_, case, delete, func, select, update
@@ -213,6 +213,27 @@ class Resuming(Recording, Database):
                     entry = entry._replace(last=max(row.number, before.last if before is not None else 0))
                     there[row.name] = entry if row.part is None else _with_part(entry, before, row)
         return saved
+
+    def saved_folders(self, source: int) -> Iterator[bytes]:
+        """The folders in which the run that goes on has saved something of a source."""
+        numbers = (
+            select(files.c.folder_id)
+            .join_from(files, archives, archives.c.id == files.c.archive_id)
+            .where(archives.c.source_id == self._source_ids[source])
+            .distinct()
+            .order_by(files.c.folder_id)
+            .limit(_FETCHED)
+        )
+        last = -1
+        while True:
+            with self._reading() as connection:
+                some = list(connection.execute(numbers.where(files.c.folder_id > last)).scalars())
+                paths = select(folders.c.path).where(folders.c.id.in_(some))
+                found = [bytes(path) for path in connection.execute(paths).scalars()]
+            yield from found
+            if len(some) < _FETCHED:
+                return
+            last = some[-1]
 
     def forget_errors(self, run_id: int) -> list[tuple[bytes | None, str]]:
         """Delete the errors of a run that will be met again; returns those that stay, for what they tell of was saved.

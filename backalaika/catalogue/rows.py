@@ -15,7 +15,7 @@ FILE, DIRECTORY, SYMLINK, HARD_LINK = KINDS = ("file", "dir", "symlink", "hardli
 # States of a run; the last two of a volume and an archive too.
 RUNNING, INTERRUPTED, FAILED, INCOMPLETE, COMPLETE = "running", "interrupted", "failed", "incomplete", "complete"
 
-Looks = tuple[int, int, int | None, int]
+Looks = tuple[int, int, int | None, int, bytes]
 
 
 class SourceFound(NamedTuple):
@@ -39,6 +39,7 @@ class RunStart(NamedTuple):
         sources: what was found at each; `Catalogue.add_archive` names a source by its index here.
         since_ns: only files modified since then, in nanoseconds since 1970; None for all.
         skip_known: whether known files are left out.
+        digest: which digest it uses.
     """
 
     job: str
@@ -48,6 +49,17 @@ class RunStart(NamedTuple):
     sources: Sequence[SourceFound]
     since_ns: int | None = None
     skip_known: bool = False
+    digest: str = "xxh3-128"
+
+
+class RunEnd(NamedTuple):
+    """What a run did; the names are those of the columns."""
+
+    finished_at_ns: int
+    files: int
+    bytes: int
+    known_files: int
+    error_count: int
 
 
 class FrameRow(NamedTuple):
@@ -299,6 +311,104 @@ class RunAt(NamedTuple):
     is_whole: bool
 
 
+class Tree(NamedTuple):
+    """A source through all runs of its job: the run of its newest picture, and how often volumes were removed."""
+
+    id: int
+    last_run: int
+    removals: int
+
+
+class OpenEntry(NamedTuple):
+    """An entry of the newest picture; ``from_run`` found it so first, and saved it as the file ``file_id``, if it did.
+
+    Times and inode are as the catalogue holds them: `storable_number`, `storable_inode`. ``mode`` is None where an
+    archive has it, and of what could not be saved.
+    """
+
+    kind: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int | None
+    inode: int | None
+    digest: bytes | None
+    target: bytes | None
+    file_id: int | None
+    from_run: int
+    mode: int | None
+
+
+class KnownEntry(NamedTuple):
+    """What a run found and did not save: a file that was known by its content, or one that could not be saved; also a
+    folder in which nothing is new.
+
+    Times and inode are as the catalogue holds them. ``digest`` is None of a file that could not be saved. Mode and
+    owners are kept here because no archive has them.
+    """
+
+    folder: bytes
+    name: bytes
+    kind: str
+    size: int
+    mtime_ns: int
+    ctime_ns: int | None
+    inode: int | None
+    digest: bytes | None
+    target: bytes | None
+    mode: int | None
+    uid: int | None
+    gid: int | None
+
+
+class PictureEntry(NamedTuple):
+    """An entry of a picture.
+
+    Attributes:
+        source, label: absolute path of the source, and its top folder in archives.
+        folder, name: absolute path of the folder; ``name`` is empty for the folder itself.
+        digest: of a file; None if it could not be saved.
+        file_id: the file as which it was saved; that may be removed, and its number used again, so compare it.
+        mode, uid, gid: of a file that was known by its content; None where the archive has them.
+        from_run: the first run that found it so.
+    """
+
+    source: bytes
+    label: bytes
+    folder: bytes
+    name: bytes
+    kind: str
+    size: int
+    mtime_ns: int
+    digest: bytes | None
+    target: bytes | None
+    file_id: int | None
+    inode: int | None
+    mode: int | None
+    uid: int | None
+    gid: int | None
+    from_run: int
+
+
+class RunRow(NamedTuple):
+    """A run, for a list; what changed at its sources is None if it has no picture of them."""
+
+    id: int
+    job: str
+    comment: str
+    folder: str
+    started_at_ns: int
+    finished_at_ns: int | None
+    state: str
+    files: int
+    bytes: int
+    known_files: int
+    error_count: int
+    added: int | None
+    changed: int | None
+    deleted: int | None
+    moved: int | None
+
+
 class Removed(NamedTuple):
     """What `remove` took out of the catalogue; ``files`` counts folders and links too."""
 
@@ -306,6 +416,20 @@ class Removed(NamedTuple):
     archives: int
     folders: int
     runs: int
+
+
+_INT64_MAX = 2**63 - 1
+_INT64_MIN = -(2**63)
+
+
+def storable_number(number: int) -> int:
+    """A number of 64 bits, the nearest: of times after 2262."""
+    return max(_INT64_MIN, min(_INT64_MAX, number))
+
+
+def storable_inode(number: int) -> int:
+    """The lower 64 bits, as a signed number."""
+    return (number + 2**63) % 2**64 - 2**63
 
 
 def storable_text(text: str) -> str:

@@ -13,6 +13,9 @@ to delete an archive; on the other, all of ``known`` to delete a file.
 ``name_lists`` is what names are searched in, some dozens of a volume together; it is made when the volume is complete.
 `names` tells why, and what each database has besides.
 
+``trees``, ``entries`` and ``listings`` tell how sources were as of each run; `pictures` has the way they are used. The
+columns of ``entries`` that point to other tables are no foreign keys, for the same reason.
+
 A change here needs a migration beside it, and its number in `catalogue.REVISION`; a test compares the two.
 """
 
@@ -81,6 +84,7 @@ runs = Table(
     Column("pid_seen", Double, nullable=False, comment="when it had that number, seconds since 1970"),
     Column("since_ns", BigInteger, comment="only files modified since then; null for all"),
     Column("skip_known", Boolean, nullable=False, server_default=false(), comment="whether known files were left out"),
+    Column("digest", String(16), comment="which digest it uses: xxh3-128, blake3 or sha256"),
 )
 
 sources = Table(
@@ -95,6 +99,11 @@ sources = Table(
     Column(
         "label", LargeBinary, nullable=False, comment="top folder in archives: member = label/path below the source"
     ),
+    Column("tree_id", BigInteger, comment="the tree of which the run has a picture; null if it has none"),
+    Column("added", BigInteger, comment="entries that the picture before does not have; all if there is none"),
+    Column("changed", BigInteger, comment="entries that are different in the picture before"),
+    Column("deleted", BigInteger, comment="entries that only the picture before has"),
+    Column("moved", BigInteger, comment="of those added, files whose content was deleted elsewhere in the source"),
 )
 
 volumes = Table(
@@ -204,6 +213,47 @@ name_lists = Table(
     Column("first_id", BigInteger, nullable=False, comment="of the volume's files, those from this id"),
     Column("last_id", BigInteger, nullable=False, comment="to this one are in the list; no foreign keys"),
     Column("names", _LONG_TEXT, nullable=False, comment="/one/after/another/, folded for searching"),
+)
+
+trees = Table(
+    "trees",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("job", _TEXT, nullable=False, comment="name of the job"),
+    Column("path", LargeBinary, nullable=False, comment="absolute path of the source, the same in all its runs"),
+    Column("last_run", BigInteger, comment="of the newest picture"),
+    Column("removals", BigInteger, nullable=False, comment="how often volumes were removed; then listings are void"),
+)
+
+entries = Table(
+    "entries",
+    metadata,
+    Column("tree_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("folder_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("name", short_bytes(1024), primary_key=True, comment="empty for the folder itself"),
+    Column("from_run", BigInteger, primary_key=True, autoincrement=False, comment="the first run that found it so"),
+    Column("until_run", BigInteger, comment="the first that did not any more; null: it is so in the newest picture"),
+    Column("kind", SmallInteger, nullable=False, comment="0 file, 1 directory, 2 symbolic link"),
+    Column("size", BigInteger, nullable=False, comment="bytes of content"),
+    Column("mtime_ns", BigInteger, nullable=False, comment="nanoseconds since 1970, UTC"),
+    Column("ctime_ns", BigInteger, comment="nanoseconds since 1970, UTC"),
+    Column("inode", BigInteger, comment="the lower 64 bits, signed"),
+    Column("digest", short_bytes(64), comment="of a file, by the digest of from_run; null if it could not be saved"),
+    Column("target", LargeBinary, comment="of a symbolic link"),
+    Column("file_id", BigInteger, comment="the file as which from_run saved it; null if it was known by its content"),
+    Column("mode", Integer, comment="of one that was known by its content; others have it in their archive"),
+    Column("uid", BigInteger, comment="likewise"),
+    Column("gid", BigInteger, comment="likewise"),
+    sqlite_with_rowid=False,
+)
+
+listings = Table(
+    "listings",
+    metadata,
+    Column("tree_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("folder_id", BigInteger, primary_key=True, autoincrement=False),
+    Column("looks", short_bytes(16), comment="XXH3-128 of how all in it looked; null if that is not all safe"),
+    sqlite_with_rowid=False,
 )
 
 errors = Table(

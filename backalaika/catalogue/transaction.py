@@ -45,6 +45,9 @@ class Transaction(Protocol):
     def change(self, sql: str, values: Mapping[str, Any]) -> int:
         """Change rows; returns how many."""
 
+    def change_many(self, sql: str, values: Sequence[Mapping[str, Any]]) -> int:
+        """Change rows, once for each of the values; returns how many."""
+
     def insert(self, table: str, values: Mapping[str, Any]) -> int:
         """Insert a row; returns its id."""
 

@@ -6,7 +6,9 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -48,6 +50,13 @@ Exit status: 0 all done; 1 done, but some files could not be saved or a hook fai
 @click.option(
     "-y", "--yes", is_flag=True, help="Ask nothing: no, all and none where nothing else is given; do not wait."
 )
+@click.option("--rehash", is_flag=True, help="With --skip-known: read files though they look as they did.")
+@click.option(
+    "--copies",
+    type=click.IntRange(min=1),
+    metavar="N",
+    help="With --skip-known: save a file again until N volumes have it.",
+)
 @click.option("--allow-shrunk", is_flag=True, help="Go on though a source is empty or has lost over half of its files.")
 @click.option(
     "--workers", type=click.IntRange(min=0), metavar="N", help="Processes that compress; by default one a CPU."
@@ -70,6 +79,8 @@ def backup(
     since: str | None,
     comment: str | None,
     yes: bool,
+    rehash: bool,
+    copies: int | None,
     allow_shrunk: bool,
     workers: int | None,
     readers: int | None,
@@ -81,8 +92,14 @@ def backup(
     """Run the backup job in FILE."""
     if dry_run and resume:
         raise UsageError("--dry-run shows the plan of a new run; leave out --resume")
+    if rehash and skip_known is False:
+        raise UsageError("--rehash looks for files that are known by their content; leave out --no-skip-known")
+    if resume and rehash:
+        raise UsageError("--resume goes on with what its run has read; leave out --rehash")
+    skip_known = True if rehash else skip_known
+    trusting = partial(replace, rehash=rehash, copies=copies)
     if dry_run:
-        _dry_run(job_file, Given(skip_known, since, comment or ""), yes, as_json, nice)
+        _dry_run(job_file, Given(skip_known, since, comment or ""), yes, as_json, nice, trusting)
     from ..run.resuming import answers_of
     from ..run.session import Session
     from .progress import watch
@@ -92,7 +109,7 @@ def backup(
     job = _load(job_file, readers, nice)
     given = Given(skip_known, since, comment)
     early = _early_run(job, given, resume, terminal)
-    answers = answers_of(early) if early else _answers(given, yes or bool(resume), terminal)
+    answers = trusting(answers_of(early) if early else _answers(given, yes or bool(resume), terminal))
     with Session(job, answers, workers, start_at_once=not terminal, early=early) as session:
         with session.interruptible():
             _check_shrunk(session, allow_shrunk, terminal)
@@ -145,14 +162,16 @@ def _load(job_file: str, readers: int | None, nice: bool | None) -> Job:
     return job
 
 
-def _dry_run(job_file: str, given: Given, yes: bool, as_json: bool, nice: bool | None) -> NoReturn:
+def _dry_run(
+    job_file: str, given: Given, yes: bool, as_json: bool, nice: bool | None, trusting: Callable[[Answers], Answers]
+) -> NoReturn:
     """Show the plan and leave."""
     from ..run.dry_run import plan_run
     from .planning import show_plan
 
     report_to = _keep_standard_output() if as_json else None
     job = _load(job_file, None, nice)
-    plan = plan_run(job, _answers(given, yes, display.can_ask() and not yes))
+    plan = plan_run(job, trusting(_answers(given, yes, display.can_ask() and not yes)))
     if report_to is not None:
         _write_json(plan, report_to)
     else:
@@ -195,7 +214,12 @@ def _show_plan(job: Job, session: Session, answers: Answers, early: EarlyRun | N
         what = f"{found.source.format}{', separate_dirs' if found.source.separate_dirs else ''}"
         path = display.printable(found.source.path)
         display.say(f"Source     {path:{width}}  {what}  {display.files(found.files)}, {display.size(found.bytes)}")
-    chosen = ["known files are left out"] if answers.skip_known else []
+    copies = answers.copies or config.copies
+    chosen = []
+    if answers.skip_known:
+        chosen.append("known files are left out" if copies == 1 else f"files that {copies} volumes have are left out")
+    if answers.rehash:
+        chosen.append("all are read")
     if answers.since_ns is not None:
         chosen.append(f"only those modified since {display.moment(answers.since_ns)}")
     display.say(
@@ -230,6 +254,13 @@ def _write_json(report: Report | Plan, descriptor: int) -> None:
         display.say(f"the report cannot be written: {error.strerror}")
 
 
+def _changes(report: Report) -> str:
+    """What changed at the sources since the run before, where there was one and something did."""
+    changes = zip(("added", "changed", "deleted", "moved"), report.changes or (), strict=False)
+    words = ", ".join(f"{number:,} {what}" for what, number in changes if number)
+    return f"; since the run before: {words}" if words and report.follows else ""
+
+
 def _show_report(report: Report, job_file: str) -> None:
     from .progress import problem_line
 
@@ -242,6 +273,7 @@ def _show_report(report: Report, job_file: str) -> None:
         display.say(f"unused: a medium of {display.size(capacity)}, on which nothing was put")
     seconds = (report.finished_at_ns - report.started_at_ns) / 1e9
     known = f"; {display.files(report.known_files)} known already" if report.known_files else ""
+    known += _changes(report)
     saved = f"{display.files(report.files)}, {display.size(report.bytes)}"
     if report.state == "complete":
         volumes = f"{len(report.volumes)} volume{'s' if len(report.volumes) != 1 else ''}"

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from ..catalogue.rows import EndedRun, Removed, Unfinished
 
 db_option = click.option("--db", metavar="URI", help="The catalogue; by default db_uri of ~/.backalaika.")
-_EXIT_STATUS = "Exit status: 0 done; 2 wrong usage or configuration, or no such volume; 130 interrupted."
-_json = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+EXIT_STATUS = "Exit status: 0 done; 2 wrong usage or configuration, or no such volume; 130 interrupted."
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 
 
 def open_named(uri: str | None) -> Catalogue:
@@ -37,10 +37,10 @@ Examples:
   backalaika volumes
   backalaika volumes --json | jq -r 'select(.state == "complete").title'
 
-{_EXIT_STATUS}"""
+{EXIT_STATUS}"""
 )
 @db_option
-@_json
+@json_option
 def volumes(db: str | None, as_json: bool) -> None:
     """List the volumes that the catalogue knows, and the runs that ended early."""
     with open_named(db) as catalogue:
@@ -80,7 +80,7 @@ Examples:
 
 {EXPLAINED}
 
-{_EXIT_STATUS}"""
+{EXIT_STATUS}"""
 )
 @click.argument("title")
 @output_options
@@ -98,7 +98,7 @@ Examples:
   backalaika remove 2026-11-22_0915-office/vol001 --yes
   backalaika remove 2026-11-22_0915-office         cleans up a run that ended early
 
-{_EXIT_STATUS}"""
+{EXIT_STATUS}"""
 )
 @click.argument("title")
 @click.option("-y", "--yes", is_flag=True, help="Do not ask.")

@@ -32,6 +32,7 @@ Examples:
   backalaika restore ~/2010/offer.odt --to back  brings a file back
   backalaika verify /media/cdrom                 is this disc still what was written?
   backalaika add 'Holidays 2009' /media/cdrom    catalogues a disc and what is in its archives
+  backalaika runs                                what was backed up when, and what had changed
   backalaika volumes                             which volumes there are
   backalaika files 2026-11-22_0915-office/vol001 what is on one
   backalaika find budget                         which volumes hold a file
@@ -61,6 +62,7 @@ _COMMANDS = {
     "verify": "verifying",
     "rebuild": "rebuilding",
     "add": "adding",
+    "runs": "runs",
     "volumes": "listing",
     "files": "listing",
     "find": "finding",

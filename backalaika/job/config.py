@@ -194,6 +194,7 @@ class Config:
     )
     nice: bool = _key(False, _read_switch, "leave processor and disks to other programs first")
     one_filesystem: bool = _key(False, _read_switch, "leave out other file systems mounted below a source")
+    copies: int = _key(1, _read_limit, "how many volumes must have a file before it is left out as known")
     max_ratio: int = _key(1000, _read_limit, "how many times its size an archive may grow to when it is catalogued")
     max_members: int = _key(10_000_000, _read_limit, "how many members an archive may have when it is catalogued")
 

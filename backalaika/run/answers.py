@@ -17,11 +17,15 @@ class Answers:
         skip_known: leave out files that a complete volume has.
         since_ns: only files modified since this time, in nanoseconds since 1970; None for all.
         comment: brief, for the folder's name and the catalogue.
+        rehash: read files though they look as they did.
+        copies: how many volumes must have a file that is left out; None: as the configuration has it.
     """
 
     skip_known: bool
     since_ns: int | None
     comment: str
+    rehash: bool = False
+    copies: int | None = None
 
 
 def comment_slug(text: str) -> str:

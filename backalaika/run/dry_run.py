@@ -11,23 +11,26 @@ from __future__ import annotations
 import os
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from ..batch import Batch, framed_size, member_path
 from ..formats import ArchiveFormat, archive_format
+from ..looks import Trust, coarse_mounts, seed_of_looks
 from ..planner import Media, TooLarge, plan_volumes
 from ..survey import Found, Survey, take_survey
 from ..walk import DIRECTORY, FILE, Directory, Problem
 from .answers import Answers
+from .comparing import Comparisons
 from .known import KnownFiles
 from .placing import too_large_problem
 from .pool import available_cpus
+from .precautions import check_destination, shrunk_sources, smallest_capacity, usable_media
 from .sampling import Sampler
-from .session import check_destination, shrunk_sources, smallest_capacity, usable_media
 from .work import Work, plan_work
 
 if TYPE_CHECKING:
@@ -147,7 +150,10 @@ def plan_run(job: Job, answers: Answers, tell: Callable[[int, int], None] | None
     smallest = smallest_capacity(job)
     formats = tuple(archive_format(source.format, job.config.level, smallest) for source in job.sources)
     with ExitStack() as undo:
-        survey = undo.enter_context(take_survey(job.sources, job.config, answers.since_ns, tell))
+        mounts = coarse_mounts()
+        trust = Trust(job.config.digest, answers.copies or job.config.copies, answers.rehash)
+        seed = seed_of_looks(trust)
+        survey = undo.enter_context(take_survey(job.sources, job.config, answers.since_ns, tell, mounts.has, seed))
         plan = Plan(job.name, [PlannedSource(source.path, source.options) for source in job.sources])
         plan.problems += survey.problems
         catalogue = _existing_catalogue(job.config.db_uri)
@@ -158,7 +164,17 @@ def plan_run(job: Job, answers: Answers, tell: Callable[[int, int], None] | None
             if answers.skip_known:
                 pool = ThreadPoolExecutor(available_cpus())
                 undo.callback(pool.shutdown, cancel_futures=True)
-                known = KnownFiles(catalogue, pool, job.config.digest, _known_counter(plan), lambda: False)
+                comparisons = Comparisons(survey, catalogue, job, mounts)
+                undo.callback(comparisons.close)
+                known = KnownFiles(
+                    comparisons.by_label,
+                    catalogue,
+                    partial(_the_same, catalogue),
+                    pool,
+                    trust,
+                    _known_counter(plan),
+                    lambda: False,
+                )
         plan.warnings = shrunk_sources(survey, catalogue.last_complete_run(job.name) if catalogue else {})
         sampler = None
         if plan.ratio is None:
@@ -173,6 +189,10 @@ def _existing_catalogue(db_uri: str) -> Catalogue | None:
     from ..catalogue.opening import catalogue_exists
 
     return open_catalogue(db_uri) if catalogue_exists(db_uri) else None
+
+
+def _the_same(catalogue: Catalogue) -> Catalogue:
+    return catalogue
 
 
 def _known_counter(plan: Plan) -> Callable[[int, int], None]:
@@ -193,9 +213,9 @@ def _plan_volumes(
 ) -> None:
     by_path = {source.path: source for source in plan.sources}
 
-    def select(directories: Iterable[Directory], found: Found) -> Iterator[Directory]:
+    def select(survey: Survey, found: Found) -> Iterator[Directory]:
         path = found.source.path
-        for directory in known.select(directories, path) if known else directories:
+        for directory in known.by_content(survey, found) if known else survey.directories(found):
             saved = [entry for entry in directory.entries if entry.kind != DIRECTORY]
             by_path[path].files += len(saved)
             by_path[path].bytes += sum(entry.size for entry in saved if entry.kind == FILE)
@@ -204,7 +224,7 @@ def _plan_volumes(
     pieces = _Pieces()
     rooms = Media(tuple(size - _VOLUME for size in media.sizes), media.max_size - _VOLUME)
     largest = max((*rooms.sizes, rooms.max_size))
-    for work in plan_work(survey, formats, select, 0):
+    for work in plan_work(survey, formats, [known.by_looks, select] if known else [select], 0):
         if isinstance(work.piece, Problem):
             plan.problems.append(work.piece)
         elif work.piece is not None:

@@ -24,7 +24,9 @@ class Report:
         state: ``complete`` (problems are listed), ``interrupted`` or ``failed``.
         files, bytes: saved files and links, and bytes of content.
         archive_bytes: bytes of all finished volumes.
-        known_files, known_bytes: left out because a complete volume has them.
+        known_files, known_bytes: left out because a complete volume has them, or the same as another file.
+        follows: whether an earlier run of the job has a picture of its sources.
+        changes: entries of the sources added, changed, deleted and moved since the run before; None: not known.
         problems: what was not saved, or not as it should be.
         volumes: the complete ones.
         passed_over: capacities in ``volume_sizes`` on which nothing was put, in bytes.
@@ -43,6 +45,8 @@ class Report:
     archive_bytes: int = 0
     known_files: int = 0
     known_bytes: int = 0
+    follows: bool = False
+    changes: tuple[int, int, int, int] | None = None
     problems: list[Problem] = field(default_factory=list)
     volumes: list[VolumeDone] = field(default_factory=list)
     passed_over: list[int] = field(default_factory=list)
@@ -71,6 +75,7 @@ class Report:
             "archive_bytes": self.archive_bytes,
             "known_files": self.known_files,
             "known_bytes": self.known_bytes,
+            "changes": self.changes and dict(zip(("added", "changed", "deleted", "moved"), self.changes, strict=True)),
             "volumes": [
                 {
                     "title": volume.title,

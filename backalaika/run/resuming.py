@@ -55,7 +55,7 @@ class Resumption:
 
     def __init__(self, catalogue: Catalogue, early: EarlyRun, survey: Survey) -> None:
         self._catalogue = catalogue
-        self._sources = {id(found): number for number, found in enumerate(survey.sources)}
+        self._sources = {found.label: number for number, found in enumerate(survey.sources)}
         self.capacities: list[int] = []
         self.complete: list[RecordedVolume] = []
         self.begun: dict[str, tuple[int, int]] = {}
@@ -143,9 +143,9 @@ class Resumption:
         ]
         self._catalogue.drop_files(superseded)
 
-    def select(self, directories: Iterable[Directory], found: Found) -> Iterator[Directory]:
+    def select(self, survey: Survey, found: Found) -> Iterator[Directory]:
         """The directories of a source with what is not saved yet, or looks different now."""
-        for some in _some_at_a_time(directories):
+        for some in _some_at_a_time(survey.directories(found)):
             for directory, entries in self._compared(some, found):
                 left = []
                 source = found.source.path
@@ -173,7 +173,7 @@ class Resumption:
         """Each directory with its entries, and what the run has saved of them."""
         source = found.source.path
         places = [os.fsencode(os.path.join(source, path) if path else source) for path, _ in directories]
-        saved = self._catalogue.saved_entries(self._sources[id(found)], places)
+        saved = self._catalogue.saved_entries(self._sources[found.label], places)
         for place, directory in zip(places, directories, strict=True):
             there = saved[place]
             yield directory, [(entry, there.get(os.fsencode(entry.name))) for entry in directory.entries]

@@ -11,7 +11,7 @@ import os
 import sys
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING
 
 from ..catalogue import REVISION
 from ..catalogue.direct import DirectCatalogue, direct_path, open_directly
-from ..catalogue.rows import RunStart, SourceFound
-from ..errors import CatalogueError, ConfigurationError, NoRoomError, SourceError
+from ..catalogue.rows import RunEnd, RunStart, SourceFound
+from ..errors import CatalogueError, NoRoomError, RunError
 from ..formats import archive_format
 from ..job.hooks import run_after_backup, run_after_volume
+from ..looks import Trust, coarse_mounts, seed_of_looks
 from ..manifest import readme_text
 from ..media import MEDIA, Medium
 from ..planner import Media
@@ -33,6 +34,7 @@ from .backup import Backup, make_folder, run_name
 from .orders import WriterOrders
 from .placing import Placer
 from .pool import available_cpus, start_pool, start_tracker, stop_pool
+from .precautions import check_destination, shrunk_sources, smallest_capacity
 from .recorder import Recorder
 from .report import COMPLETE, FAILED, INTERRUPTED, Observer, Report
 from .room import Room
@@ -40,24 +42,21 @@ from .slots import make_slots, slot_size
 from .stopping import StopSignals, signals_held
 from .turns import Turns
 from .volumes import VolumeDone
-from .work import BatchOnItsWay, Compressing, plan_work, start_early
+from .work import BatchOnItsWay, Compressing, Selection, plan_work, start_early
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
     from ..catalogue.rows import EarlyRun, RecordedVolume
-    from ..job.config import Config
     from ..job.loading import Job
+    from .comparing import Comparisons
+    from .known import KnownFiles
     from .resuming import Resumption
 
-# Less holds README.txt, sums, manifest, and little else.
-SMALLEST_VOLUME = 256 * 1024
 _SWITCH_INTERVAL_S = 0.0005
 # A disk that holds few volumes has no room for unfinished ones: with `volume_pause` none waits for what fills it.
 _IN_USE_WITH_PAUSES = 1
 # With `split_files`, a file is cut only if it is larger than this part of `max_size`.
 _SPLIT_PART = 4
-# Manifest, sums and README.txt.
-_OWN_FILES = 3
 
 
 class Session:
@@ -108,34 +107,52 @@ class Session:
             # before the catalogue was asked what is known, or saved already.
             at_once = start_at_once and not answers.skip_known and early is None
             self._direct: DirectCatalogue | None = None
-            direct = at_once and direct_path(config.db_uri) is not None
+            self._opening: Future[Catalogue] | None = None
+            direct = start_at_once and early is None and direct_path(config.db_uri) is not None
             if not direct:
                 self._open_in_background(undo)
+            self._mounts = coarse_mounts()
+            copies = (answers.copies or config.copies) if answers.skip_known else 1
+            self._trust = Trust(config.digest, copies, answers.rehash)
+            self._known: KnownFiles | None = None
+            self._comparing: Comparisons | None = None
 
             def found(files: int, size: int) -> None:
                 self._signals.check()
                 if tell:
                     tell(files, size)
 
-            self.survey: Survey = undo.enter_context(take_survey(job.sources, config, answers.since_ns, found))
+            self.survey: Survey = undo.enter_context(
+                take_survey(
+                    job.sources,
+                    config,
+                    answers.since_ns,
+                    found,
+                    self._mounts.has,
+                    seed_of_looks(self._trust),
+                    self._compressing.pool if workers else None,
+                )
+            )
             if early:
                 from .resuming import check_sources
 
                 check_sources(job, early, self.survey.sources)
             self._report = Report(job.name, "", answers.comment, time.time_ns())
-            select = self._select if answers.skip_known or early else None
+            selections: list[Selection] = [self._by_looks] if answers.skip_known else []
+            selections += [self._not_saved_yet] if early else []
+            selections += [self._by_content] if answers.skip_known else []
             first = None if config.volume_pause else (*config.volume_sizes, config.max_size)[0].capacity
-            work = plan_work(self.survey, self._formats, select, first)
+            work = plan_work(self.survey, self._formats, selections, first)
             self._early: deque[BatchOnItsWay] = deque()
             self._work = work
             if at_once:
                 self._early, self._work = start_early(work, self._compressing)
             if direct:
                 self._open_directly(undo)
-            if self._direct is None:
+            if self._opening is not None:
                 with self._signals.interruptible():
                     self._opening.result()
-            self._leave = undo.pop_all().close
+            self._open_things = undo.pop_all()
 
     def _open_directly(self, undo: ExitStack) -> None:
         """Open the catalogue for recording alone, while the pool is at its first batches; in full where that fails."""
@@ -168,7 +185,10 @@ class Session:
 
     @property
     def catalogue(self) -> Catalogue:
-        """The whole catalogue, as soon as it is open; a run that only records has none."""
+        """The whole catalogue, as soon as it is open; a run that only records, or finds nothing new, needs none."""
+        if self._opening is None:
+            self._open_in_background(self._open_things)
+        assert self._opening is not None
         return self._opening.result()
 
     @property
@@ -177,8 +197,9 @@ class Session:
         return self._direct or self.catalogue
 
     def _close_catalogue(self) -> None:
+        assert self._opening is not None
         if not self._opening.cancel() and self._opening.exception() is None:
-            self.catalogue.close()
+            self._opening.result().close()
 
     def __enter__(self) -> Session:
         return self
@@ -186,7 +207,7 @@ class Session:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._leave()
+        self._open_things.close()
 
     def interruptible(self) -> AbstractContextManager[None]:
         """Where CTRL-C may raise KeyboardInterrupt at once: for questions."""
@@ -227,7 +248,7 @@ class Session:
             if recorder.failure() and report.state == COMPLETE:
                 report.state, report.failure = FAILED, recorder.failure()
         report.problems += hooks.problems
-        self._finish(report, run_id)
+        self._finish(report, run_id, observer)
         if report.state == COMPLETE:
             self._after_backup(report, observer)
         return report
@@ -256,6 +277,7 @@ class Session:
             self._sources_found(),
             answers.since_ns,
             answers.skip_known,
+            self.job.config.digest,
         )
         try:
             self._recording.mark_abandoned_runs()
@@ -264,7 +286,7 @@ class Session:
             os.rmdir(report.folder)
             raise
 
-    def _finish(self, report: Report, run_id: int) -> None:
+    def _finish(self, report: Report, run_id: int, observer: Observer) -> None:
         report.finished_at_ns = time.time_ns()
         try:
             if not os.listdir(report.folder):
@@ -274,20 +296,38 @@ class Session:
             if report.state != INTERRUPTED:
                 gone = f"{report.folder}: the backup's folder is gone: {describe_error(error)}"
                 report.state, report.failure = FAILED, report.failure or gone
+        end = RunEnd(report.finished_at_ns, report.files, report.bytes, report.known_files, len(report.problems))
         try:
-            self._recording.finish_run(
-                run_id,
-                report.state,
-                report.finished_at_ns,
-                report.files,
-                report.bytes,
-                report.known_files,
-                len(report.problems),
-            )
-        except CatalogueError as error:  # the next start enters the run as interrupted
+            if report.state == COMPLETE:
+                self._complete(report, run_id, end, observer)
+            else:
+                self._recording.finish_run(run_id, report.state, *end)
+        except (CatalogueError, RunError) as error:  # the next start enters the run as interrupted
             if report.state != INTERRUPTED:
                 report.state, report.failure = FAILED, report.failure or str(error)
         self._finished = report.state == COMPLETE
+
+    def _complete(self, report: Report, run_id: int, end: RunEnd, observer: Observer) -> None:
+        """Enter the run as complete, with the picture of its sources."""
+        comparing = self._comparisons()
+        if not self._answers.skip_known:
+            comparing.compare()
+        if self._early_run:
+            comparing.drop_vanished(self.catalogue)
+        late, recorded = comparing.complete_run(
+            run_id,
+            end,
+            self._early_run is not None,
+            lambda pairs: self.catalogue.known_digests(pairs),
+            report.problems,
+        )
+        report.follows = any(comparison.tree for comparison in comparing.by_label.values())
+        report.changes = (recorded.added, recorded.changed, recorded.deleted, recorded.moved)
+        if recorded.overtaken:
+            observer.note("another run of this job was complete before: how the sources were now is not recorded")
+        report.problems += late
+        for problem in late:
+            observer.problem(problem)
 
     def _after_backup(self, report: Report, observer: Observer) -> None:
         try:
@@ -354,17 +394,39 @@ class Session:
         # If one was given by its name and another as so many bytes, both are taken for what has the name.
         return {medium.capacity: medium for medium in sorted(media, key=lambda medium: medium.sector)}
 
-    def _select(self, directories: Iterable[Directory], found: Found) -> Iterable[Directory]:
-        if self._resumption is not None:
-            directories = self._resumption.select(directories, found)
-        if not self._answers.skip_known:
-            return directories
-        from .known import KnownFiles
+    def _comparisons(self) -> Comparisons:
+        """What is found, held against the newest pictures; asked for when the catalogue is open."""
+        if self._comparing is None:
+            from .comparing import Comparisons
 
-        pool, digest = self._compressing.pool, self._compressing.digest
-        turns = self._compressing.turns
-        known = KnownFiles(self.catalogue, pool, digest, self._tell_known, self._signals.asked, turns)
-        return known.select(directories, found.source.path)
+            self._comparing = Comparisons(self.survey, self._recording, self.job, self._mounts)
+            self._open_things.callback(self._comparing.close)
+        return self._comparing
+
+    def _known_files(self) -> KnownFiles:
+        if self._known is None:
+            from .known import KnownFiles
+
+            self._known = KnownFiles(
+                self._comparisons().by_label,
+                self._recording,
+                lambda: self.catalogue,
+                self._compressing.pool,
+                self._trust,
+                self._tell_known,
+                self._signals.asked,
+                self._compressing.turns,
+            )
+        return self._known
+
+    def _by_looks(self, survey: Survey, found: Found) -> Iterable[Directory]:
+        return self._known_files().by_looks(survey, found)
+
+    def _by_content(self, survey: Survey, found: Found) -> Iterable[Directory]:
+        return self._known_files().by_content(survey, found)
+
+    def _not_saved_yet(self, survey: Survey, found: Found) -> Iterable[Directory]:
+        return self._resumption.select(survey, found) if self._resumption else survey.directories(found)
 
     def _tell_known(self, files: int, size: int) -> None:
         self._report.known_files += files
@@ -426,70 +488,6 @@ def _used(volume: RecordedVolume, kind: Medium | None) -> int:
         files = []
     whole = sum(size for _, size in files) == volume.size
     return kind.used(files) if kind is not None and whole else volume.size
-
-
-def check_destination(job: Job) -> None:
-    """Refuse a backup that would back itself up.
-
-    Raises:
-        SourceError: ``dir_backups`` lies in a source, and ``skip_files`` does not leave it out.
-    """
-    destination = os.path.realpath(job.config.dir_backups)
-    for source in job.sources:
-        path = os.path.realpath(source.path)
-        if os.path.splitdrive(path)[0] != os.path.splitdrive(destination)[0]:
-            continue  # another drive of Windows
-        if os.path.commonpath([path, destination]) != path:
-            continue
-        below = os.path.relpath(destination, path)
-        if below != os.curdir and any(job.config.skip_files.matches(name) for name in below.split(os.sep)):
-            continue
-        name = os.path.basename(destination)
-        raise SourceError(
-            f"{job.config.dir_backups}: the destination lies in the source {source.path}; the backup would save "
-            f"itself. Choose another dir_backups, or add {name!r} to skip_files"
-        )
-
-
-def shrunk_sources(survey: Survey, before: Mapping[str, int]) -> list[str]:
-    """One line for each source that is empty, or has less than half of the files that it had ``before``."""
-    lines = []
-    for found in survey.sources:
-        path, last = found.source.path, before.get(found.source.path, 0)
-        if not found.found_files:
-            lines.append(f"{path}: this source is empty; is its share mounted?")
-        elif found.found_files * 2 < last:
-            lines.append(
-                f"{path}: this source has {found.found_files:,} files, the last complete run found {last:,}; "
-                "is its share mounted?"
-            )
-    return lines
-
-
-def usable_media(config: Config, survey: Survey) -> Media:
-    """The media of a run for its plan, with what surely fits on each, whatever its files are called."""
-    archives = sum(found.subfolders + 1 if found.source.separate_dirs else 1 for found in survey.sources)
-    files = archives + _OWN_FILES
-    return Media(tuple(medium.room(files) for medium in config.volume_sizes), config.max_size.room(files))
-
-
-def smallest_capacity(job: Job) -> int:
-    """Bytes of the smallest volume.
-
-    Raises:
-        ConfigurationError: it is too small.
-    """
-    key, smallest = min(
-        [("max_size", job.config.max_size.capacity)]
-        + [("volume_sizes", medium.capacity) for medium in job.config.volume_sizes],
-        key=lambda item: item[1],
-    )
-    if smallest < SMALLEST_VOLUME:
-        raise ConfigurationError(
-            f"{job.path}: {key} has a volume of {smallest:,} bytes, too small for an archive with its manifest; "
-            f"give at least {SMALLEST_VOLUME:,}"
-        )
-    return smallest
 
 
 def _open_catalogue(db_uri: str) -> Catalogue:

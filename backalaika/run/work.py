@@ -11,9 +11,10 @@ import os
 import re
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import BrokenExecutor, CancelledError, Executor, Future
 from concurrent.futures import TimeoutError as NotDone
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -32,7 +33,8 @@ T = TypeVar("T")
 WORKER_DIED = "a worker process died; is there enough memory? Try fewer --workers"
 # Bytes that a member needs on a volume besides its content: headers, padding, manifest. Most need less.
 _MOST_OVERHEAD = 4096
-Selection = Callable[[Iterable[Directory], Found], Iterable[Directory]]
+Selection = Callable[[Survey, Found], Iterable[Directory]]
+"""What is to be saved of a source, as a survey has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ def wait_for(future: Future[T], interrupted: Callable[[], bool]) -> T:
 
 
 def plan_work(
-    survey: Survey, formats: tuple[ArchiveFormat, ...], select: Selection | None, capacity: int | None
+    survey: Survey, formats: tuple[ArchiveFormat, ...], selections: Sequence[Selection], capacity: int | None
 ) -> Iterator[Work]:
     """All work of a run, in order.
 
@@ -110,26 +112,22 @@ def plan_work(
     Args:
         survey: what was found.
         formats: one for each source.
-        select: lets through what is to be saved of the directories of a source, asked once for each; None: all.
+        selections: each is asked once for each source, and the next sees what the one before lets through.
         capacity: bytes of the first volume; None: keep the order of the tree, so that volumes are soon complete.
     """
-    if capacity is None or survey.bytes + survey.files * _MOST_OVERHEAD <= capacity:
-        yield from _in_tree_order(survey, formats, select)
-        return
-    if select is None:
-        yield from _large_first(survey, formats)
-        return
-    with survey.selected(select) as selected:
-        yield from _large_first(selected, formats)
+    in_order = _in_tree_order
+    if capacity is not None and survey.bytes + survey.files * _MOST_OVERHEAD > capacity:
+        in_order = _large_first
+    with ExitStack() as kept:
+        for select in selections:
+            survey = kept.enter_context(survey.selected(select))
+        yield from in_order(survey, formats)
 
 
-def _in_tree_order(survey: Survey, formats: tuple[ArchiveFormat, ...], select: Selection | None) -> Iterator[Work]:
+def _in_tree_order(survey: Survey, formats: tuple[ArchiveFormat, ...]) -> Iterator[Work]:
     taken: set[str] = set()
     for number, found in enumerate(survey.sources):
-        directories: Iterable[Directory] = survey.directories(found)
-        if select is not None:
-            directories = select(directories, found)
-        for plan, part in _archives(number, found, formats[number], directories, taken):
+        for plan, part in _archives(number, found, formats[number], survey.directories(found), taken):
             yield from (Work(plan, piece) for piece in _batches(plan, found, part))
             yield Work(plan, None)
 

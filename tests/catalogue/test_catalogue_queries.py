@@ -93,7 +93,7 @@ def test_files_count_as_known_only_on_a_complete_volume(catalogue: Catalogue) ->
     catalogue.finish_volume(volume_id, 10)
     assert catalogue.known_sizes({10, 11}) == {10}
     assert catalogue.known_digests(asked) == {(10, b"d" * 16)}
-    assert catalogue.known_by_looks([b"/srv/office"]) == {b"/srv/office": {b"a": (10, 1_000, 2_000, 3)}}
+    assert catalogue.known_by_looks([b"/srv/office"]) == {b"/srv/office": {b"a": (10, 1_000, 2_000, 3, b"d" * 16)}}
 
 
 def test_looks_are_those_of_the_file_that_was_saved_last(catalogue: Catalogue) -> None:
@@ -101,7 +101,7 @@ def test_looks_are_those_of_the_file_that_was_saved_last(catalogue: Catalogue) -
     for i in range(3):
         save_volume(catalogue, run_id, f"run/vol{i}", "/srv/office/a", mtime_ns=i)
 
-    assert catalogue.known_by_looks([b"/srv/office"])[b"/srv/office"] == {b"a": (10, 2, 2_000, 3)}
+    assert catalogue.known_by_looks([b"/srv/office"])[b"/srv/office"] == {b"a": (10, 2, 2_000, 3, b"d" * 16)}
 
 
 @pytest.mark.parametrize("kind", [DIRECTORY, SYMLINK, HARD_LINK])
@@ -118,7 +118,7 @@ def test_a_medium_without_inodes_does_not_hide_how_a_file_looked(catalogue: Cata
     catalogue.record([], [file_row(disc, None, "/srv/office/a", inode=None, ctime_ns=None)])
     catalogue.finish_volume(disc, 10)
 
-    assert catalogue.known_by_looks([b"/srv/office"])[b"/srv/office"] == {b"a": (10, 1_000, 2_000, 3)}
+    assert catalogue.known_by_looks([b"/srv/office"])[b"/srv/office"] == {b"a": (10, 1_000, 2_000, 3, b"d" * 16)}
 
 
 def test_thousands_are_asked_for_at_once(catalogue: Catalogue) -> None:

@@ -132,8 +132,8 @@ def test_inodes_and_times_beyond_64_bits_do_not_end_a_run(catalogue: Catalogue) 
     catalogue.finish_volume(volume_id, 1)
 
     looks = catalogue.known_by_looks([b"/s"])[b"/s"]
-    assert looks[b"a"] == (10, 2**63 - 1, -(2**63), 2**64 - 1)
-    assert looks[b"b"] == (10, 1_000, 2_000, 5)
+    assert looks[b"a"] == (10, 2**63 - 1, -(2**63), 2**64 - 1, b"d" * 16)
+    assert looks[b"b"] == (10, 1_000, 2_000, 5, b"d" * 16)
 
 
 def test_rows_are_recorded_all_or_none(catalogue: Catalogue) -> None:

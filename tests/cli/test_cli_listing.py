@@ -127,7 +127,7 @@ def test_a_reader_that_has_seen_enough_is_no_error(home, arguments):
     assert done.returncode == 0
 
 
-def test_removing_a_volume_leaves_no_row_and_all_files(home, saved):
+def test_removing_a_volume_leaves_none_of_its_rows_and_all_files(home, saved):
     import sqlite3
 
     archives = sorted(home.backups.rglob("*.tar.gz"))
@@ -146,7 +146,9 @@ def test_removing_a_volume_leaves_no_row_and_all_files(home, saved):
         catalogue.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, name_search, row)")
         assert catalogue.execute("SELECT count(*) FROM terms").fetchone() == (0,)
     assert counts
-    assert set(counts.values()) == {0}, counts
+    # What the run found at its source stays: other volumes may have it, or it is known to be lost.
+    picture = {"runs", "sources", "trees", "entries", "listings", "folders"}
+    assert {table for table, count in counts.items() if count} == picture
     assert sorted(home.backups.rglob("*.tar.gz")) == archives
 
 

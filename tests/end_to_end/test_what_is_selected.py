@@ -106,13 +106,22 @@ def test_known_files_count_whatever_the_format_and_the_job(office):
     assert office.backup("--skip-known", options="xz", name="two").report["known_files"] == 1
 
 
-def test_links_and_empty_folders_are_saved_though_all_files_are_known(office):
+def test_links_and_empty_folders_are_saved_again_only_when_they_change(office):
     write(office.tree / "file", text(5000))
     os.symlink("file", office.tree / "link")
+    os.symlink("file", office.tree / "other link")
     (office.tree / "empty").mkdir()
     office.backup()
 
     second = office.backup("--skip-known")
+    assert second.volumes == []
+    assert second.report["known_files"] == 3
 
-    assert saved(second) == {"link"}
-    assert b"tree/empty/" in tools.names_by_unzip(second.archive)
+    os.chmod(office.tree / "empty", 0o700)
+    os.unlink(office.tree / "link")
+    os.symlink("elsewhere", office.tree / "link")
+    third = office.backup("--skip-known")
+
+    assert saved(third) == {"link"}
+    assert b"tree/empty/" in tools.names_by_unzip(third.archive)
+    assert office.backup("--skip-known").volumes == []

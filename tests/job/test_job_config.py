@@ -139,6 +139,7 @@ WRONG = {
     "split_files": [None, 0, 1, "yes", []],
     "max_ratio": [None, 0, -1, 1.5, "1000", True],
     "max_members": [None, 0, -1, 1.5, "1000", True],
+    "copies": [None, 0, -1, 1.5, "2", True],
 }
 
 

@@ -1,0 +1,418 @@
+"""Changes: what a run records of its sources: the entries that are new or different, and those that ended.
+
+What was saved comes from the rows of files, by one statement; what was known by its content, and what is gone, from
+the run. Then the older entry of each path that has a newer one is closed, which also shows whose content has changed
+though nothing else has. `pictures` tells what it is for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import Any, NamedTuple
+
+from .recording import folder_ids
+from .rows import FILE, HARD_LINK, KINDS, KnownEntry, OpenEntry, Tree
+from .transaction import Transaction
+
+_PAGE = 5000
+_FILE_NUMBER, _HARD_LINK_NUMBER = KINDS.index(FILE), KINDS.index(HARD_LINK)
+_ENTRY_COLUMNS = (
+    "tree_id", "folder_id", "name", "from_run", "kind", "size", "mtime_ns", "ctime_ns", "inode", "digest", "target",
+    "file_id", "mode", "uid", "gid",
+)  # fmt: skip
+_OPEN = "folder_id, name, kind, size, mtime_ns, ctime_ns, inode, digest, target, file_id, from_run, mode"
+# What a run has saved of a source: whole files, and of those that were cut the last part, which tells of the whole.
+_SAVED = (
+    "f.volume_id IN (SELECT id FROM volumes WHERE run_id = :run) AND f.archive_id IN (SELECT a.id FROM archives a "
+    "JOIN volumes v ON v.id = a.volume_id WHERE v.run_id = :run AND a.source_id = :source)"
+)
+_WHOLE = f"f.kind <> {_HARD_LINK_NUMBER} AND (f.part IS NULL OR f.whole_digest IS NOT NULL)"
+_SIZE, _DIGEST = "COALESCE(f.whole_size, f.size)", "COALESCE(f.whole_digest, f.digest)"
+_DIFFERENT = (
+    f"e.kind <> f.kind OR e.size <> {_SIZE} OR COALESCE(e.digest, :nothing) <> COALESCE({_DIGEST}, :nothing) "
+    "OR COALESCE(e.target, :nothing) <> COALESCE(f.target, :nothing)"
+)
+_OTHER_TIMES = "e.mtime_ns <> f.mtime_ns OR COALESCE(e.ctime_ns, 0) <> COALESCE(f.ctime_ns, 0) OR e.inode <> f.inode"
+_FAR_TIMES = "ABS(e.mtime_ns - f.mtime_ns) > 2000000000 AND ABS(e.mtime_ns - f.mtime_ns) <> 3600000000000"
+
+
+@dataclass(slots=True)
+class SourcePicture:
+    """What a run found at a source, compared with the picture before.
+
+    Attributes:
+        source: counts the run's sources.
+        path: absolute path of the source.
+        tree: as it was when they were compared; None: there is no picture before.
+        coarse: whether times are coarse, and inodes mean nothing, on its file systems.
+        resumed: whether the run ended early and went on, and may have saved a file twice.
+        gone: folder and name of entries that are no longer there.
+        gone_folders: folders that are no longer there, with all in them.
+        known: what was not saved and looks different, or was not there; without a digest, it should have been saved.
+        listings: folders whose hash is new, with that hash or None.
+        dropped: folder and name of what the run saved before it ended early, and did not find again when it went on;
+            without a name, all in the folder.
+        unsaved: what may not have been saved, as it was found; counts only where nothing newer is recorded.
+    """
+
+    source: int
+    path: bytes
+    tree: Tree | None
+    coarse: bool
+    resumed: bool
+    gone: Iterable[tuple[int, bytes]] = ()
+    gone_folders: Iterable[int] = ()
+    known: Iterable[KnownEntry] = ()
+    listings: Iterable[tuple[bytes, bytes | None]] = ()
+    dropped: Iterable[tuple[bytes, bytes | None]] = ()
+    unsaved: Sequence[KnownEntry] = ()
+
+
+class _Counts(NamedTuple):
+    added: int = 0
+    changed: int = 0
+    deleted: int = 0
+    moved: int = 0
+
+
+@dataclass(slots=True)
+class Recorded:
+    """What became of a picture.
+
+    Attributes:
+        rotten: paths of files with other content than before, though size and time are the same.
+        added, changed, deleted, moved: entries, of all sources.
+        overtaken: whether a later run had recorded its picture before, so that this one could not be.
+    """
+
+    rotten: list[bytes] = field(default_factory=list)
+    added: int = 0
+    changed: int = 0
+    deleted: int = 0
+    moved: int = 0
+    overtaken: bool = False
+
+    def add(self, counts: _Counts) -> None:
+        """Count what changed at one source."""
+        self.added += counts.added
+        self.changed += counts.changed
+        self.deleted += counts.deleted
+        self.moved += counts.moved
+
+
+def void_listings(transaction: Transaction) -> None:
+    """What was safe may no longer be: let the next run of each job look at all entries."""
+    transaction.change("UPDATE listings SET looks = NULL WHERE looks IS NOT NULL", {})
+    transaction.change("UPDATE trees SET removals = removals + 1", {})
+
+
+def record_picture(
+    transaction: Transaction, run_id: int, source_ids: Sequence[int], sources: Sequence[SourcePicture]
+) -> Recorded:
+    """Record the picture of a run, whose volumes are all complete.
+
+    Args:
+        transaction: that which enters the run as complete.
+        run_id: the run.
+        source_ids: of its sources, in their order.
+        sources: what was found at each.
+    """
+    recorded = Recorded()
+    job = transaction.ask("SELECT job FROM runs WHERE id = :run", {"run": run_id})[0][0]
+    for found in sources:
+        before = transaction.ask(
+            "SELECT id, last_run, removals, path FROM trees WHERE job = :job ORDER BY id", {"job": job}
+        )
+        tree = next((Tree(*row) for *row, path in before if bytes(path) == found.path), None)
+        if tree is not None and (found.tree is None or found.tree.last_run != tree.last_run or tree.last_run >= run_id):
+            recorded.overtaken = True
+            continue
+        tree_id = tree.id if tree else transaction.insert("trees", {"job": job, "path": found.path, "removals": 0})
+        is_safe = tree is None or (found.tree is not None and found.tree.removals == tree.removals)
+        counts = _Recording(transaction, run_id, source_ids[found.source], tree_id, found, recorded).record(is_safe)
+        recorded.add(counts)
+        transaction.change(
+            "UPDATE sources SET tree_id = :tree, added = :added, changed = :changed, deleted = :deleted, "
+            "moved = :moved WHERE id = :id",
+            {"tree": tree_id, "id": source_ids[found.source], **counts._asdict()},
+        )
+        transaction.change("UPDATE trees SET last_run = :run WHERE id = :tree", {"run": run_id, "tree": tree_id})
+    return recorded
+
+
+class _Recording:
+    """Records the picture of one source."""
+
+    def __init__(
+        self,
+        transaction: Transaction,
+        run_id: int,
+        source_id: int,
+        tree_id: int,
+        found: SourcePicture,
+        recorded: Recorded,
+    ) -> None:
+        self._transaction = transaction
+        self._run, self._source, self._tree = run_id, source_id, tree_id
+        self._found = found
+        self._recorded = recorded
+        self._is_first = found.tree is None
+        # Folders in which not all is safe.
+        self._voided: set[bytes] = set()
+
+    def record(self, is_safe: bool) -> _Counts:
+        """Record it; ``is_safe``: hashes of listings are as good as when they were made."""
+        deleted = self._close_gone()
+        inserted = self._insert_saved() + self._insert_hard_links() - self._drop() + self._insert_known()
+        inserted += self._insert_unsaved()
+        changed = self._close_superseded() if inserted and not self._is_first else 0
+        self._enter_listings(is_safe)
+        added = inserted - changed
+        return _Counts(added, changed, deleted, self._count_moved() if added and deleted else 0)
+
+    def _close_gone(self) -> int:
+        sql = "UPDATE entries SET until_run = :run WHERE tree_id = :tree AND folder_id = :folder AND until_run IS NULL"
+        tree = {"run": self._run, "tree": self._tree}
+        deleted = 0
+        for some in _chunks(self._found.gone):
+            values = [{**tree, "folder": folder, "name": name} for folder, name in some]
+            deleted += self._transaction.change_many(f"{sql} AND name = :name", values)
+        for folders in _chunks(self._found.gone_folders):
+            values = [{**tree, "folder": folder} for folder in folders]
+            deleted += self._transaction.change_many(sql, values)
+            self._transaction.change_many(
+                "DELETE FROM listings WHERE tree_id = :tree AND folder_id = :folder",
+                [{"tree": self._tree, "folder": folder} for folder in folders],
+            )
+        return deleted
+
+    def _insert_saved(self) -> int:
+        which = f"{_SAVED} AND {_WHOLE}"
+        if self._found.resumed:  # the newest of each
+            which += f" AND f.id IN (SELECT MAX(f.id) FROM files f WHERE {which} GROUP BY f.folder_id, f.name)"
+        values: dict[str, Any] = {"run": self._run, "source": self._source, "tree": self._tree}
+        join = ""
+        if not self._is_first:
+            values["nothing"] = b""
+            times = _FAR_TIMES if self._found.coarse else _OTHER_TIMES
+            join = (
+                "LEFT JOIN entries e ON e.tree_id = :tree AND e.folder_id = f.folder_id AND e.name = f.name "
+                "AND e.until_run IS NULL"
+            )
+            which += f" AND (e.name IS NULL OR {_DIFFERENT} OR {times})"
+        return self._transaction.change(
+            "INSERT INTO entries (tree_id, folder_id, name, from_run, kind, size, mtime_ns, ctime_ns, inode, digest, "
+            f"target, file_id) SELECT :tree, f.folder_id, f.name, :run, f.kind, {_SIZE}, f.mtime_ns, f.ctime_ns, "
+            f"f.inode, {_DIGEST}, f.target, f.id FROM files f {join} WHERE {which}",
+            values,
+        )
+
+    def _insert_hard_links(self) -> int:
+        """Enter the further names of files: in an archive they have no content of their own."""
+        links = self._transaction.ask(
+            "SELECT f.folder_id, f.name, f.size, f.mtime_ns, f.ctime_ns, f.inode, f.id FROM files f "
+            f"WHERE {_SAVED} AND f.kind = {_HARD_LINK_NUMBER} ORDER BY f.id",
+            {"run": self._run, "source": self._source},
+        )
+        if not links:
+            return 0
+        digests = self._digests({tuple(link[2:6]) for link in links})
+        there = open_entries(self._transaction, self._tree, list({link[0] for link in links}))
+        rows = {}
+        for folder_id, name, size, mtime_ns, ctime_ns, inode, file_id in links:
+            digest = digests.get((size, mtime_ns, ctime_ns, inode))
+            before = there.get(folder_id, {}).get(bytes(name))
+            same = before is not None and before.kind == FILE and before.digest == digest and before.size == size
+            if before is not None and (
+                before.from_run == self._run
+                or (same and (self._found.coarse or (before.mtime_ns, before.ctime_ns) == (mtime_ns, ctime_ns)))
+            ):
+                continue
+            rows[folder_id, bytes(name)] = (
+                self._tree, folder_id, bytes(name), self._run, _FILE_NUMBER, size, mtime_ns, ctime_ns, inode, digest,
+                None, file_id, None, None, None,
+            )  # fmt: skip
+        self._insert(list(rows.values()))
+        # The file had changed when it was read.
+        self._voided |= set(paths_of(self._transaction, {row[1] for row in rows.values() if row[9] is None}).values())
+        return len(rows)
+
+    def _digests(self, looks: set[tuple[Any, ...]]) -> dict[tuple[Any, ...], bytes]:
+        """The digests of what the run has saved with these sizes, times and inodes."""
+        found: dict[tuple[Any, ...], bytes] = {}
+        last = -1
+        while True:
+            rows = self._transaction.ask(
+                f"SELECT {_SIZE}, f.mtime_ns, f.ctime_ns, f.inode, {_DIGEST}, f.id FROM files f "
+                f"WHERE {_SAVED} AND {_WHOLE} AND f.kind = {_FILE_NUMBER} AND f.id > :last "
+                f"ORDER BY f.id LIMIT {_PAGE}",
+                {"run": self._run, "source": self._source, "last": last},
+            )
+            found |= {tuple(row[:4]): bytes(row[4]) for row in rows if tuple(row[:4]) in looks}
+            if len(rows) < _PAGE:
+                return found
+            last = rows[-1][5]
+
+    def _drop(self) -> int:
+        """Take back what is not there any more; returns how many entries."""
+        dropped = 0
+        for some in _chunks(self._found.dropped):
+            ids = folder_ids(self._transaction, {folder for folder, _ in some})
+            sql = "DELETE FROM entries WHERE tree_id = :tree AND folder_id = :folder AND from_run = :run"
+            whole = [
+                {"tree": self._tree, "folder": ids[folder], "run": self._run} for folder, name in some if name is None
+            ]
+            single = [
+                {"tree": self._tree, "folder": ids[folder], "run": self._run, "name": name}
+                for folder, name in some
+                if name is not None
+            ]
+            dropped += self._transaction.change_many(sql, whole)
+            dropped += self._transaction.change_many(f"{sql} AND name = :name", single)
+        return dropped
+
+    def _insert_known(self) -> int:
+        inserted = 0
+        for some in _chunks(self._found.known):
+            inserted += self._insert_found(some)
+            self._voided |= {row.folder for row in some if row.digest is None and row.kind == FILE}
+        return inserted
+
+    def _insert_unsaved(self) -> int:
+        """Enter what is there and could not be saved, unless it was saved all the same, or is as it was before."""
+        if not self._found.unsaved:
+            return 0
+        ids = folder_ids(self._transaction, {row.folder for row in self._found.unsaved})
+        there = open_entries(self._transaction, self._tree, list(ids.values()))
+        rows = []
+        for row in self._found.unsaved:
+            before = there.get(ids[row.folder], {}).get(row.name)
+            looks = row.kind, row.size, row.mtime_ns, row.ctime_ns, row.inode
+            if before is None or (before.from_run != self._run and tuple(before[:5]) != looks):
+                rows.append(row._replace(digest=None, mode=None, uid=None, gid=None))
+        self._insert_found(rows)
+        # With ``separate_dirs``, the source's own folder is in no archive; and need not be.
+        self._voided |= {row.folder for row in self._found.unsaved if row.name or row.folder != self._found.path}
+        return len(rows)
+
+    def _insert_found(self, rows: Sequence[KnownEntry]) -> int:
+        ids = folder_ids(self._transaction, {row.folder for row in rows})
+        self._insert(
+            [
+                (
+                    self._tree, ids[row.folder], row.name, self._run, KINDS.index(row.kind), row.size, row.mtime_ns,
+                    row.ctime_ns, row.inode, row.digest, row.target, None, row.mode, row.uid, row.gid,
+                )
+                for row in rows
+            ]
+        )  # fmt: skip
+        return len(rows)
+
+    def _insert(self, rows: Sequence[tuple[Any, ...]]) -> None:
+        self._transaction.insert_many("entries", _ENTRY_COLUMNS, rows)
+
+    def _close_superseded(self) -> int:
+        """Close the older entry of each path that has a newer one now; returns how many there are."""
+        sql = (
+            "SELECT n.folder_id, n.name, o.from_run, n.kind, n.size, n.mtime_ns, n.digest, o.kind, o.size, o.mtime_ns, "
+            "o.digest FROM entries n CROSS JOIN entries o WHERE o.tree_id = n.tree_id AND o.folder_id = n.folder_id "
+            "AND o.name = n.name AND o.until_run IS NULL AND o.from_run < :run AND n.tree_id = :tree AND "
+            "n.from_run = :run AND n.folder_id >= :folder AND "
+            f"(n.folder_id > :folder OR n.name > :name) ORDER BY n.folder_id, n.name LIMIT {_PAGE}"
+        )
+        digest_of = dict(self._transaction.ask("SELECT id, digest FROM runs", {}))
+        values: dict[str, Any] = {"tree": self._tree, "run": self._run, "folder": -1, "name": b""}
+        changed = 0
+        while rows := self._transaction.ask(sql, values):
+            rotten = [row[:2] for row in rows if _is_rotten(row, digest_of, self._run)]
+            paths = paths_of(self._transaction, {folder for folder, _ in rotten})
+            self._recorded.rotten += [os.path.join(paths[folder], bytes(name)) for folder, name in rotten]
+            changed += len(rows)
+            self._transaction.change_many(
+                "UPDATE entries SET until_run = :run WHERE tree_id = :tree AND folder_id = :folder AND name = :name "
+                "AND from_run = :since",
+                [
+                    {"run": self._run, "tree": self._tree, "folder": folder, "name": bytes(name), "since": since}
+                    for folder, name, since, *_ in rows
+                ],
+            )
+            values |= {"folder": rows[-1][0], "name": bytes(rows[-1][1])}
+        return changed
+
+    def _enter_listings(self, is_safe: bool) -> None:
+        for some in _chunks(self._found.listings):
+            ids = folder_ids(self._transaction, {path for path, _ in some})
+            if not self._is_first:
+                self._transaction.change_many(
+                    "DELETE FROM listings WHERE tree_id = :tree AND folder_id = :folder",
+                    [{"tree": self._tree, "folder": number} for number in ids.values()],
+                )
+            looks = {ids[path]: looks if is_safe and path not in self._voided else None for path, looks in some}
+            self._transaction.insert_many(
+                "listings",
+                ("tree_id", "folder_id", "looks"),
+                [(self._tree, number, hashed) for number, hashed in looks.items()],
+            )
+
+    def _count_moved(self) -> int:
+        """Files of which the content was deleted elsewhere in the source."""
+        sql = (
+            f"SELECT size, digest, folder_id, name FROM entries WHERE tree_id = :tree AND kind = {_FILE_NUMBER} AND "
+            "size > 0 AND digest IS NOT NULL AND {which} AND folder_id >= :folder AND (folder_id > :folder OR "
+            f"name > :name) ORDER BY folder_id, name LIMIT {_PAGE}"
+        )
+        gone: dict[int, int] = {}
+        for size, digest in self._paged(sql.format(which="until_run = :run")):
+            key = hash((size, digest))
+            gone[key] = gone.get(key, 0) + 1
+        moved = 0
+        for size, digest in self._paged(sql.format(which="from_run = :run")) if gone else ():
+            key = hash((size, digest))
+            if gone.get(key):
+                gone[key] -= 1
+                moved += 1
+        return moved
+
+    def _paged(self, sql: str) -> Iterator[tuple[int, bytes]]:
+        values: dict[str, Any] = {"tree": self._tree, "run": self._run, "folder": -1, "name": b""}
+        while rows := self._transaction.ask(sql, values):
+            for size, digest, *_ in rows:
+                yield size, bytes(digest)
+            values |= {"folder": rows[-1][2], "name": bytes(rows[-1][3])}
+
+
+def _is_rotten(row: tuple[Any, ...], digest_of: Mapping[int, str | None], run_id: int) -> bool:
+    """Whether a file has other content than before, though its size and time of modification are the same."""
+    _, _, since, *states = row
+    now, before = states[:4], states[4:]
+    if now[0] != _FILE_NUMBER or now[:3] != before[:3] or now[3] is None or before[3] is None:
+        return False
+    return digest_of.get(since) == digest_of.get(run_id) and bytes(now[3]) != bytes(before[3])
+
+
+def open_entries(transaction: Transaction, tree_id: int, numbers: Sequence[int]) -> dict[int, dict[bytes, OpenEntry]]:
+    """The entries of some folders in the newest picture of a tree."""
+    found: dict[int, dict[bytes, OpenEntry]] = {}
+    sql = f"SELECT {_OPEN} FROM entries WHERE tree_id = {int(tree_id)} AND until_run IS NULL AND folder_id IN :keys"
+    for folder_id, name, kind, size, mtime_ns, ctime_ns, inode, digest, target, *rest in transaction.ask_among(
+        sql, numbers
+    ):
+        found.setdefault(folder_id, {})[bytes(name)] = OpenEntry(
+            KINDS[kind], size, mtime_ns, ctime_ns, inode, digest and bytes(digest), target and bytes(target), *rest
+        )
+    return found
+
+
+def paths_of(transaction: Transaction, numbers: set[int]) -> dict[int, bytes]:
+    """The path of each folder."""
+    found = transaction.ask_among("SELECT id, path FROM folders WHERE id IN :keys", list(numbers))
+    return {number: bytes(path) for number, path in found}
+
+
+def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
+    pending = iter(items)
+    while chunk := list(islice(pending, _PAGE)):
+        yield chunk
