@@ -66,6 +66,7 @@ _COMMANDS = {
     "volumes": "listing",
     "files": "listing",
     "find": "finding",
+    "coverage": "coverage",
     "remove": "listing",
     "bench": "bench",
 }

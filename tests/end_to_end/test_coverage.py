@@ -1,0 +1,142 @@
+"""What is on no volume, or on one only, and which volumes are not needed any more."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+
+import pytest
+from real_backups import PROGRAM
+from trees_compared import noise, text, write
+
+from backalaika.catalogue import open_catalogue
+
+
+def coverage(office, *arguments, status=0):
+    done = subprocess.run(
+        [*PROGRAM, "coverage", *arguments, "--json"],
+        env=office.environment,
+        cwd=office.root,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == status, (done.stdout, done.stderr)
+    return json.loads(done.stdout) if done.stdout else done.stderr
+
+
+def counts(told, name="office"):
+    (job,) = [job for job in told["jobs"] if job["job"] == name]
+    (source,) = job["sources"]
+    return {key: source[key] for key in ("files", "none", "one", "more")}
+
+
+def titles(outcome):
+    return [volume["title"] for volume in outcome.report["volumes"]]
+
+
+def removed(office, title):
+    subprocess.run([*PROGRAM, "remove", title, "--yes"], env=office.environment, check=True, cwd=office.root)
+
+
+def test_each_file_counts_by_the_volumes_that_have_its_content(office):
+    for name in ("a", "b", "deep/c"):
+        write(office.tree / name, text(5000, ord(name[-1])))
+    first = office.backup()
+    assert counts(coverage(office)) == {"files": 3, "none": 0, "one": 3, "more": 0}
+    office.backup("--skip-known", "--copies", "2")
+    assert counts(coverage(office, "office")) == {"files": 3, "none": 0, "one": 0, "more": 3}
+    write(office.tree / "d", b"new")
+    office.backup("--skip-known")
+    assert counts(coverage(office)) == {"files": 4, "none": 0, "one": 1, "more": 3}
+
+    removed(office, titles(first)[0])
+    told = coverage(office, "--list", "one")
+    assert counts(told) == {"files": 4, "none": 0, "one": 4, "more": 0}
+    assert sorted(told["jobs"][0]["files"]["one"]) == sorted(
+        str(office.tree / name) for name in ("a", "b", "d", "deep/c")
+    )
+
+
+def test_what_only_a_removed_volume_had_is_on_none(office):
+    write(office.tree / "a", text(5000))
+    (title,) = titles(office.backup())
+    removed(office, title)
+
+    told = coverage(office, "--list", "none", status=1)
+    assert counts(told) == {"files": 1, "none": 1, "one": 0, "more": 0}
+    assert told["jobs"][0]["files"]["none"] == [str(office.tree / "a")]
+
+
+def test_walking_finds_what_was_not_there_or_is_different_now(office):
+    for name in ("same", "different"):
+        write(office.tree / name, text(5000, len(name)))
+    office.backup()
+    write(office.tree / "different", b"other")
+    write(office.tree / "new", b"new")
+    job = str(office.root / "job.py")
+
+    assert counts(coverage(office, job)) == {"files": 2, "none": 0, "one": 2, "more": 0}
+    told = coverage(office, job, "--walk", "--list", "none", status=1)
+
+    assert counts(told) == {"files": 3, "none": 2, "one": 1, "more": 0}
+    assert told["jobs"][0]["as_of_ns"] is None
+    assert sorted(told["jobs"][0]["files"]["none"]) == [str(office.tree / name) for name in ("different", "new")]
+
+
+def test_a_file_that_was_cut_is_on_one_and_its_copy_too(office):
+    write(office.tree / "large", noise(1_300_000))
+    write(office.tree / "copy", noise(1_300_000))
+    office.backup("--skip-known", max_size=600_000)
+
+    assert counts(coverage(office)) == {"files": 2, "none": 0, "one": 2, "more": 0}
+
+
+def test_spare_volumes_can_all_be_thrown_away_and_no_content_is_lost(office):
+    for name in ("a", "b"):
+        write(office.tree / name, text(5000, ord(name)))
+    os.symlink("a", office.tree / "link")
+    first = office.backup()
+    assert coverage(office)["spare_volumes"] == []
+    second = office.backup()
+    assert coverage(office)["spare_volumes"] == titles(first)  # not both: one of them must stay
+    (office.tree / "a").unlink()
+    third = office.backup()
+    assert coverage(office)["spare_volumes"] == titles(first) + titles(third)
+
+    removed(office, titles(first)[0])
+    told = coverage(office)
+    assert told["spare_volumes"] == titles(third)
+    removed(office, titles(third)[0])
+    assert coverage(office)["spare_volumes"] == []
+    assert (
+        titles(second)[0]
+        in subprocess.run(
+            [*PROGRAM, "volumes"], env=office.environment, capture_output=True, text=True, check=True
+        ).stdout
+    )
+
+
+@pytest.mark.parametrize("change", ["link", "empty"])
+def test_a_volume_with_the_only_link_or_empty_file_is_not_spare(office, change):
+    write(office.tree / "a", text(5000))
+    if change == "link":
+        os.symlink("a", office.tree / "link")
+    else:
+        write(office.tree / "empty")
+    office.backup()
+    (office.tree / change).unlink()
+    office.backup()
+
+    with open_catalogue(f"sqlite:///{office.backups}/backalaika.sqlite") as catalogue:
+        spare = catalogue.spare_volumes()
+        assert spare == [[*catalogue.volumes()][1].title]
+
+
+def test_a_job_that_has_no_run_is_a_mistake_of_the_user(office):
+    write(office.tree / "a", b"a")
+    office.backup()
+
+    assert "no complete run of a job of this name" in coverage(office, "other", status=2)
+    assert "--walk needs the file of the job" in coverage(office, "office", "--walk", status=2)
