@@ -15,7 +15,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import CatalogueError
-from .pictures import Pictures
 from .reasons import catalogue_error
 from .state import State
 from .transaction import FETCHED, WRITER_TIMEOUT_S, Transaction, chunks
@@ -78,7 +77,7 @@ def _marks(values: Sequence[Any]) -> str:
     return ", ".join("?" * len(values))
 
 
-class DirectCatalogue(Pictures, State):
+class DirectCatalogue(State):
     """What a run records, in an SQLite file; any thread may call it. Raises what `Catalogue` would."""
 
     def __init__(self, path: str) -> None:

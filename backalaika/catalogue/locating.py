@@ -33,6 +33,12 @@ _OF_VOLUME = _COLUMNS.format(
 _IN_FOLDERS = _COLUMNS.replace("page.whole_digest\n", "page.whole_digest, page.folder_id\n").format(
     "SELECT * FROM files WHERE folder_id IN :keys"
 )
+_OF_IDS = _COLUMNS.format("SELECT * FROM files WHERE id IN :keys")
+_PARTS = _COLUMNS.format(
+    "SELECT f.* FROM files l JOIN volumes lv ON lv.id = l.volume_id"
+    " JOIN files f ON f.folder_id = l.folder_id AND f.name = l.name AND f.part IS NOT NULL"
+    " JOIN volumes v ON v.id = f.volume_id AND v.run_id = lv.run_id WHERE l.id = :last AND v.state = :complete"
+)
 _LAST = 1 << 62
 
 
@@ -93,6 +99,17 @@ class Locating(Transactions):
             if len(rows) < _FETCHED:
                 return
             before = rows[-1][0]
+
+
+def of_ids(transaction: Transaction, file_ids: Sequence[int]) -> dict[int, list[Located]]:
+    """Some files by their numbers; of a file that was cut, known by the number of its last part, all parts."""
+    found = {}
+    for row in map(located, transaction.ask_among(_OF_IDS, list(file_ids))):
+        found[row.id] = [row]
+        if row.part is not None:
+            parts = transaction.ask(_PARTS, {"last": row.id, "complete": COMPLETE})
+            found[row.id] = list(map(located, parts))
+    return found
 
 
 def in_folders(transaction: Transaction, folder_ids: Sequence[int]) -> Iterator[tuple[Located, int]]:

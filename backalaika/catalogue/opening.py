@@ -24,7 +24,6 @@ from .coverage import Coverage
 from .database import WRITES
 from .direct import PRAGMAS
 from .media import Media
-from .pictures import Pictures
 from .reasons import readable_errors, shown
 from .rebuilding import Rebuilding
 from .removal import Removal
@@ -42,7 +41,7 @@ _DRIVERS = {"sqlite": "pysqlite", "postgresql": "psycopg", "mysql": "pymysql", "
 _EXTRAS = {"postgresql": "postgresql", "mysql": "mysql", "mariadb": "mysql"}
 
 
-class Catalogue(Removal, Resuming, Pictures, Media, Search, Copies, State, Rebuilding, Coverage):
+class Catalogue(Removal, Resuming, Media, Search, Copies, State, Rebuilding, Coverage):
     """An open catalogue; a context manager. Any thread may call it; each call that writes is one transaction.
 
     Every method may raise `CatalogueError`, one line without the password.

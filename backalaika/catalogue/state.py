@@ -1,28 +1,50 @@
 """State: what the sources of a job were as of a moment, and where the content of each file is.
 
-A run that left out nothing (no known files, no minimum date) is a whole picture of its sources. One that left out some
-is laid over the runs before it, back to the last whole one; what was deleted between them cannot be told from what was
-left out, and is still there. Only what is on complete volumes counts.
+A run that came to its end has a picture of its sources (`pictures`), which tells it exactly. Where there is none, in a
+catalogue from before there were any or one that was rebuilt, what was saved has to tell it. A run that left out nothing
+(no known files, no minimum date) is whole. One that left out some is laid over the runs before it, back to the last
+whole one; what was deleted between them cannot be told from what was left out, and is still there. Only what is on
+complete volumes counts.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from itertools import islice
 
 from xxhash import xxh3_128_intdigest
 
 from ..errors import CatalogueError
-from .locating import Locating, in_folders
+from .locating import Locating, in_folders, of_ids
+from .pictures import Pictures
 from .recording import path_key
-from .rows import COMPLETE, Located, RunAt, storable_text
+from .rows import COMPLETE, Located, PictureEntry, RunAt, storable_text
 from .transaction import Transaction, chunks
 
 _NEVER = (1 << 63) - 1
+_ENTRIES_AT_A_TIME = 2000
 
 
-class State(Locating):
-    """The part of a catalogue that knows how sources were."""
+class State(Pictures, Locating):
+    """The part of a catalogue that knows how sources were, and where their content is."""
+
+    def pictured(
+        self, job: str, as_of_ns: int | None, paths: Sequence[bytes] = ()
+    ) -> Iterator[tuple[PictureEntry, list[Located]]]:
+        """The picture of a job's sources as of a moment: each entry, and where it is on complete volumes.
+
+        That is one place, the parts of a file that was cut, or none: of a folder in which nothing was new, and of what
+        is on no volume. Nothing at all if there is no picture.
+        """
+        run = self.run_as_of(job, as_of_ns)
+        entries = iter(()) if run is None else self.picture(run.id, paths)
+        while some := list(islice(entries, _ENTRIES_AT_A_TIME)):
+            numbers = self.members(some)
+            with self._looking() as transaction:
+                found = of_ids(transaction, sorted({number for number in numbers if number is not None}))
+            for entry, number in zip(some, numbers, strict=True):
+                yield entry, found.get(number, []) if number is not None else []
 
     def state(self, job: str | None, as_of_ns: int | None, paths: Sequence[bytes] = ()) -> Iterator[Located]:
         """Every file, folder and link of a job's sources as of a moment; of a file that was cut, every part.

@@ -41,6 +41,7 @@ class Item(NamedTuple):
         frame: byte offset of the frame in which the member starts; None if the manifest has to tell it.
         offset: of the member in the decoded frame.
         part: a `PartOf` as a plain tuple, if it is a part.
+        attributes: mode, uid and gid, -1 where unknown, where they are others than the archive has.
     """
 
     place: bytes
@@ -54,6 +55,7 @@ class Item(NamedTuple):
     frame: int | None
     offset: int | None
     part: tuple[int, int, int | None, bytes | None] | None = None
+    attributes: tuple[int, int, int] | None = None
 
 
 def item_of(row: Located) -> Item:

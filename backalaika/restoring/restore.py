@@ -114,6 +114,11 @@ class Restore:
         self._contents = {link.content for link in selection.links}
         for place in selection.lost:
             self._problem(place, "is a hard link to a file that is not in the catalogue")
+        for place in selection.gone:
+            self._problem(place, "is on no volume of the catalogue: it could not be saved, or its volume was removed")
+        for place in selection.folders:
+            self._make_folder(place)
+        self._folders.update(selection.folders)
         try:
             self._read_all(selection)
             self._read_again()
@@ -143,6 +148,12 @@ class Restore:
                 self._target.finish_folder(place, attributes, mtime_ns, is_ours)
             except (PlaceError, OSError) as error:
                 self._problem(place, _words(error))
+
+    def _make_folder(self, place: bytes) -> None:
+        try:
+            self._target.folder(place)
+        except (PlaceError, OSError) as error:
+            self._problem(place, _words(error))
 
     # Volumes
 

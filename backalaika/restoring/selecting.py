@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from xxhash import xxh3_128_intdigest
 
-from ..catalogue.rows import Located, VolumeAt
+from ..catalogue.rows import Located, PictureEntry, VolumeAt
 from ..errors import UsageError
 from ..walk import DIRECTORY, HARD_LINK
+from .frames import Attributes
 from .items import Item, Spool, item_of
 from .manifests import digest_by_readme, manifest_items, readme, title_by_readme
 
@@ -83,12 +84,16 @@ class Selection:
         volumes: the work.
         links: hard links that are made when all content is there; see `resolve_links`.
         lost: hard links of which nobody knows what they are other names of.
+        folders: those that no archive has, by their places: what they had, and their time.
+        gone: what is on no volume any more, or never was.
     """
 
     def __init__(self) -> None:
         self.volumes: dict[int, Work] = {}
         self.links: list[Link] = []
         self.lost: list[bytes] = []
+        self.folders: dict[bytes, tuple[Attributes | None, int]] = {}
+        self.gone: list[bytes] = []
 
     def add(self, volume_id: int, item: Item) -> None:
         """Put an item in."""
@@ -105,7 +110,7 @@ class Selection:
         return sum(work.bytes for work in self.volumes.values())
 
     def __bool__(self) -> bool:
-        return any(work.count for work in self.volumes.values())
+        return bool(self.folders or self.gone) or any(work.count for work in self.volumes.values())
 
 
 def part_with_whole(selection: Selection) -> list[bytes]:
@@ -194,6 +199,8 @@ def select_state(catalogue: State, job: str | None, as_of_ns: int | None, paths:
         UsageError: a path is not in it, or two sources would go to one place.
         CatalogueError: the job has no run as of then.
     """
+    if job is not None and catalogue.run_as_of(job, as_of_ns) is not None:
+        return _select_picture(catalogue, job, as_of_ns, paths)
     selection, labels = Selection(), dict[bytes, bytes]()
     missing = {path.rstrip(b"/") or b"/" for path in paths}
     for row in catalogue.state(job, as_of_ns, paths):
@@ -204,6 +211,9 @@ def select_state(catalogue: State, job: str | None, as_of_ns: int | None, paths:
             )
         missing -= {path for path in missing if _is_below(row, path)}
         selection.add(row.volume_id, item_of(row))
+    for other_job in dict.fromkeys(run.job for run in catalogue.runs_until(None, as_of_ns)) if missing else ():
+        # Nothing was saved under that path: it was moved there, or copied, and known by its content.
+        missing -= _add_picture(selection, catalogue, other_job, as_of_ns, missing)
     for path in sorted(missing):
         for other in _in_archives(path):
             rows = list(catalogue.state(job, as_of_ns, [other]))
@@ -221,13 +231,52 @@ def select_state(catalogue: State, job: str | None, as_of_ns: int | None, paths:
     return selection
 
 
+def _select_picture(catalogue: State, job: str, as_of_ns: int | None, paths: Sequence[bytes]) -> Selection:
+    selection = Selection()
+    missing = {path.rstrip(b"/") or b"/" for path in paths}
+    missing -= _add_picture(selection, catalogue, job, as_of_ns, missing)
+    if missing:
+        some = ", ".join(os.fsdecode(path) for path in sorted(missing)[:5])
+        raise UsageError(f"{some}: was not in the sources of {job!r} then; 'backalaika runs {job}' lists its runs")
+    return selection
+
+
+def _add_picture(
+    selection: Selection, catalogue: State, job: str, as_of_ns: int | None, paths: set[bytes]
+) -> set[bytes]:
+    """Select what the picture of a run tells, wherever it is: moved files by their content; returns the paths found."""
+    found: set[bytes] = set()
+    for entry, rows in catalogue.pictured(job, as_of_ns, sorted(paths)):
+        found |= {path for path in paths - found if _is_below(entry, path)}
+        place, own = _place_of(entry), _attributes_of(entry)
+        for row in rows:
+            selection.add(row.volume_id, item_of(row)._replace(place=place, mtime_ns=entry.mtime_ns, attributes=own))
+        if not rows and entry.kind == DIRECTORY:
+            selection.folders[place] = None if own is None else Attributes(*own), entry.mtime_ns
+        elif not rows:
+            selection.gone.append(place)
+    return found
+
+
+def _attributes_of(entry: PictureEntry) -> tuple[int, int, int] | None:
+    """Mode, uid and gid, where the picture has them because no archive does."""
+    if entry.mode is None:
+        return None
+    return entry.mode, -1 if entry.uid is None else entry.uid, -1 if entry.gid is None else entry.gid
+
+
+def _place_of(entry: PictureEntry) -> bytes:
+    below = entry.folder[len(entry.source) :].replace(os.sep.encode(), b"/").strip(b"/")
+    return b"/".join(step for step in (entry.label, below, entry.name) if step)
+
+
 def _in_archives(path: bytes) -> Iterator[bytes]:
     """The paths that a path may have in archives: a catalogue that was rebuilt knows no others."""
     steps = path.strip(b"/").split(b"/")
     return (b"/".join(steps[number:]) for number in range(len(steps)))
 
 
-def _is_below(row: Located, path: bytes) -> bool:
+def _is_below(row: Located | PictureEntry, path: bytes) -> bool:
     folder = row.folder
     beginning = path if path.endswith(b"/") else path + b"/"
     return folder == path or folder.startswith(beginning) or (bool(row.name) and os.path.join(folder, row.name) == path)
@@ -274,7 +323,7 @@ def places_by_catalogue(catalogue: Catalogue) -> Places:
 
 
 def _instead(item: Item, other: Item) -> Item:
-    return other._replace(place=item.place, mtime_ns=item.mtime_ns, part=item.part)
+    return other._replace(place=item.place, mtime_ns=item.mtime_ns, part=item.part, attributes=item.attributes)
 
 
 # From manifests alone

@@ -184,6 +184,8 @@ def _restore(task: Task, item: Item, found: Found | ArchiveError, outcome: Outco
     if isinstance(found, ArchiveError):
         outcome.failed.append((item, str(found)))
         return
+    if item.attributes is not None:
+        found = found._replace(attributes=Attributes(*item.attributes))
     try:
         if item.kind == DIRECTORY:
             _target().folder(item.place)

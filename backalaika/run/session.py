@@ -33,7 +33,7 @@ from .answers import Answers, comment_slug
 from .backup import Backup, make_folder, run_name
 from .orders import WriterOrders
 from .placing import Placer
-from .pool import available_cpus, start_pool, start_tracker, stop_pool
+from .pool import available_cpus, start_pool, start_tracker
 from .precautions import check_destination, shrunk_sources, smallest_capacity
 from .recorder import Recorder
 from .report import COMPLETE, FAILED, INTERRUPTED, Observer, Report
@@ -180,8 +180,8 @@ class Session:
         readers = self.job.config.readers
         turns = Turns(readers) if readers is not None and workers else None
         pool = start_pool(workers, slots.name, slots.size, turns)
-        undo.callback(lambda: stop_pool(pool, at_once=not self._finished))
         self._compressing = Compressing(pool, slots, self.job.config.digest, self.job.config.store_only, turns)
+        undo.callback(lambda: self._compressing.stop_pool(at_once=not self._finished))
 
     @property
     def catalogue(self) -> Catalogue:

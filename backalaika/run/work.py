@@ -24,6 +24,7 @@ from ..formats import ArchiveFormat
 from ..survey import Found, Survey, distinct_name
 from ..walk import DIRECTORY, Directory, Problem
 from .messages import BatchDone, BatchTask
+from .pool import stop_pool
 from .sizes import ArchivePlan
 from .slots import Slots
 from .turns import Turns
@@ -55,7 +56,7 @@ class BatchOnItsWay:
     future: Future[BatchDone]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Compressing:
     """What compressing needs to know: the pool, the slots, the digest, what a zip stores, and who may read when."""
 
@@ -64,6 +65,7 @@ class Compressing:
     digest: str
     store_only: frozenset[str]
     turns: Turns | None = None
+    ending: threading.Thread | None = None
 
     def submit(self, plan: ArchivePlan, batch: Batch, slot: int) -> BatchOnItsWay:
         """Give a batch to the pool, to be compressed into a slot."""
@@ -73,7 +75,15 @@ class Compressing:
 
     def end_pool(self) -> None:
         """Let the pool's processes end while what they have compressed is being written; nothing more will come."""
-        threading.Thread(target=self.pool.shutdown, name="backalaika-pool-end").start()
+        self.ending = threading.Thread(target=self.pool.shutdown, name="backalaika-pool-end")
+        self.ending.start()
+
+    def stop_pool(self, at_once: bool) -> None:
+        """End the pool's processes, or wait for their end if it has begun: no executor is shut down twice at once."""
+        if self.ending is None:
+            stop_pool(self.pool, at_once)
+        else:
+            self.ending.join()
 
 
 class Interrupted(Exception):  # noqa: N818 - not an error
