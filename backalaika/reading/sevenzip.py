@@ -1,9 +1,9 @@
 """7z: members of a 7z archive, by the header at its end (7zFormat.txt of the LZMA SDK).
 
 A 7z has *folders*: streams of compressed data, each of which holds the content of several members, one after another.
-The header says which, and is mostly compressed itself. It is read here, not by `py7zr`: that takes some 2.5 GB for a
-header of a few kB that promises millions of members, where arrays take what the header has. What folders hold,
-`unpacking` decodes.
+The header says which, and is mostly compressed itself. It is read here, not by `py7zr`: that takes 350 bytes of memory
+for each member, and a header of a few kB can promise eight million; arrays take what the header has. What folders
+hold, `unpacking` decodes.
 """
 
 from __future__ import annotations

@@ -27,6 +27,7 @@ _MEMORY_LIMIT = 256 * 1024 * 1024
 _LZMA, _LZMA2, _AES = b"\x03\x01\x01", b"\x21", b"\x06\xf1\x07\x01"
 _DEFLATE, _DEFLATE64, _ZSTD = b"\x04\x01\x08", b"\x04\x01\x09", b"\x04\xf7\x11\x01"
 _BCJ2 = b"\x03\x03\x01\x1b"
+_IA64 = {b"\x06", b"\x03\x03\x04\x01"}
 # Not decoded. Damaged PPMd ends the whole process in the library that py7zr has for it (pyppmd 1.3).
 _NAMES = {
     b"\x03\x04\x01": "PPMd",
@@ -183,12 +184,15 @@ def _chain(packed: Packed, file: Seekable, steps: list[int], size: int) -> Itera
         _check_memory(packed.coders[step])
     start, stored = packed.lies(packed.input_of(steps[0]))
     if [packed.coders[step].method for step in steps] == [_ZSTD]:
-        yield from zstd_pieces(file.stream(start, stored))  # the library knows one frame only
+        yield from filter(None, zstd_pieces(file.stream(start, stored)))  # the library knows one frame only
         return
+    methods = {packed.coders[step].method for step in steps}
+    if methods & _IA64 and _LZMA2 not in methods:
+        raise ArchiveError("is compressed by a method that is not known here (IA64)")  # the last bytes would be missing
     if any(packed.coders[step].method in _INPUT for step in steps[1:]):
         raise ArchiveError("is compressed twice over, which only bombs are")  # what the first makes is no few bytes
     source = _Input(file, start, stored)
-    decoder = _guarded(source, partial(_decoder, packed, steps, stored))
+    decoder = _decoder(packed, steps, stored)
     idle = 0
     while size:
         limit, before = min(size, PIECE), source.gave
@@ -220,6 +224,11 @@ def _check_memory(coder: Coder) -> None:
 
 
 def _decoder(packed: Packed, steps: list[int], stored: int) -> Any:
+    """The library's chain of decoders.
+
+    Raises:
+        ArchiveError: it has none like this.
+    """
     from py7zr.compressor import SevenZipDecompressor
 
     coders = [packed.coders[step] for step in steps]
@@ -233,21 +242,23 @@ def _decoder(packed: Packed, steps: list[int], stored: int) -> Any:
         for coder in coders
     ]
     at_a_time = min(_INPUT.get(coder.method, _INPUT_OTHERWISE) for coder in coders)
-    return SevenZipDecompressor(described, stored, [packed.sizes[step] for step in steps], None, None, at_a_time)
+    sizes = [packed.sizes[step] for step in steps]
+    try:
+        return SevenZipDecompressor(described, stored, sizes, None, None, at_a_time)
+    except MemoryError:
+        raise ArchiveError("needs more memory to be decoded than is given to it") from None
+    except Exception:
+        names = ", ".join(coder.method.hex() for coder in coders)
+        raise ArchiveError(f"is compressed by a method that is not known here ({names})") from None
 
 
 def _guarded(source: _Input, function: Any) -> Any:
     """What the library returns, which raises errors of any kind where data are damaged."""
     try:
         return function()
+    except MemoryError:
+        raise ArchiveError("needs more memory to be decoded than is given to it") from None
     except Exception as error:
         if source.failure is not None:
             raise source.failure from None
-        from py7zr.exceptions import UnsupportedCompressionMethodError
-
-        if isinstance(error, MemoryError):
-            raise ArchiveError("needs more memory to be decoded than is given to it") from None
-        if isinstance(error, UnsupportedCompressionMethodError):
-            method = error.data.hex() if isinstance(error.data, bytes) else "an unusual chain"
-            raise ArchiveError(f"is compressed by a method that is not known here ({method})") from None
         raise ArchiveError(f"is damaged: {' '.join(str(error).split()) or type(error).__name__}") from None
