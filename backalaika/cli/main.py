@@ -54,26 +54,26 @@ listed); 2 wrong usage or configuration; 3 the run failed or is incomplete;
 _SWITCHES = {"-j": "backup", "-a": "add", "-v": "volumes", "-f": "files", "-r": "remove"}
 
 
-# Each command and the module that has it, in the order of the help.
+# Each command, in the order of the help: the module that has it, and what it does in a few words.
 _COMMANDS = {
-    "init": "init",
-    "backup": "backup",
-    "restore": "restoring",
-    "verify": "verifying",
-    "rebuild": "rebuilding",
-    "add": "adding",
-    "runs": "runs",
-    "volumes": "listing",
-    "files": "listing",
-    "find": "finding",
-    "coverage": "coverage",
-    "remove": "listing",
-    "bench": "bench",
+    "init": ("init", "Write a commented job file, and ~/.backalaika."),
+    "backup": ("backup", "Run the backup job in FILE."),
+    "restore": ("restoring", "Bring files back: by path, job and date, volume, content."),
+    "verify": ("verifying", "Check that volumes are still what was written."),
+    "rebuild": ("rebuilding", "Make a catalogue from volumes."),
+    "add": ("adding", "Catalogue a disc, a folder or an image, with its archives."),
+    "runs": ("runs", "List the runs, and what had changed since the run before."),
+    "volumes": ("listing", "List the volumes."),
+    "files": ("listing", "List the files of a volume, or of all."),
+    "find": ("finding", "Find which volumes hold a file."),
+    "coverage": ("coverage", "Tell on how many volumes a job's files are."),
+    "remove": ("listing", "Remove a volume, or a run that ended early."),
+    "bench": ("bench", "Measure this machine on your own files."),
 }
 
 
 class _Commands(click.Group):
-    """Imports a command's module when it is called, and all of them for the help."""
+    """Imports a command's module when it is called; the help needs none of them."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The names of all commands."""
@@ -83,8 +83,13 @@ class _Commands(click.Group):
         """The command of this name."""
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = getattr(import_module(f"{__package__}.{_COMMANDS[cmd_name]}"), cmd_name)
+        command: click.Command = getattr(import_module(f"{__package__}.{_COMMANDS[cmd_name][0]}"), cmd_name)
         return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The commands as a part of the help."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, words) for name, (_, words) in _COMMANDS.items()])
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
