@@ -76,12 +76,17 @@ def cover(
         tell: called with `NONE`, `ONE` or `STALE`, and the path, of each such file.
 
     Raises:
-        CatalogueError: the job has no complete run.
+        CatalogueError: the job has no run with a picture of its sources.
         SourceError: a source cannot be looked at.
     """
     run = catalogue.run_as_of(name, None)
     if run is None:
-        raise CatalogueError(f"{name!r}: no complete run of a job of this name; list all with: backalaika runs")
+        if catalogue.run_rows(name):
+            raise CatalogueError(
+                f"{name!r}: none of its runs came to its end, or all are from before the catalogue kept pictures of "
+                "the sources; run the job again"
+            )
+        raise CatalogueError(f"{name!r}: no run of a job of this name; list all with: backalaika runs")
     report = CoverageReport(name, None if walked else run.started_at_ns)
     by_source: dict[str, Covered] = {}
     found = _walked(catalogue, walked) if walked else _pictured(catalogue, run.id)

@@ -138,5 +138,5 @@ def test_a_job_that_has_no_run_is_a_mistake_of_the_user(office):
     write(office.tree / "a", b"a")
     office.backup()
 
-    assert "no complete run of a job of this name" in coverage(office, "other", status=2)
+    assert "no run of a job of this name" in coverage(office, "other", status=2)
     assert "--walk needs the file of the job" in coverage(office, "office", "--walk", status=2)
