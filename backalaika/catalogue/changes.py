@@ -14,7 +14,7 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from .recording import folder_ids
-from .rows import FILE, HARD_LINK, KINDS, KnownEntry, OpenEntry, Tree
+from .rows import COMPLETE, FILE, HARD_LINK, KINDS, KnownEntry, OpenEntry, Tree
 from .transaction import Transaction
 
 _PAGE = 5000
@@ -169,6 +169,8 @@ class _Recording:
         inserted = self._insert_saved() + self._insert_hard_links() - self._drop() + self._insert_known()
         inserted += self._insert_unsaved()
         changed = self._close_superseded() if inserted and not self._is_first else 0
+        if not self._is_first:
+            self._find_again()
         self._enter_listings(is_safe)
         added = inserted - changed
         return _Counts(added, changed, deleted, self._count_moved() if added and deleted else 0)
@@ -208,6 +210,25 @@ class _Recording:
             f"target, file_id) SELECT :tree, f.folder_id, f.name, :run, f.kind, {_SIZE}, f.mtime_ns, f.ctime_ns, "
             f"f.inode, {_DIGEST}, f.target, f.id FROM files f {join} WHERE {which}",
             values,
+        )
+
+    def _find_again(self) -> None:
+        """Where what an entry was saved as is gone with its volume, let it be what this run has saved of the same."""
+        sql = (
+            "SELECT f.id, e.folder_id, e.name, e.from_run FROM files f JOIN entries e ON e.tree_id = :tree AND "
+            "e.folder_id = f.folder_id AND e.name = f.name AND e.until_run IS NULL AND e.from_run < :run "
+            "LEFT JOIN files o ON o.id = e.file_id AND o.folder_id = e.folder_id AND o.name = e.name "
+            f"LEFT JOIN volumes ov ON ov.id = o.volume_id AND ov.state = '{COMPLETE}' "
+            f"WHERE {_SAVED} AND {_WHOLE} AND ov.id IS NULL"
+        )
+        found = self._transaction.ask(sql, {"tree": self._tree, "run": self._run, "source": self._source})
+        self._transaction.change_many(
+            "UPDATE entries SET file_id = :file WHERE tree_id = :tree AND folder_id = :folder AND name = :name "
+            "AND from_run = :from",
+            [
+                {"file": number, "tree": self._tree, "folder": folder, "name": bytes(name), "from": from_run}
+                for number, folder, name, from_run in found
+            ],
         )
 
     def _insert_hard_links(self) -> int:
@@ -277,9 +298,18 @@ class _Recording:
     def _insert_known(self) -> int:
         inserted = 0
         for some in _chunks(self._found.known):
+            if self._found.resumed:  # what it had saved before it was interrupted is known to it too
+                some = self._not_entered(some)
             inserted += self._insert_found(some)
             self._voided |= {row.folder for row in some if row.digest is None and row.kind == FILE}
         return inserted
+
+    def _not_entered(self, rows: Sequence[KnownEntry]) -> list[KnownEntry]:
+        """Those of which the run has entered nothing yet."""
+        ids = folder_ids(self._transaction, {row.folder for row in rows})
+        there = open_entries(self._transaction, self._tree, list(ids.values()))
+        found = [(row, there.get(ids[row.folder], {}).get(row.name)) for row in rows]
+        return [row for row, entry in found if entry is None or entry.from_run != self._run]
 
     def _insert_unsaved(self) -> int:
         """Enter what is there and could not be saved, unless it was saved all the same, or is as it was before."""

@@ -107,8 +107,13 @@ def of_ids(transaction: Transaction, file_ids: Sequence[int]) -> dict[int, list[
     for row in map(located, transaction.ask_among(_OF_IDS, list(file_ids))):
         found[row.id] = [row]
         if row.part is not None:
-            parts = transaction.ask(_PARTS, {"last": row.id, "complete": COMPLETE})
-            found[row.id] = list(map(located, parts))
+            parts = map(located, transaction.ask(_PARTS, {"last": row.id, "complete": COMPLETE}))
+            # A run that went on after the file had changed has saved parts of it twice: those before the last are its.
+            newest: dict[int, Located] = {}
+            for part in parts:
+                if part.id <= row.id and part.part is not None and part.part <= row.part:
+                    newest.setdefault(part.part, part)
+            found[row.id] = list(newest.values())
     return found
 
 

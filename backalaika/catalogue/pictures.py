@@ -91,14 +91,18 @@ class Pictures(Recording):
         with self._looking() as transaction:
             return open_entries(transaction, tree_id, folder_ids)
 
-    def safe_members(self, file_ids: Sequence[int]) -> dict[int, tuple[int, bytes]]:
-        """Those of some saved files, folders and links that are on a complete volume: folder and name of each."""
+    def safe_members(self, file_ids: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
+        """Those of some saved files, folders and links that are on a complete volume: folder and name of each.
+
+        What had a number may have been removed, and the number used again: compare them.
+        """
         sql = (
-            "SELECT f.id, f.folder_id, f.name FROM files f JOIN volumes v ON v.id = f.volume_id "
-            f"WHERE v.state = '{COMPLETE}' AND f.id IN :keys"
+            "SELECT f.id, d.path, f.name FROM files f JOIN volumes v ON v.id = f.volume_id "
+            f"JOIN folders d ON d.id = f.folder_id WHERE v.state = '{COMPLETE}' AND f.id IN :keys"
         )
         with self._looking() as transaction:
-            return {number: (folder, bytes(name)) for number, folder, name in transaction.ask_among(sql, file_ids)}
+            rows = transaction.ask_among(sql, file_ids)
+        return {number: (bytes(folder), bytes(name)) for number, folder, name in rows}
 
     def run_rows(self, job: str | None = None) -> list[RunRow]:
         """All runs, oldest first, or those of a job, with what changed at their sources."""
@@ -153,6 +157,7 @@ class Pictures(Recording):
             same = {
                 (number, bytes(folder), bytes(name), size if whole is None else whole, mtime_ns)
                 for number, name, size, mtime_ns, whole, folder in saved
+                if whole is None or _has_all_parts(transaction, number)
             }
             found = [
                 entry.file_id if (entry.file_id, entry.folder, entry.name, entry.size, entry.mtime_ns) in same else None
@@ -203,6 +208,7 @@ def _by_content(transaction: Transaction, pairs: Sequence[tuple[int, bytes]]) ->
             f"WHERE v.state = '{COMPLETE}' AND f.whole_digest IN :keys",
             [digest for _, digest in pairs],
         )
+        if _has_all_parts(transaction, number)
     }
     for start in range(0, len(pairs), _PAIRS):
         some = pairs[start : start + _PAIRS]
@@ -212,6 +218,18 @@ def _by_content(transaction: Transaction, pairs: Sequence[tuple[int, bytes]]) ->
         values = {f"d{i}": digest for i, (_, digest) in enumerate(some)}
         found |= {(size, bytes(digest)): number for size, digest, number in transaction.ask(asked, values)}
     return found
+
+
+def _has_all_parts(transaction: Transaction, last: int) -> bool:
+    """Whether all parts of a file that was cut are on complete volumes of the run that saved the last one."""
+    found = transaction.ask(
+        "SELECT l.part, COUNT(DISTINCT f.part) FROM files l JOIN volumes lv ON lv.id = l.volume_id "
+        "JOIN files f ON f.folder_id = l.folder_id AND f.name = l.name AND f.part <= l.part AND f.id <= l.id "
+        "JOIN volumes v ON v.id = f.volume_id AND v.run_id = lv.run_id "
+        f"WHERE l.id = :last AND v.state = '{COMPLETE}' GROUP BY l.part",
+        {"last": last},
+    )
+    return bool(found) and found[0][0] == found[0][1]
 
 
 def _is_below(folder: bytes, name: bytes, paths: tuple[bytes, ...]) -> bool:

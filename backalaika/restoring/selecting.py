@@ -203,17 +203,19 @@ def select_state(catalogue: State, job: str | None, as_of_ns: int | None, paths:
         return _select_picture(catalogue, job, as_of_ns, paths)
     selection, labels = Selection(), dict[bytes, bytes]()
     missing = {path.rstrip(b"/") or b"/" for path in paths}
-    for row in catalogue.state(job, as_of_ns, paths):
-        if row.label is not None and row.source is not None and labels.setdefault(row.label, row.source) != row.source:
-            raise UsageError(
-                f"{os.fsdecode(row.source)} and {os.fsdecode(labels[row.label])} would both become "
-                f"{os.fsdecode(row.label)!r}; restore one after the other, each to a directory of its own"
-            )
+    if job is None:
+        seen: set[int] = set()
+        found: set[bytes] = set()
+        for name in dict.fromkeys(run.job for run in catalogue.runs_until(None, as_of_ns)):
+            found |= _add_picture(selection, catalogue, name, as_of_ns, missing, labels, seen)
+        missing -= found
+        if selection and not missing:
+            return selection
+    for row in catalogue.state(job, as_of_ns, sorted(missing)):
+        if row.label is not None and row.source is not None:
+            _check_label(labels, row.label, row.source)
         missing -= {path for path in missing if _is_below(row, path)}
         selection.add(row.volume_id, item_of(row))
-    for other_job in dict.fromkeys(run.job for run in catalogue.runs_until(None, as_of_ns)) if missing else ():
-        # Nothing was saved under that path: it was moved there, or copied, and known by its content.
-        missing -= _add_picture(selection, catalogue, other_job, as_of_ns, missing)
     for path in sorted(missing):
         for other in _in_archives(path):
             rows = list(catalogue.state(job, as_of_ns, [other]))
@@ -234,19 +236,41 @@ def select_state(catalogue: State, job: str | None, as_of_ns: int | None, paths:
 def _select_picture(catalogue: State, job: str, as_of_ns: int | None, paths: Sequence[bytes]) -> Selection:
     selection = Selection()
     missing = {path.rstrip(b"/") or b"/" for path in paths}
-    missing -= _add_picture(selection, catalogue, job, as_of_ns, missing)
+    missing -= _add_picture(selection, catalogue, job, as_of_ns, missing, {}, set())
     if missing:
         some = ", ".join(os.fsdecode(path) for path in sorted(missing)[:5])
         raise UsageError(f"{some}: was not in the sources of {job!r} then; 'backalaika runs {job}' lists its runs")
     return selection
 
 
+def _check_label(labels: dict[bytes, bytes], label: bytes, source: bytes) -> None:
+    if labels.setdefault(label, source) != source:
+        raise UsageError(
+            f"{os.fsdecode(source)} and {os.fsdecode(labels[label])} would both become "
+            f"{os.fsdecode(label)!r}; restore one after the other, each to a directory of its own"
+        )
+
+
 def _add_picture(
-    selection: Selection, catalogue: State, job: str, as_of_ns: int | None, paths: set[bytes]
+    selection: Selection,
+    catalogue: State,
+    job: str,
+    as_of_ns: int | None,
+    paths: set[bytes],
+    labels: dict[bytes, bytes],
+    seen: set[int],
 ) -> set[bytes]:
-    """Select what the picture of a run tells, wherever it is: moved files by their content; returns the paths found."""
+    """Select what the picture of a run tells, wherever it is: moved files by their content; returns the paths found.
+
+    ``seen`` has what the pictures of other jobs told before, which counts.
+    """
     found: set[bytes] = set()
     for entry, rows in catalogue.pictured(job, as_of_ns, sorted(paths)):
+        _check_label(labels, entry.label, entry.source)
+        key = xxh3_128_intdigest(entry.folder + b"\0" + entry.name)
+        if key in seen:
+            continue
+        seen.add(key)
         found |= {path for path in paths - found if _is_below(entry, path)}
         place, own = _place_of(entry), _attributes_of(entry)
         for row in rows:

@@ -41,6 +41,7 @@ from .worker import VANISHED, cannot_be_read, compress_chunk
 from .writer import partial_files, sync_folder
 
 T = TypeVar("T")
+_POLL_S = 0.005
 
 
 @dataclass(slots=True)
@@ -77,6 +78,7 @@ class Backup:
         report: is filled in.
         observer: hears of progress and problems.
         record: takes what the catalogue is to know; called with what is safe.
+        is_recorded: whether the catalogue has all that it was told.
         interrupted: whether the user wants to stop.
         on_volume: called with each complete volume.
         before_more: called before more is read; it may wait, and raise `Interrupted`.
@@ -94,6 +96,7 @@ class Backup:
         report: Report,
         observer: Observer,
         record: Callable[[rows.Record], None],
+        is_recorded: Callable[[], bool],
         interrupted: Callable[[], bool],
         on_volume: Callable[[VolumeDone], None],
         before_more: Callable[[], None],
@@ -111,6 +114,7 @@ class Backup:
         self._report = report
         self._observer = observer
         self._record = record
+        self._is_recorded = is_recorded
         self._interrupted = interrupted
         self._on_volume = on_volume
         self._before_more = before_more
@@ -404,11 +408,20 @@ class Backup:
             record = self._orders.safe.popleft()
             self._record(record)
             if isinstance(record, rows.VolumeComplete):
+                self._wait_until_recorded()
                 volume = self._placer.closed.pop(record.volume)
                 self._report.volumes.append(volume)
                 self._report.archive_bytes += volume.size
                 self._observer.volume(volume)
                 self._on_volume(volume)
+
+    def _wait_until_recorded(self) -> None:
+        """A volume may be burnt when it is told: then the catalogue must have it, whatever happens to the run."""
+        while not self._is_recorded():
+            if self._orders.ended:
+                time.sleep(_POLL_S)
+            else:
+                self._orders.listen(block=True, timeout_s=_POLL_S)
 
     def _check_interrupt(self) -> None:
         if self._interrupted():

@@ -97,7 +97,7 @@ class KnownFiles:
                     new.append((i, j))
                 elif look_the_same(entry, there, coarse) and not (self._trust.rehash and _has_content(entry)):
                     alike[i, j] = there
-        safe = self._safe(alike)
+        safe = self._safe(source, alike, lambda place: (compared[place[0]][0].path, _at(compared, place).name))
         if source.found.source.separate_dirs:  # the source's own folder is in no archive
             safe |= {(i, j) for i, j in alike if not compared[i][0].path and not _at(compared, (i, j)).name}
         if not self._trust.rehash:
@@ -116,8 +116,10 @@ class KnownFiles:
             elif left:
                 yield Directory(folder.path, left)
 
-    def _safe(self, alike: dict[Place, OpenEntry]) -> set[Place]:
-        """Which of these entries of the picture are on complete volumes."""
+    def _safe(
+        self, source: SourceComparison, alike: dict[Place, OpenEntry], where: Callable[[Place], tuple[str, str]]
+    ) -> set[Place]:
+        """Which of these entries of the picture are on complete volumes; ``where`` tells folder and name of each."""
         if not alike:
             return set()
         pairs = {
@@ -130,7 +132,12 @@ class KnownFiles:
         safe |= {place for place, entry in alike.items() if entry.kind == DIRECTORY and entry.mode is not None}
         saved = {place: entry.file_id for place, entry in alike.items() if place not in pairs and entry.file_id}
         members = self._pictures.safe_members(sorted({number for number in saved.values() if number}))
-        return safe | {place for place, number in saved.items() if number in members}
+        found = set()
+        for place, number in saved.items():
+            folder, name = where(place)
+            if members.get(number or 0) == (os.fsencode(source.place(folder)), os.fsencode(name)):
+                found.add(place)
+        return safe | found
 
     def _known(self, pairs: set[Pair]) -> set[Pair]:
         """Which of these contents are on enough volumes."""
@@ -227,7 +234,8 @@ class KnownFiles:
             for place, there in before.items()
             if look_the_same(_at(directories, place), there, source.is_coarse(directories[place[0]].path))
         }
-        return poorer | {i for i, _ in self._safe(alike)}
+        safe = self._safe(source, alike, lambda place: (directories[place[0]].path, _at(directories, place).name))
+        return poorer | {i for i, _ in safe}
 
     def _note(
         self, source: SourceComparison, path: str, entry: Entry, pair: Pair, is_copy: bool, before: OpenEntry | None

@@ -41,6 +41,11 @@ class WriterOrders:
         self._held: deque[tuple[int, int, rows.Record]] = deque()
         self.safe: deque[rows.Record] = deque()
 
+    @property
+    def ended(self) -> bool:
+        """Whether the writer was told to end."""
+        return self._connection.closed
+
     def order(self, name: str, *arguments: Any) -> None:
         """Send an order: the name of a method of `Writer`, and its arguments."""
         try:

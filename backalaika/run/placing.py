@@ -225,7 +225,7 @@ class Placer:
         """Find the next place where a file has room for ``size`` bytes, and take what is written of it there."""
         start: int | Medium = self._volumes.first_place(unit.lowest) if unit.place is None else unit.place
         # Where nothing else was settled, the volume itself gets another medium.
-        alone = unit.place is not None and not self._volumes[unit.place].manifest_size
+        alone = unit.place is not None and self._volumes[unit.place].is_blank
         if unit.place is not None and alone:
             start = self._volumes[unit.place].medium
         least = size

@@ -72,11 +72,24 @@ class Recorder:
         Raises:
             RunError: the catalogue took nothing more.
         """
+        self._check()
+        self._queue.put(record)
+
+    def is_done(self) -> bool:
+        """Whether all that it was told is in the catalogue.
+
+        Raises:
+            RunError: the catalogue took nothing more.
+        """
+        done = not self._queue.unfinished_tasks
+        self._check()
+        return done
+
+    def _check(self) -> None:
         if isinstance(self._failure, CatalogueError):
             raise RunError(f"{self._failure}; the backup was stopped, for it could not be recorded")
         if self._failure is not None:
             raise self._failure
-        self._queue.put(record)
 
     def failure(self) -> str:
         """Why the catalogue took nothing more, or nothing; after the end."""
@@ -86,6 +99,7 @@ class Recorder:
         while (record := self._queue.get()) is not None:
             if self._failure is None:
                 self._attempt(partial(self._write, record))
+            self._queue.task_done()
 
     def _attempt(self, step: Callable[[], None]) -> None:
         until = time.monotonic() + _UNTIL_ASKED_S

@@ -238,6 +238,7 @@ class Session:
                     report,
                     observer,
                     recorder.record,
+                    recorder.is_done,
                     self._signals.asked,
                     hooks.volume,
                     room.pause,

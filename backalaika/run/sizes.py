@@ -112,6 +112,11 @@ class OpenVolume:
     announced: bool = False
 
     @property
+    def is_blank(self) -> bool:
+        """Whether nothing is settled on it. In a zip that is gone on with, bytes may be left of what is saved anew."""
+        return not self.manifest_size and not self.archives_size
+
+    @property
     def size(self) -> int:
         """Bytes of all its files, were it closed now."""
         return self.archives_size + self.manifest_size + self.own_size

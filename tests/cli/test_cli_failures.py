@@ -115,6 +115,25 @@ def test_after_volume_sees_the_size_and_the_fill(home, tmp_path):
         assert volume["fill"] == volume["size"] / 1_000_000
 
 
+def test_when_after_volume_is_called_the_catalogue_has_the_volume(home, tmp_path):
+    catalogue, seen = home.backups / "backalaika.sqlite", tmp_path / "seen"
+    hook = (
+        "import sqlite3\n"
+        "def after_volume(volume):\n"
+        f"    with sqlite3.connect({str(catalogue)!r}) as catalogue:\n"
+        "        ask = 'select state, files > 0 from volumes where title = ?'\n"
+        f"        print(catalogue.execute(ask, [volume.title]).fetchall(), file=open({str(seen)!r}, 'a'))\n"
+    )
+    for number in range(20):
+        (home.source / f"{number}.bin").write_bytes(os.urandom(200_000))
+
+    home.run("backup", home.job(more=hook + "config = dict(max_size=600_000)"), "--yes", status=0)
+
+    lines = seen.read_text().splitlines()
+    assert len(lines) > 4
+    assert set(lines) == {"[('complete', 1)]"}
+
+
 def test_after_volume_runs_while_the_next_volume_is_written(home):
     for i in range(4):
         (home.source / f"{i}.bin").write_bytes(os.urandom(400_000))

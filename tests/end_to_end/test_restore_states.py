@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import subprocess
 import time
 from datetime import datetime
@@ -12,8 +13,9 @@ from datetime import datetime
 import pytest
 from real_backups import FORMATS, PROGRAM
 from restores import errors_of, restore
+from runs_cut_short import end_when, forget_all, start
 from test_pictures import edit
-from trees_compared import look, seen_by, text, write
+from trees_compared import look, noise, seen_by, text, write
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -74,12 +76,82 @@ def test_what_is_on_no_volume_any_more_is_told(office):
     first = office.backup()
     write(office.tree / "b.txt", text(4000, 1))
     office.backup("--skip-known")
-    title = f"{first.volumes[0].parent.name}/{first.volumes[0].name}"
-    command = [*PROGRAM, "remove", "--yes", title]
-    subprocess.run(command, env=office.environment, check=True, capture_output=True)
+    remove(office, first.volumes[0])
 
     report = restore(office, "--job", "office", to=office.root / "back", status=1)
 
     assert set(errors_of(report)) == {"tree/a.txt"}
     assert "on no volume" in errors_of(report)["tree/a.txt"]
     assert (office.root / "back/tree/b.txt").read_bytes() == text(4000, 1)
+
+
+def same_as_the_source(office, *arguments):
+    place = office.place()
+    restore(office, *arguments, to=place)
+    assert seen_by(look(place / "tree"), hard_links=False) == seen_by(look(office.tree), hard_links=False)
+
+
+def remove(office, volume):
+    command = [*PROGRAM, "remove", "--yes", f"{volume.parent.name}/{volume.name}"]
+    subprocess.run(command, env=office.environment, check=True, capture_output=True)
+
+
+def test_a_path_is_as_the_last_run_found_it_whatever_was_saved_under_it(office):
+    write(office.tree / "big", text(50_000))
+    write(office.tree / "goes", text(100, 1))
+    write(office.tree / "folder" / "small", text(100, 2))
+    office.backup()
+    (office.tree / "big").rename(office.tree / "folder" / "moved")
+    shutil.copyfile(office.tree / "folder" / "moved", office.tree / "again")
+    (office.tree / "goes").unlink()
+    office.backup("--skip-known")
+
+    same_as_the_source(office, office.tree)
+
+    # What is in no picture any more comes from where it was saved last.
+    place = office.place()
+    restore(office, office.tree / "goes", to=place)
+    assert (place / "tree/goes").read_bytes() == text(100, 1)
+
+
+def test_a_number_that_was_used_again_does_not_make_a_link_known(office):
+    write(office.tree / "file", text(5000))
+    write(office.tree / "empty", b"")
+    (office.tree / "link").symlink_to("file")
+    first = office.backup()
+    remove(office, first.volumes[0])
+    other = office.root / "other"
+    for number in range(8):
+        write(other / f"{number}", text(1000, 10 + number))
+    office.backup(sources=[(other, "zip")], name="other")
+    office.backup("--skip-known")
+
+    same_as_the_source(office, "--job", "office")
+
+
+def test_of_a_file_that_was_cut_twice_in_one_run_the_new_content_comes_back(office):
+    media = {"max_size": 900_000, "level": 1}
+    write(office.tree / "a large", noise(3_000_000, 1))
+    for number in range(12):
+        write(office.tree / f"z{number}", noise(700_000, 10 + number))
+    for _ in range(10):
+        process = start(office.command(**media), office)
+        end_when(process, lambda: any(office.backups.glob("2*/vol006")), signal.SIGINT)
+        if process.returncode == 130:
+            break
+        forget_all(office)
+    write(office.tree / "a large", noise(2_500_000, 2))
+
+    office.backup("--resume", **media)
+
+    same_as_the_source(office, "--job", "office")
+    same_as_the_source(office, office.tree)
+
+
+def test_a_file_that_was_cut_is_taken_from_where_all_its_parts_are(office):
+    write(office.tree / "large", noise(2_500_000))
+    first = office.backup(max_size=900_000)
+    remove(office, first.volumes[0])
+    office.backup("--skip-known", max_size=900_000)
+
+    same_as_the_source(office, "--job", "office")

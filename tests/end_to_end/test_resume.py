@@ -16,6 +16,7 @@ from pathlib import Path
 import ordinary_tools as tools
 import pytest
 from real_backups import FORMATS, archives_on
+from restores import restore
 from runs_cut_short import (
     MIB,
     ROWS_OF_CONTENT,
@@ -37,7 +38,7 @@ from runs_cut_short import (
     unfinished,
     unpack_run,
 )
-from trees_compared import make_tree, noise, write
+from trees_compared import look, make_tree, noise, seen_by, write
 
 from backalaika.media import MEDIA
 
@@ -346,3 +347,28 @@ def states(office):
         return [state for (state,) in office.catalogued("select state from runs")]
     except sqlite3.Error:
         return []
+
+
+def complete_volumes(office):
+    """How many volumes the catalogue has as complete; 0 while there is none."""
+    try:
+        return office.catalogued("select count(*) from volumes where state = 'complete'")[0][0]
+    except sqlite3.Error:
+        return 0
+
+
+@pytest.mark.parametrize("option", ["zip", "zst"])
+def test_a_run_that_leaves_out_known_files_goes_on_and_has_a_picture(office, option):
+    make_office_tree(office.tree)
+    slow = "import time\ndef after_volume(volume):\n    time.sleep(60)"  # it is waited for, so the run is not over
+    process = start(office.command("--skip-known", options=option, more=slow, **SMALL_MEDIA), office)
+    end_when(process, lambda: complete_volumes(office) > 0)
+    assert complete_volumes(office) > 0
+
+    resume(office, options=option, **SMALL_MEDIA)
+
+    restore(office, "--job", "office", to=office.root / "back")
+    back, tree = look(office.root / "back" / "tree"), look(office.tree)
+    assert seen_by(back, hard_links=False) == seen_by(tree, hard_links=False)
+    again = office.backup("--skip-known", options=option, **SMALL_MEDIA)
+    assert again.report["files"] == 0
