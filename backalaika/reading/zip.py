@@ -305,7 +305,8 @@ def unpacked(found: ZipMember, source: Stream, budget: Budget) -> Iterator[bytes
     if name is None:
         raise ArchiveError(f"is compressed by a method that is not known here ({found.method})")
     if name == "stored":
-        return iter(lambda: source.take(PIECE), b"")
+        # Many entries of a directory may tell of the same bytes.
+        return _counted(iter(lambda: source.take(PIECE), b""), budget)
     if name == "deflate":
         stream = decoded(name, source, budget)
         return iter(lambda: stream.take(PIECE), b"")
@@ -322,7 +323,7 @@ def unpacked(found: ZipMember, source: Stream, budget: Budget) -> Iterator[bytes
     return _counted(one_stream(decoder, source), budget)
 
 
-def _counted(pieces: Iterator[bytes], budget: Budget) -> Iterator[bytes]:
+def _counted(pieces: Iterator[bytes | memoryview], budget: Budget) -> Iterator[bytes | memoryview]:
     for piece in pieces:
         budget.spend(len(piece))
         yield piece

@@ -9,6 +9,7 @@ import io
 import lzma
 import os
 import random
+import struct
 import subprocess
 import tarfile
 import zipfile
@@ -240,6 +241,27 @@ def test_a_bomb_ends_its_archive_with_an_error(compress, tmp_path, monkeypatch):
 
     assert told.digests(b"bomb") == {b"first": (1, sha256(b"1")), b"zeros": (40 << 20, None)}
     assert "max_ratio" in told.troubles[0].message
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_a_zip_whose_entries_share_one_stored_content_is_a_bomb(threads, tmp_path, monkeypatch):
+    monkeypatch.setattr("backalaika.reading.streams._HARMLESS", 1 << 20)
+    one = zip_of([(b"content", bytes(1 << 20))])
+    end = one.rindex(b"PK\5\6")
+    [start] = struct.unpack_from("<L", one, end + 16)
+    directory = one[start:end] * 500
+    counts = struct.pack("<HHLL", 500, 500, len(directory), start)
+    path = tmp_path / "bomb.zip"
+    path.write_bytes(one[:start] + directory + one[end : end + 8] + counts + b"\0\0")
+    told = Told(path, threads, max_ratio=10)
+
+    assert [trouble.message.partition(";")[0] for trouble in told.troubles] == [
+        "grows to more than 10 times its size, as a bomb does"
+    ]
+    read = [row for row in told.rows if row.archive and row.digest]
+    assert [row.digest for row in read] == [sha256(bytes(1 << 20))] * len(read)
+    assert len(read) <= 10
+    assert Told(path, threads, max_ratio=1000).troubles == []
 
 
 def test_more_members_than_are_allowed_end_the_archive(tmp_path):
