@@ -64,7 +64,7 @@ class Media(Database):
             return [(number, bytes(name)) for number, name in connection.execute(asked)]
 
     def volume_with_archives(self, digests: Sequence[bytes]) -> str | None:
-        """The title of the complete volume of a run whose archives are these, by their bytes; None if there is none.
+        """The title of the complete volume of a run that has just these archives, by their bytes; None if none is.
 
         Args:
             digests: XXH3-128 of each archive, whole; at least one.
@@ -80,7 +80,8 @@ class Media(Database):
                 for volume_id, digest in connection.execute(asked):
                     found.setdefault(volume_id, set()).add(bytes(digest))
             for volume_id, there in found.items():
-                if there == set(digests):
+                all_of_it = connection.execute(select(archives.c.digest).where(archives.c.volume_id == volume_id))
+                if there == set(digests) == {digest and bytes(digest) for [digest] in all_of_it}:
                     return str(
                         connection.execute(select(volumes.c.title).where(volumes.c.id == volume_id)).scalar_one()
                     )

@@ -183,5 +183,8 @@ def _show(report: AddReport) -> None:
     if report.recognised:
         display.say(f"Recognised {display.printable(report.recognised)}: its title is now {title}")
         return
+    if report.damaged_copy_of:
+        display.say(f"Not catalogued: it is a damaged copy of {display.printable(report.damaged_copy_of)}")
+        return
     before = f" ({report.resumed_files:,} were recorded before)" if report.resumed_files else ""
     display.say(f"Catalogued {title}: {found}{before}, in {display.duration(report.seconds)}")

@@ -72,6 +72,7 @@ class AddReport:
         archives, members: archives that were entered, and all that is listed in them.
         resumed_files: of ``files``, those that an earlier, interrupted call had recorded.
         recognised: the title that a volume of a run had until now; '' where it is none.
+        damaged_copy_of: the title of the volume that this is a damaged copy of, of which nothing was entered; else ''.
         problems: what could not be read.
         notes: what is not in the catalogue by its nature.
         seconds: how long it took.
@@ -86,6 +87,7 @@ class AddReport:
     members: int = 0
     resumed_files: int = 0
     recognised: str = ""
+    damaged_copy_of: str = ""
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
     seconds: float = 0.0
@@ -110,6 +112,7 @@ class AddReport:
             "members": self.members,
             "resumed_files": self.resumed_files,
             "recognised": self.recognised,
+            "damaged_copy_of": self.damaged_copy_of,
             "errors": [{"path": problem.path, "message": problem.message} for problem in self.problems],
             "notes": [{"path": problem.path, "message": problem.message} for problem in self.notes],
             "seconds": round(self.seconds, 3),
@@ -176,7 +179,7 @@ def add_medium(
         with ReadingPool(tree, work.settings, workers, timeout_s) as pool:
             for heard in pool.read(work.sums(), stop):
                 work.take(heard)
-            if not work.recognise():
+            if not work.recognise(stop):
                 work.begin()
                 for heard in pool.read(work.tasks(), stop):
                     work.take(heard)
@@ -208,6 +211,7 @@ class _Work:
         self._told: set[tuple[bytes, str]] = set()
         self._done: set[int] = set()
         self._own: OwnVolume | None = None
+        self._known: str | None = None
         self._sound: dict[bytes, int] = {}
         self._not_entered: Counter[str] = Counter()
         self._volume_id = 0
@@ -222,6 +226,7 @@ class _Work:
             self._trouble(Trouble(os.fsencode(MANIFEST), f"cannot be read: {describe_error(error)}"))
         if self._own is not None:
             self.settings = replace(self.settings, digest=self._own.digest)
+            self._known = self._catalogue.volume_with_archives(list(self._own.archives.values()))
 
     def sums(self) -> Iterator[list[LooseFile]]:
         """Archives of our own, to be compared with their sums; where nothing is to be read they are believed."""
@@ -238,16 +243,31 @@ class _Work:
             else:
                 self._sound[name] = file.size
 
-    def recognise(self) -> bool:
-        """Whether the medium is a volume that a run has in the catalogue already; then it has got its new title."""
-        if self._own is None:
+    def recognise(self, stop: Callable[[], None]) -> bool:
+        """Whether the medium is a volume that a run has in the catalogue already; if it is whole it gets its new title.
+
+        A damaged copy gets none: the catalogue's rows are true of another medium, which is the one to look for.
+        """
+        if self._own is None or self._known is None:
             return False
-        known = self._catalogue.volume_with_archives(list(self._own.archives.values()))
-        if known is None:
-            return False
-        self._catalogue.retitle(known, self._medium.title, self._medium.description)
-        self._report.recognised = known
+        self._count_others(self._own, stop)
+        if self._sound.keys() == self._own.archives.keys():
+            self._catalogue.retitle(self._known, self._medium.title, self._medium.description)
+            self._report.recognised = self._known
+        else:
+            self._report.damaged_copy_of = self._known
+            self._trouble(Trouble(b"", f"is a damaged copy of {self._known}, which keeps its title"))
         return True
+
+    def _count_others(self, own: OwnVolume, stop: Callable[[], None]) -> None:
+        """Tell of files that no run wrote: a known volume has no rows of them."""
+        others = 0
+        for found in self._tree.walk(self._problem):
+            stop()
+            member = found.member
+            others += member.kind != DIRECTORY and member.path not in own.archives and member.path not in OWN_FILES
+        if others:
+            self._trouble(Trouble(b"", f"other files on it, which were not entered: {others:,}", True))
 
     def begin(self) -> None:
         """Enter the volume, or go on with it; the members of our own archives come from the manifest."""
@@ -374,7 +394,8 @@ class _Work:
             self._sound[name] = heard.file.size
             self._report.files, self._report.bytes = self._report.files + 1, self._report.bytes + heard.file.size
         else:
-            self._trouble(Trouble(name, f"is damaged: it is not what {SUMS} says; what can be read of it is listed"))
+            listed = "" if self._known is not None else "; what can be read of it is listed"
+            self._trouble(Trouble(name, f"is damaged: it is not what {SUMS} says{listed}"))
 
     def _give_up(self, heard: GivenUp) -> None:
         self._trouble(Trouble(heard.file.path, heard.message))

@@ -6,6 +6,7 @@ import gzip
 import hashlib
 import json
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -220,7 +221,7 @@ def test_a_volume_that_the_catalogue_knows_gets_the_title_and_no_row_twice(home,
     before = members(home, title)
     report = home.run("add", "Disc 1", own, "-d", "blue box", "--json", status=0).json()
 
-    assert report["recognised"] == title
+    assert (report["recognised"], report["notes"]) == (title, [])
     assert members(home, "Disc 1") == before
     assert len(home.run("volumes", status=0).out.splitlines()) == 1
 
@@ -265,16 +266,61 @@ def test_parts_of_a_file_that_was_cut_are_catalogued_as_the_run_did(home, tmp_pa
     assert {f"source/large.bin.part{number + 1:03}" for number in range(len(parts))} <= set(rows)
 
 
-def test_a_known_volume_that_is_damaged_gets_the_title_and_the_damage_is_reported(home, own):
-    [archive] = own.glob("*.tar.zst")
+def damage(archive):
     content = bytearray(archive.read_bytes())
     content[-30] ^= 255
     archive.write_bytes(content)
-    report = home.run("add", "Disc 1", own, "--json", status=1).json()
 
-    assert report["recognised"] == f"{own.parent.name}/vol001"
-    assert [error["path"] for error in report["errors"]] == [str(archive)]
+
+@pytest.mark.parametrize("lost", [damage, os.remove])
+def test_a_damaged_copy_of_a_known_volume_takes_no_title_and_no_row(home, own, tmp_path, lost):
+    title = f"{own.parent.name}/vol001"
+    before = listed(home, title)
+    copy = tmp_path / "copy"
+    shutil.copytree(own, copy)
+    [archive] = copy.glob("*.tar.zst")
+    lost(archive)
+    done = home.run("add", "Copy", copy, "--json", status=1)
+    report = done.json()
+
+    assert (report["recognised"], report["damaged_copy_of"]) == ("", title)
+    assert [error["path"] for error in report["errors"]] == [str(archive), str(copy)]
+    assert "listed" not in report["errors"][0]["message"]
+    assert report["errors"][1]["message"] == f"is a damaged copy of {title}, which keeps its title"
+    assert "Recognised" not in done.err
+    assert "Catalogued" not in done.err
+    assert listed(home, title) == before
     assert len(home.run("volumes", status=0).out.splitlines()) == 1
+    assert home.run("add", "Good", own, "--json", status=0).json()["recognised"] == title
+
+
+def test_sums_that_tell_of_a_part_of_a_known_volume_take_no_title_from_it(home, tmp_path):
+    (home.root / "more").mkdir()
+    (home.root / "more" / "x").write_text("x")
+    more = f"job['sources'].append(({str(home.root / 'more')!r}, 'zst'))"
+    home.run("backup", home.job("zst", more=more), "--yes", status=0)
+    [run] = home.folders()
+    first, second = sorted((run / "vol001").glob("*.tar.zst"))
+    second.unlink()
+    sums = run / "vol001" / "SUMS.xxh128"
+    sums.write_text("".join(line for line in sums.read_text().splitlines(True) if second.name not in line))
+    report = home.run("add", "Copy", run / "vol001", "--json", status=1).json()
+
+    assert report["recognised"] == ""
+    assert first.name in {row["archive"] for row in listed(home, "Copy")}
+    assert f"{run.name}/vol001" in home.run("volumes", status=0).out
+
+
+def test_files_that_no_run_wrote_are_counted_on_a_known_volume_and_not_entered(home, own):
+    title = f"{own.parent.name}/vol001"
+    (own / "holidays").mkdir()
+    (own / "holidays" / "photo.jpg").write_text("x")
+    (own / "notes.txt").write_text("x")
+    before = members(home, title)
+    report = home.run("add", "Disc 1", own, "--json", status=0).json()
+
+    assert report["notes"] == [{"path": str(own), "message": "other files on it, which were not entered: 2"}]
+    assert members(home, "Disc 1") == before
 
 
 def test_an_archive_of_ours_that_is_missing_is_reported(home, own, tmp_path):
@@ -287,9 +333,7 @@ def test_an_archive_of_ours_that_is_missing_is_reported(home, own, tmp_path):
 
 def test_a_damaged_archive_of_ours_is_read_and_reported(home, own, tmp_path):
     [archive] = own.glob("*.tar.zst")
-    content = bytearray(archive.read_bytes())
-    content[-30] ^= 255
-    archive.write_bytes(content)
+    damage(archive)
     done = home.run("add", "Disc 1", own, "--db", f"sqlite:///{tmp_path}/other.sqlite", "--json", status=1)
     messages = [error["message"] for error in done.json()["errors"] if error["path"] == str(archive)]
 
