@@ -48,6 +48,7 @@ _FILES_A_TASK = 64
 _BYTES_A_TASK = 8 * 1024 * 1024
 # An archive of this size is a task of its own, so that several are read at once.
 _LARGE_ARCHIVE = 1024 * 1024
+_BORDER = "is another file system and was not catalogued; add it by itself"
 
 
 class Observer(Protocol):
@@ -325,7 +326,8 @@ class _Work:
             found = in_disc_order(found, attrgetter("place"))
         batch: list[LooseFile] = []
         size = 0
-        for _, file, _ in found:
+        for each in found:
+            file = each.file
             assert file is not None
             alone = _LARGE_ARCHIVE if promised_kind(file.path) else _BYTES_A_TASK
             if file.size >= alone:
@@ -347,6 +349,8 @@ class _Work:
             path = member.path
             if path in self._sound or (self._sound and path in OWN_FILES):
                 continue
+            if found.is_border:
+                self._trouble(Trouble(path, _BORDER, True))
             done = _mark(path, member.kind, member.size, member.mtime_ns) in self._done
             if file is not None:
                 report.files, report.bytes = report.files + 1, report.bytes + file.size

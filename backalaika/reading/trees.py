@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import NamedTuple, Protocol
 
 from ..errors import ArchiveError, SourceError
-from ..walk import DIRECTORY, FILE, SYMLINK, Problem, describe_error, open_file, walk
+from ..walk import DIRECTORY, FILE, SYMLINK, Border, Problem, describe_error, open_file, walk
 from . import image as images
 from .iso9660 import ImageMember
 from .members import Member, joined
@@ -29,11 +29,15 @@ _LONG = 1024 * 1024
 
 
 class Found(NamedTuple):
-    """A member of a tree; ``file`` if it is one, and where it begins on the disc."""
+    """A member of a tree; ``file`` if it is one, and where it begins on the disc.
+
+    At a border another file system is mounted, and what is in it is left out.
+    """
 
     member: Member
     file: LooseFile | None
     place: int
+    is_border: bool = False
 
 
 Tell = Callable[[Problem], None]
@@ -103,7 +107,8 @@ class _Folder:
                     file = LooseFile(path, size, entry.mtime_ns) if entry.kind == FILE else None
                     if path:
                         # Where it lies on a disc, its inode's number tells.
-                        yield Found(Member(path, entry.kind, size, entry.mtime_ns, target), file, entry.inode)
+                        member = Member(path, entry.kind, size, entry.mtime_ns, target)
+                        yield Found(member, file, entry.inode, isinstance(directory, Border))
         except OSError as error:
             raise SourceError(f"{self._path}: cannot be read: {describe_error(error)}") from None
 

@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import tempfile
 import time
 import zipfile
 from pathlib import Path
@@ -137,6 +138,19 @@ def test_the_limits_against_bombs_can_be_configured(home, tmp_path):
     assert "max_members" in messages["many.zip"]
     assert "max_ratio" in messages["zeros.gz"]
     assert sum(row["archive"] == "many.zip" for row in listed(home, "Limits")) == 100
+
+
+@pytest.mark.skipif(not os.path.ismount("/dev/shm"), reason="no file system is mounted there")
+def test_what_is_mounted_below_the_path_is_left_out_and_told(home):
+    with tempfile.NamedTemporaryFile(dir="/dev/shm", prefix="backalaika-test-") as there:
+        done = home.run("add", "Dev", "/dev", "--no-hash", "--json")  # 1: it has devices
+        paths = {row["path"] for row in listed(home, "Dev")}
+
+    assert done.status in (0, 1)
+    message = "is another file system and was not catalogued; add it by itself"
+    assert {"path": "/dev/shm", "message": message} in done.json()["notes"]
+    assert "shm" in paths
+    assert f"shm/{os.path.basename(there.name)}" not in paths
 
 
 def peak_memory(process):
