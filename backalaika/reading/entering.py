@@ -97,6 +97,7 @@ class Entering:
             told.trouble(file.path, f"cannot be read: {describe_error(error)}")
         except ArchiveError as error:
             told.trouble(file.path, str(error))
+        told.end()
         whole = hashers.whole() if hashers is not None and is_whole else None
         if file.only_sum:
             if whole is not None:

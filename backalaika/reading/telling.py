@@ -9,6 +9,7 @@ from .members import Member, folder_and_name
 from .messages import Message, Moved, Row, Rows, Settings, Trouble
 from .sniffing import kind_by_name
 from .streams import Budget
+from .troubles import Troubles
 
 _ROWS_AT_A_TIME = 2000
 
@@ -36,11 +37,17 @@ class Telling:
         self.unreadable = False
         self.encrypted = self.other = 0
         self._rows: list[Row] = []
+        self._troubles = Troubles(b"", send)
 
     def begin(self, path: bytes, size: int) -> None:
         """Another file on the medium."""
         self.path, self.unreadable = path, False
         self.budget = Budget(size, self.settings.max_ratio, self.settings.max_members)
+        self._troubles = Troubles(path, self.send)
+
+    def end(self) -> None:
+        """All troubles of the file are told."""
+        self._troubles.end()
 
     def row(self, archive: bytes | None, member: Member, digest: bytes | None) -> None:
         """Tell a row."""
@@ -75,8 +82,8 @@ class Telling:
             self.send(Rows(rows))
 
     def trouble(self, path: bytes, message: str, is_note: bool = False) -> None:
-        """What could not be read, or not as it should be."""
-        self.send(Trouble(path, message, is_note))
+        """What could not be read, or not as it should be; of very many the first are sent."""
+        self._troubles.tell(Trouble(path, message, is_note))
 
     def moved(self, size: int) -> None:
         """So many bytes of the medium were read; 0 is a sign of life."""

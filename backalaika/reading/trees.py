@@ -17,10 +17,11 @@ from ..walk import DIRECTORY, FILE, SYMLINK, Border, Problem, describe_error, op
 from . import image as images
 from .iso9660 import ImageMember
 from .members import Member, joined
-from .messages import LooseFile
+from .messages import LooseFile, Trouble
 from .mounted import is_optical
 from .seekable import Seekable, of_file
 from .streams import Budget
+from .troubles import Troubles
 
 # Of an image, how many files directly in its root are looked at, to know whether this program wrote it.
 _MANY = 100_000
@@ -160,9 +161,14 @@ class _Image:
             yield of_file(file.fileno(), os.fstat(file.fileno()).st_size)
 
     def walk(self, tell: Tell) -> Iterator[Found]:
-        def warn(path: bytes, message: str) -> None:
-            tell(Problem(os.path.join(self._path, os.fsdecode(path)) if path else self._path, message))
+        def send(trouble: Trouble) -> None:
+            path = os.path.join(self._path, os.fsdecode(trouble.path)) if trouble.path else self._path
+            tell(Problem(path, trouble.message))
 
+        def warn(path: bytes, message: str) -> None:
+            troubles.tell(Trouble(path, message))
+
+        troubles = Troubles(b"", send)
         with self._image() as image:
             budget = Budget(image.size, self._max_ratio, self._max_members)
             try:
@@ -174,6 +180,7 @@ class _Image:
                 warn(b"", str(error))
             except OSError as error:
                 warn(b"", f"cannot be read any further: {describe_error(error)}")
+        troubles.end()
 
     def _found(self, found: ImageMember, warn: Callable[[bytes, str], None]) -> Found:
         member = found.member

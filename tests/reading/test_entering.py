@@ -264,6 +264,22 @@ def test_a_zip_whose_entries_share_one_stored_content_is_a_bomb(threads, tmp_pat
     assert Told(path, threads, max_ratio=1000).troubles == []
 
 
+@pytest.mark.parametrize("threads", [1, 3])
+def test_of_very_many_problems_the_first_are_told_and_the_others_counted(threads, tmp_path):
+    path = tmp_path / "many.zip"
+    content = zip_of([(b"%d" % number, b"content") for number in range(1500)])
+    path.write_bytes(content.replace(b"content", b"CONTENT"))
+    told = Told(path, threads, max_members=1234)
+
+    of_members = [trouble for trouble in told.troubles if trouble.path != b"many.zip"]
+    assert [trouble.path for trouble in of_members] == [b"many.zip!/%d" % number for number in range(100)]
+    assert {trouble.message for trouble in of_members} == {"is damaged: its content is not what its checksum says"}
+    # What ends the archive is told all the same.
+    of_the_archive = [trouble.message for trouble in told.troubles if trouble.path == b"many.zip"]
+    assert "max_members" in of_the_archive[0]
+    assert of_the_archive[1:] == ["and 1,134 more problems"]
+
+
 def test_more_members_than_are_allowed_end_the_archive(tmp_path):
     path = tmp_path / "many.zip"
     path.write_bytes(zip_of([(b"%d" % number, b"") for number in range(100)]))

@@ -251,6 +251,22 @@ def test_a_file_that_is_no_image_is_refused_as_a_medium(tmp_path):
     assert [trouble.message for trouble in Told(tmp_path / "x.iso").troubles] == ["is no iso, though its name says so"]
 
 
+def test_of_very_many_problems_of_an_image_the_first_are_told_and_the_others_counted(tmp_path):
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "tree" / "file").write_text("x")
+    for number in range(130):
+        os.mkfifo(tmp_path / "tree" / f"{number:03}")
+    image = make_image(tmp_path / "disc.iso", tmp_path / "tree", "-R")
+    found, problems = listed(image)
+
+    assert [each.member.path for each in found if each.file] == [b"file"]
+    assert [problem.path for problem in problems] == [
+        *(f"{image}/{number:03}" for number in range(100)),
+        str(image),
+    ]
+    assert problems[-1].message == "and 30 more problems"
+
+
 def test_a_folder_that_leads_back_is_entered_once(tree, tmp_path):
     path = make_image(tmp_path / "x.iso", tree, "-R")
     content = bytearray(path.read_bytes())
