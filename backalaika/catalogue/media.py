@@ -6,10 +6,11 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import Connection, select, update
 
 from ..errors import CatalogueError
 from .database import Database
+from .owning import Owner, this_process
 from .rows import COMPLETE, INCOMPLETE, KINDS, storable_text
 from .schema import archives, files, folders, volumes
 from .transaction import chunks
@@ -23,6 +24,7 @@ class UnfinishedMedium(NamedTuple):
     id: int
     path: str
     digest: str
+    owner: Owner
 
 
 class Media(Database):
@@ -30,12 +32,38 @@ class Media(Database):
 
     def unfinished_medium(self, title: str) -> UnfinishedMedium | None:
         """The medium added by hand that has this title and is not complete."""
-        asked = select(volumes.c.id, volumes.c.path, volumes.c.digest).where(
-            volumes.c.title == storable_text(title), volumes.c.run_id.is_(None), volumes.c.state == INCOMPLETE
-        )
         with self._reading() as connection:
-            found = connection.execute(asked).first()
-        return None if found is None else UnfinishedMedium(found.id, os.fsdecode(found.path or b""), found.digest)
+            return _unfinished(connection, title)
+
+    def take_over(self, title: str) -> None:
+        """Enter this process as the one that catalogues an unfinished medium.
+
+        Raises:
+            CatalogueError: another does, or does on another host as far as is known here.
+        """
+        with self._writing() as connection:
+            found = _unfinished(connection, title)
+            if found is None:
+                raise CatalogueError(f"{title!r}: was finished or removed by another process meanwhile")
+            owner = found.owner
+            if owner.is_at_work:
+                raise CatalogueError(f"{title!r}: is being catalogued by {owner}; wait for it, or stop it")
+            if owner.is_elsewhere:
+                raise CatalogueError(
+                    f"{title!r}: is being catalogued by {owner}; wait for it, or, if it is gone, remove the volume "
+                    "and add it again"
+                )
+            connection.execute(update(volumes).where(volumes.c.id == found.id).values(this_process()))
+
+    def release(self, volume_id: int) -> None:
+        """Enter that this process catalogues a medium no longer; anybody may go on with it."""
+        with self._writing() as connection:
+            connection.execute(update(volumes).where(volumes.c.id == volume_id).values(pid=None))
+
+    def is_there(self, volume_id: int) -> bool:
+        """Whether a volume is in the catalogue."""
+        with self._reading() as connection:
+            return connection.execute(select(volumes.c.id).where(volumes.c.id == volume_id)).first() is not None
 
     def has_medium(self, title: str, path: str) -> bool:
         """Whether a medium of this title, from this place, was added by hand and is complete."""
@@ -103,3 +131,15 @@ class Media(Database):
                     f"{new_title!r}: a volume of this title is in the catalogue; remove it or take another"
                 )
             connection.execute(update(volumes).where(volumes.c.title == storable_text(title)).values(values))
+
+
+def _unfinished(connection: Connection, title: str) -> UnfinishedMedium | None:
+    columns = (volumes.c.id, volumes.c.path, volumes.c.digest, volumes.c.host, volumes.c.pid, volumes.c.pid_seen)
+    found = connection.execute(
+        select(*columns).where(
+            volumes.c.title == storable_text(title), volumes.c.run_id.is_(None), volumes.c.state == INCOMPLETE
+        )
+    ).first()
+    if found is None:
+        return None
+    return UnfinishedMedium(found.id, os.fsdecode(found.path or b""), found.digest, Owner(*found[3:]))

@@ -26,6 +26,7 @@ from sqlalchemy import (
 from ..errors import CatalogueError
 from .database import CoreTransaction, Database, bulk_insert
 from .fetching import Telling, file_rows, read_steadily
+from .owning import Owner
 from .recording import known_folders, path_key
 from .rows import COMPLETE, FILE, KINDS, FileEntry, Looks, VolumeRow, storable_text
 from .schema import archives, files, known, runs, short_bytes, volumes
@@ -234,6 +235,7 @@ class FoundVolume(NamedTuple):
     id: int
     run_id: int | None
     run_state: str | None
+    owner: Owner
 
 
 def find_volume(connection: Connection, title: str) -> FoundVolume:
@@ -242,10 +244,11 @@ def find_volume(connection: Connection, title: str) -> FoundVolume:
     Raises:
         CatalogueError: there is none; the message names those of nearest title.
     """
-    asked = select(volumes.c.id, volumes.c.run_id, runs.c.state).join_from(volumes, runs, isouter=True)
+    columns = (volumes.c.id, volumes.c.run_id, runs.c.state, volumes.c.host, volumes.c.pid, volumes.c.pid_seen)
+    asked = select(*columns).join_from(volumes, runs, isouter=True)
     found = connection.execute(asked.where(volumes.c.title == storable_text(title))).first()
     if found is not None:
-        return FoundVolume._make(found)
+        return FoundVolume(*found[:3], Owner(*found[3:]))
     titles = list(connection.execute(select(volumes.c.title)).scalars())
     nearest = difflib.get_close_matches(title, titles, cutoff=0.4)
     if nearest:

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import CatalogueError
 from .names import list_names
+from .owning import is_running, this_process
 from .rows import (
     COMPLETE,
     DIRECTORY,
@@ -44,8 +45,6 @@ _FILE_COLUMNS = (
     "volume_id", "archive_id", "folder_id", "name", "kind", "size", "mtime_ns", "ctime_ns", "inode", "digest", "frame",
     "offset", "target", "part", "part_offset", "whole_size", "whole_digest",
 )  # fmt: skip
-# Seconds by which a process's start may seem to move: it is told relative to a clock that is being set right.
-_START_TOLERANCE_S = 5
 
 
 class Recording(Transactions):
@@ -122,6 +121,8 @@ class Recording(Transactions):
             "files": 0,
             "bytes": 0,
         }
+        if run_id is None:
+            values |= this_process()  # a run's volumes are written by the run's process
         with self._changing() as transaction:
             if transaction.ask("SELECT id FROM volumes WHERE title = :title", {"title": values["title"]}):
                 raise CatalogueError(
@@ -203,12 +204,18 @@ class Recording(Transactions):
             )
 
     def finish_volume(self, volume_id: int, size: int) -> None:
-        """Enter a volume of ``size`` bytes as complete: its bytes are on disk and synced. Its files are now known."""
+        """Enter a volume of ``size`` bytes as complete: its bytes are on disk and synced. Its files are now known.
+
+        Raises:
+            CatalogueError: it is complete already, or is not there any more.
+        """
         with self._changing() as transaction:
-            transaction.change(
-                "UPDATE volumes SET size = :size, state = :state WHERE id = :id",
-                {"size": size, "state": COMPLETE, "id": volume_id},
+            finished = transaction.change(
+                "UPDATE volumes SET size = :size, state = :state, pid = NULL WHERE id = :id AND state = :incomplete",
+                {"size": size, "state": COMPLETE, "id": volume_id, "incomplete": INCOMPLETE},
             )
+            if not finished:
+                raise CatalogueError("the volume was finished or removed by another process meanwhile")
             transaction.change(
                 "INSERT INTO known (size, digest, file_id) SELECT size, digest, id FROM files "
                 "WHERE volume_id = :id AND digest IS NOT NULL ORDER BY size, digest, id",
@@ -236,7 +243,7 @@ class Recording(Transactions):
         asked = "SELECT id, folder, pid, pid_seen FROM runs WHERE state = :running AND host = :host ORDER BY id"
         with self._looking() as transaction:
             running = transaction.ask(asked, {"running": RUNNING, "host": socket.gethostname()})
-        gone = [(run_id, folder) for run_id, folder, pid, seen in running if not _is_running(pid, seen)]
+        gone = [(run_id, folder) for run_id, folder, pid, seen in running if not is_running(pid, seen)]
         if not gone:
             return []
         marked = []
@@ -274,12 +281,10 @@ def _run_values(start: RunStart) -> dict[str, Any]:
         "bytes": 0,
         "known_files": 0,
         "error_count": 0,
-        "host": socket.gethostname(),
-        "pid": os.getpid(),
-        "pid_seen": time.time(),
         "since_ns": start.since_ns,
         "skip_known": start.skip_known,
         "digest": start.digest,
+        **this_process(),
     }
 
 
@@ -327,15 +332,3 @@ def _count(transaction: Transaction, rows: Sequence[FileRow]) -> None:
         sizes = [row[5] for row in rows if row[0] == volume_id and row[4] != DIRECTORY]
         number, size = len(sizes), sum(sizes)
         transaction.change(add, {"files": number, "bytes": size, "id": volume_id})
-
-
-def _is_running(pid: int, seen: float) -> bool:
-    """Whether the process that had this number when it was seen still runs, and no later one has its number."""
-    import psutil  # not needed, nor waited for, where no run is left unfinished
-
-    try:
-        return float(psutil.Process(pid).create_time()) <= seen + _START_TOLERANCE_S
-    except psutil.NoSuchProcess:
-        return False
-    except psutil.AccessDenied:
-        return True  # somebody's process; rather wait for it than take its run for dead

@@ -29,7 +29,8 @@ class Removal(Recording, Queries):
         """Remove a volume, and its run with the last one; the media themselves are not touched.
 
         Raises:
-            CatalogueError: no volume has this title, or its run is still writing.
+            CatalogueError: no volume has this title, or its run is still writing, or it is being catalogued. A medium
+                that another host catalogues, or did until it died, is removed.
         """
         with self._reading() as connection:
             writing = find_volume(connection, title).run_state == RUNNING
@@ -39,6 +40,8 @@ class Removal(Recording, Queries):
             volume = find_volume(connection, title)
             if volume.run_state == RUNNING:
                 raise CatalogueError(f"{title!r}: its run is still writing; remove it when that has ended")
+            if volume.owner.is_at_work:
+                raise CatalogueError(f"{title!r}: is being catalogued by {volume.owner}; wait for it, or stop it")
             return _remove_volume(connection, volume)
 
     def clean_up(self, unfinished: Unfinished) -> Removed:

@@ -129,6 +129,9 @@ volumes = Table(
         BigInteger,
         comment="when all its bytes were last seen to be right, nanoseconds since 1970, UTC; null: never checked",
     ),
+    Column("host", _TEXT, comment="where a medium is being catalogued"),
+    Column("pid", BigInteger, comment="by which process there; null: by none"),
+    Column("pid_seen", Double, comment="when it had that number, seconds since 1970"),
     UniqueConstraint("title"),
 )
 

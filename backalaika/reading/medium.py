@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING, Any, Protocol
 
 from ..catalogue.rows import KINDS, FileRow
-from ..errors import ArchiveError, UsageError
+from ..errors import ArchiveError, CatalogueError, UsageError
 from ..manifest import MANIFEST, SUMS
 from ..walk import DIRECTORY, FILE, Problem, describe_error
 from .image import in_disc_order
@@ -188,6 +188,9 @@ def add_medium(
     except KeyboardInterrupt:
         work.leave()
         report.state = INTERRUPTED
+    except CatalogueError:
+        work.tell_if_removed()
+        raise
     report.seconds = time.monotonic() - started
     return report
 
@@ -310,6 +313,7 @@ class _Work:
                 f"{medium.title!r}: cataloguing it was interrupted at {early.path} with digest {early.digest}; "
                 "go on with these, or remove it first"
             )
+        self._catalogue.take_over(medium.title)
         for folder, name, kind, size, mtime_ns in self._catalogue.loose_files(early.id):
             path = joined(folder, name)
             self._done.add(_mark(path, kind, size, mtime_ns))
@@ -462,6 +466,13 @@ class _Work:
     def leave(self) -> None:
         """The user wants to stop: what was told so far is kept."""
         self._flush()
+        if self._volume_id:
+            self._catalogue.release(self._volume_id)
+
+    def tell_if_removed(self) -> None:
+        """After an error: tell the one behind it, if another host removed the volume."""
+        if self._volume_id and not self._catalogue.is_there(self._volume_id):
+            raise CatalogueError(f"{self._medium.title!r}: was removed from the catalogue meanwhile") from None
 
 
 def _mark(path: bytes, kind: str, size: int, mtime_ns: int) -> int:

@@ -1,0 +1,68 @@
+"""One title added twice: at once, or again after an interruption."""
+
+import json
+import os
+import signal
+import zipfile
+
+import pytest
+from command_line import wait_for
+
+
+def listed(home, title):
+    return [json.loads(line) for line in home.run("files", title, "--json", status=0).out.splitlines()]
+
+
+@pytest.fixture
+def big(tmp_path):
+    root = tmp_path / "big"
+    root.mkdir()
+    for name in range(20):
+        with zipfile.ZipFile(root / f"{name:02}.zip", "w") as out:
+            out.writestr("noise", os.urandom(1 << 20))
+            out.writestr("more", b"more")
+    return root
+
+
+@pytest.fixture
+def slow(home, tmp_path):
+    """An environment in which files named 1*.zip take their time."""
+    folder = tmp_path / "slow"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(
+        "import os, time\nreal = os.pread\n"
+        "def slow(descriptor, *what):\n"
+        "    if os.path.basename(os.readlink(f'/proc/self/fd/{descriptor}')).startswith('1'):\n"
+        "        time.sleep(0.2)\n"
+        "    return real(descriptor, *what)\n"
+        "os.pread = slow\n"
+    )
+    return home.environment | {"PYTHONPATH": f"{folder}:{home.environment['PYTHONPATH']}"}
+
+
+def begin(home, slow, root, *switches):
+    """Begin to add a medium; it is at the slow half of its files, and the others are recorded."""
+    process = home.start("add", "Big", root, "--workers", "1", *switches, env=slow)
+    wait_for(lambda: "09.zip" in home.run("files", "Big").out)
+    return process
+
+
+def interrupt(process):
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=30)
+    assert process.returncode == 130
+
+
+@pytest.mark.timeout(120)
+def test_a_medium_that_is_being_added_is_neither_added_at_once_nor_removed(home, big, slow):
+    process = begin(home, slow, big)
+    for command in (["add", "Big", big], ["remove", "Big", "--yes"]):
+        refused = home.run(*command, status=2)
+        assert f"'Big': is being catalogued by process {process.pid} on " in refused.err
+        assert refused.err.strip().count("\n") == 0
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == 0, err
+    rows = listed(home, "Big")
+    assert len(rows) == len({(row["archive"], row["path"]) for row in rows}) == 60
+    home.run("remove", "Big", "--yes", status=0)
