@@ -24,6 +24,7 @@ class UnfinishedMedium(NamedTuple):
     id: int
     path: str
     digest: str
+    options: str | None
     owner: Owner
 
 
@@ -73,17 +74,17 @@ class Media(Database):
         with self._reading() as connection:
             return connection.execute(asked).scalar() == os.fsencode(path)
 
-    def loose_files(self, volume_id: int) -> Iterator[tuple[bytes, bytes, str, int, int]]:
-        """Folder, name, kind, size and mtime_ns of all that is recorded of a medium outside archives; streamed."""
+    def loose_files(self, volume_id: int) -> Iterator[tuple[int, bytes, bytes, str, int, int]]:
+        """Id, folder, name, kind, size and mtime_ns of all recorded of a medium outside archives; streamed."""
         asked = (
-            select(folders.c.path, files.c.name, files.c.kind, files.c.size, files.c.mtime_ns)
+            select(files.c.id, folders.c.path, files.c.name, files.c.kind, files.c.size, files.c.mtime_ns)
             .join_from(files, folders)
             .where(files.c.volume_id == volume_id, files.c.archive_id.is_(None))
         )
         with self._reading() as connection:
             found = connection.execution_options(yield_per=_FETCHED).execute(asked)
-            for folder, name, kind, size, mtime_ns in found:
-                yield bytes(folder), bytes(name), KINDS[kind], size, mtime_ns
+            for number, folder, name, kind, size, mtime_ns in found:
+                yield number, bytes(folder), bytes(name), KINDS[kind], size, mtime_ns
 
     def archives_of(self, volume_id: int) -> list[tuple[int, bytes]]:
         """Number and name of each archive recorded on a medium."""
@@ -134,7 +135,8 @@ class Media(Database):
 
 
 def _unfinished(connection: Connection, title: str) -> UnfinishedMedium | None:
-    columns = (volumes.c.id, volumes.c.path, volumes.c.digest, volumes.c.host, volumes.c.pid, volumes.c.pid_seen)
+    owner = (volumes.c.host, volumes.c.pid, volumes.c.pid_seen)
+    columns = (volumes.c.id, volumes.c.path, volumes.c.digest, volumes.c.options, *owner)
     found = connection.execute(
         select(*columns).where(
             volumes.c.title == storable_text(title), volumes.c.run_id.is_(None), volumes.c.state == INCOMPLETE
@@ -142,4 +144,5 @@ def _unfinished(connection: Connection, title: str) -> UnfinishedMedium | None:
     ).first()
     if found is None:
         return None
-    return UnfinishedMedium(found.id, os.fsdecode(found.path or b""), found.digest, Owner(*found[3:]))
+    path = os.fsdecode(found.path or b"")
+    return UnfinishedMedium(found.id, path, found.digest, found.options, Owner(*found[4:]))

@@ -92,6 +92,7 @@ class Recording(Transactions):
         capacity: int | None,
         description: str = "",
         digest: str = "xxh3-128",
+        options: str | None = None,
     ) -> int:
         """Enter a volume as incomplete, and return its id.
 
@@ -103,6 +104,7 @@ class Recording(Transactions):
             capacity: bytes that the medium takes.
             description: the user's.
             digest: which digest its files will have.
+            options: the switches by which a medium is catalogued.
 
         Raises:
             CatalogueError: the title is taken.
@@ -120,6 +122,7 @@ class Recording(Transactions):
             "digest": digest,
             "files": 0,
             "bytes": 0,
+            "options": options,
         }
         if run_id is None:
             values |= this_process()  # a run's volumes are written by the run's process

@@ -83,13 +83,14 @@ class Removal(Recording, Queries):
     def drop_files(self, file_ids: Sequence[int]) -> None:
         """Remove files from volumes that are not complete, for newer ones take their places."""
         with self._writing() as connection:
+            volume_ids: set[int] = set()
             for chunk in chunks(file_ids):
                 which = files.c.id.in_(chunk)
-                volume_ids = connection.execute(select(files.c.volume_id).where(which).distinct()).scalars().all()
+                volume_ids.update(connection.execute(select(files.c.volume_id).where(which).distinct()).scalars())
                 _delete_files(connection, which)
-                for volume_id in volume_ids:
-                    forget_names(CoreTransaction(connection), volume_id)
-                    _recount(connection, volume_id)
+            for volume_id in volume_ids:
+                forget_names(CoreTransaction(connection), volume_id)
+                _recount(connection, volume_id)
 
 
 def _remove_volume(connection: Connection, volume: FoundVolume) -> Removed:

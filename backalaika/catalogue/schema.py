@@ -132,6 +132,7 @@ volumes = Table(
     Column("host", _TEXT, comment="where a medium is being catalogued"),
     Column("pid", BigInteger, comment="by which process there; null: by none"),
     Column("pid_seen", Double, comment="when it had that number, seconds since 1970"),
+    Column("options", _TEXT, comment="switches by which a medium is catalogued"),
     UniqueConstraint("title"),
 )
 

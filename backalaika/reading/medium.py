@@ -19,6 +19,7 @@ from ..catalogue.rows import KINDS, FileRow
 from ..errors import ArchiveError, CatalogueError, UsageError
 from ..manifest import MANIFEST, SUMS
 from ..walk import DIRECTORY, FILE, Problem, describe_error
+from .earlier import compare, mark, switches
 from .image import in_disc_order
 from .members import folder_and_name, joined
 from .messages import (
@@ -181,7 +182,7 @@ def add_medium(
             for heard in pool.read(work.sums(), stop):
                 work.take(heard)
             if not work.recognise(stop):
-                work.begin()
+                work.begin(stop)
                 for heard in pool.read(work.tasks(), stop):
                     work.take(heard)
                 work.finish()
@@ -273,9 +274,9 @@ class _Work:
         if others:
             self._trouble(Trouble(b"", f"other files on it, which were not entered: {others:,}", True))
 
-    def begin(self) -> None:
+    def begin(self, stop: Callable[[], None]) -> None:
         """Enter the volume, or go on with it; the members of our own archives come from the manifest."""
-        self._volume_id = self._enter_volume()
+        self._enter_volume(stop)
         if self._own is None or not self._sound:
             return
         try:
@@ -301,27 +302,28 @@ class _Work:
         for name, size in self._sound.items():
             self.take(ArchiveEnds(name, size, own.archives[name]))
 
-    def _enter_volume(self) -> int:
-        medium = self._medium
+    def _enter_volume(self, stop: Callable[[], None]) -> None:
+        medium, digest, options = self._medium, self.settings.digest, switches(self.settings)
         early = self._catalogue.unfinished_medium(medium.title)
         if early is None:
-            return self._catalogue.add_volume(
-                None, medium.title, None, medium.path, None, medium.description, self.settings.digest
+            self._volume_id = self._catalogue.add_volume(
+                None, medium.title, None, medium.path, None, medium.description, digest, options
             )
-        if early.path != medium.path or early.digest != self.settings.digest:
+            return
+        before = early.options or options  # what an older version began has none
+        if (early.path, early.digest, before) != (medium.path, digest, options):
             raise UsageError(
-                f"{medium.title!r}: cataloguing it was interrupted at {early.path} with digest {early.digest}; "
-                "go on with these, or remove it first"
+                f"{medium.title!r}: cataloguing it was interrupted at {early.path} with --digest {early.digest} "
+                f"{before}; go on with these, or remove it first"
             )
         self._catalogue.take_over(medium.title)
-        for folder, name, kind, size, mtime_ns in self._catalogue.loose_files(early.id):
-            path = joined(folder, name)
-            self._done.add(_mark(path, kind, size, mtime_ns))
-            self._done.add(_mark(path, "", 0, 0))
-        for number, name in self._catalogue.archives_of(early.id):
-            if not any(_mark(top, "", 0, 0) in self._done for top in _tops(name)):
-                self._catalogue.drop_archive(number)
-        return early.id
+        self._volume_id = early.id
+        kept = compare(self._catalogue, early.id, self._tree, self._is_in_manifest, stop)
+        self._done = kept.done
+
+    def _is_in_manifest(self, path: bytes) -> bool:
+        """Whether it is a file of ours that is not read, for the manifest tells of it."""
+        return path in self._sound or (bool(self._sound) and path in OWN_FILES)
 
     def tasks(self) -> Iterator[list[LooseFile]]:
         """What is to be read, some files at a time; on an optical disc in the order of the disc."""
@@ -351,11 +353,11 @@ class _Work:
         for found in self._tree.walk(self._problem):
             member, file = found.member, found.file
             path = member.path
-            if path in self._sound or (self._sound and path in OWN_FILES):
+            if self._is_in_manifest(path):
                 continue
             if found.is_border:
                 self._trouble(Trouble(path, _BORDER, True))
-            done = _mark(path, member.kind, member.size, member.mtime_ns) in self._done
+            done = mark(path, member.kind, member.size, member.mtime_ns) in self._done
             if file is not None:
                 report.files, report.bytes = report.files + 1, report.bytes + file.size
                 report.resumed_files += done
@@ -473,17 +475,3 @@ class _Work:
         """After an error: tell the one behind it, if another host removed the volume."""
         if self._volume_id and not self._catalogue.is_there(self._volume_id):
             raise CatalogueError(f"{self._medium.title!r}: was removed from the catalogue meanwhile") from None
-
-
-def _mark(path: bytes, kind: str, size: int, mtime_ns: int) -> int:
-    """Stands for what is recorded: a number takes a tenth of the memory of a path."""
-    return hash((path, kind, size, mtime_ns))
-
-
-def _tops(archive: bytes) -> Iterator[bytes]:
-    """What the name of the file may be that an archive is, or is in; a folder's name may end with ! too."""
-    at = archive.find(INSIDE)
-    while at >= 0:
-        yield archive[:at]
-        at = archive.find(INSIDE, at + 1)
-    yield archive

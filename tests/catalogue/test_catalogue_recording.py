@@ -116,7 +116,7 @@ def test_every_column_of_a_member_is_kept(catalogue: Catalogue, ask: Callable[[s
     ]
     assert ask("SELECT * FROM frames") == [(archive_id, 6, 10, 11, 12)]
     assert ask(
-        "SELECT label, sources.path, options, found_files, found_bytes, archives.name, volumes.digest"
+        "SELECT label, sources.path, sources.options, found_files, found_bytes, archives.name, volumes.digest"
         " FROM archives JOIN sources ON sources.id = source_id JOIN volumes ON volumes.id = volume_id"
     ) == [(b"t-2", b"/t", "xz", 3, 4, b"t.001.tar.xz", "sha256")]
 

@@ -66,3 +66,37 @@ def test_a_medium_that_is_being_added_is_neither_added_at_once_nor_removed(home,
     rows = listed(home, "Big")
     assert len(rows) == len({(row["archive"], row["path"]) for row in rows}) == 60
     home.run("remove", "Big", "--yes", status=0)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("switches", [["--no-hash"], ["--depth", "2"], ["--encoding", "cp866"], ["--digest", "sha256"]])
+def test_an_add_goes_on_with_the_same_switches_only(home, big, slow, switches):
+    interrupt(begin(home, slow, big))
+    refused = home.run("add", "Big", big, *switches, status=2)
+
+    assert "interrupted at" in refused.err
+    assert "with --digest xxh3-128 --depth 1; go on with these, or remove it first" in refused.err
+    assert refused.err.strip().count("\n") == 0
+
+
+@pytest.mark.timeout(120)
+def test_what_changed_on_a_medium_before_an_add_goes_on_is_read_anew(home, big, slow):
+    (big / "folder").mkdir()
+    (big / "folder" / "gone.txt").write_text("gone")
+    (big / "became").write_text("a file")
+    interrupt(begin(home, slow, big))
+    with zipfile.ZipFile(big / "03.zip", "w") as out:
+        out.writestr("new", b"new")
+    (big / "04.zip").unlink()
+    (big / "folder" / "gone.txt").unlink()
+    (big / "became").unlink()
+    (big / "became").mkdir()
+    home.run("add", "Big", big, status=0)
+    went_on = listed(home, "Big")
+    home.run("add", "Afresh", big, status=0)
+
+    def what(rows):
+        return sorted((row["archive"] or "", row["path"], row["kind"], row["digest"] or "") for row in rows)
+
+    assert what(went_on) == what(listed(home, "Afresh"))
+    assert [row["path"] for row in went_on if row["archive"] == "03.zip"] == ["new"]

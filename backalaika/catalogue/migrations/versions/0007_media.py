@@ -1,4 +1,4 @@
-"""Who catalogues a medium."""
+"""Who catalogues a medium, and how."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -16,3 +16,4 @@ def upgrade() -> None:
     op.add_column("volumes", sa.Column("host", _TEXT, comment="where a medium is being catalogued"))
     op.add_column("volumes", sa.Column("pid", sa.BigInteger, comment="by which process there; null: by none"))
     op.add_column("volumes", sa.Column("pid_seen", sa.Double, comment="when it had that number, seconds since 1970"))
+    op.add_column("volumes", sa.Column("options", _TEXT, comment="switches by which a medium is catalogued"))

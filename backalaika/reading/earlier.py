@@ -1,0 +1,90 @@
+"""Earlier: what an interrupted call recorded of a medium, of which only that stays which the medium still has."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, NamedTuple
+
+from ..walk import FILE, Problem
+from .members import joined
+from .messages import INSIDE, Settings
+from .trees import Tree
+
+if TYPE_CHECKING:
+    from ..catalogue import Catalogue
+
+
+class Kept(NamedTuple):
+    """Marks of what need not be recorded again, and of the paths of the files among it."""
+
+    done: set[int]
+    files: set[int]
+
+    def has_read(self, path: bytes) -> bool:
+        """Whether it is one of the files, or in one."""
+        return any(mark(top, "", 0, 0) in self.files for top in _tops(path))
+
+
+def mark(path: bytes, kind: str, size: int, mtime_ns: int) -> int:
+    """Stands for what is recorded: a number takes a tenth of the memory of a path."""
+    return hash((path, kind, size, mtime_ns))
+
+
+def _tops(path: bytes) -> Iterator[bytes]:
+    """What the name of the file may be that this is, or is in; a folder's name may end with ! too."""
+    at = path.find(INSIDE)
+    while at >= 0:
+        yield path[:at]
+        at = path.find(INSIDE, at + 1)
+    yield path
+
+
+def switches(settings: Settings) -> str:
+    """What an interrupted call and the one that goes on must have in common, besides the digest."""
+    encoding = "" if settings.encoding is None else f" --encoding {settings.encoding}"
+    return f"--depth {settings.depth}{encoding}{'' if settings.hashing else ' --no-hash'}"
+
+
+def compare(
+    catalogue: Catalogue,
+    volume_id: int,
+    tree: Tree,
+    is_told_otherwise: Callable[[bytes], bool],
+    stop: Callable[[], None],
+) -> Kept:
+    """Drop what is on the medium no more, or not as it was, or was not read to its end; returns what stays.
+
+    What cannot be looked at now is not dropped for it.
+
+    Args:
+        catalogue: where it is recorded.
+        volume_id: of the medium.
+        tree: the medium.
+        is_told_otherwise: whether a file is not read, because a manifest tells of it.
+        stop: called often; raises KeyboardInterrupt if the user wants to stop.
+    """
+    recorded: dict[int, tuple[int, int, bool]] = {}
+    for number, folder, name, kind, size, mtime_ns in catalogue.loose_files(volume_id):
+        path = joined(folder, name)
+        recorded[mark(path, kind, size, mtime_ns)] = number, mark(path, "", 0, 0), kind == FILE
+    seen: set[int] = set()
+    unread: list[Problem] = []  # the walk that follows tells it
+    kept = Kept(set(), set())
+    for found in tree.walk(unread.append):
+        stop()
+        member = found.member
+        seen.add(mark(member.path, "", 0, 0))
+        whole = mark(member.path, member.kind, member.size, member.mtime_ns)
+        if whole in recorded and not is_told_otherwise(member.path):
+            kept.done.add(whole)
+    gone: list[int] = []
+    for whole, (number, here, is_file) in recorded.items():
+        if whole not in kept.done and (here in seen or not unread):
+            gone.append(number)
+        elif is_file:
+            kept.files.add(here)
+    catalogue.drop_files(gone)
+    for number, name in catalogue.archives_of(volume_id):
+        if not kept.has_read(name):
+            catalogue.drop_archive(number)
+    return kept
