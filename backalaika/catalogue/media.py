@@ -6,13 +6,13 @@ import os
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, delete, select, update
 
 from ..errors import CatalogueError
 from .database import Database
 from .owning import Owner, this_process
 from .rows import COMPLETE, INCOMPLETE, KINDS, storable_text
-from .schema import archives, files, folders, volumes
+from .schema import archives, files, folders, troubles, volumes
 from .transaction import chunks
 
 _FETCHED = 5000
@@ -85,6 +85,25 @@ class Media(Database):
             found = connection.execution_options(yield_per=_FETCHED).execute(asked)
             for number, folder, name, kind, size, mtime_ns in found:
                 yield number, bytes(folder), bytes(name), KINDS[kind], size, mtime_ns
+
+    def record_troubles(self, volume_id: int, found: Sequence[tuple[bytes, str]]) -> None:
+        """Enter path and message of what could not be read of a medium, or not as it should be."""
+        rows = [(volume_id, path, storable_text(message)) for path, message in found]
+        with self._changing() as transaction:
+            transaction.insert_many("troubles", ("volume_id", "path", "message"), rows)
+
+    def troubles(self, volume_id: int) -> list[tuple[int, bytes, str]]:
+        """Id, path and message of what could not be read of a medium, in the order it was found."""
+        asked = select(troubles.c.id, troubles.c.path, troubles.c.message).where(troubles.c.volume_id == volume_id)
+        with self._reading() as connection:
+            found = connection.execute(asked.order_by(troubles.c.id))
+            return [(number, bytes(path), message) for number, path, message in found]
+
+    def drop_troubles(self, numbers: Sequence[int]) -> None:
+        """Remove troubles, for what they tell of is read again."""
+        with self._writing() as connection:
+            for chunk in chunks(numbers):
+                connection.execute(delete(troubles).where(troubles.c.id.in_(chunk)))
 
     def archives_of(self, volume_id: int) -> list[tuple[int, bytes]]:
         """Number and name of each archive recorded on a medium."""

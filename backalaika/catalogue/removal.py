@@ -16,7 +16,7 @@ from .names import forget_names
 from .queries import FoundVolume, Queries, find_volume
 from .recording import Recording
 from .rows import DIRECTORY, INCOMPLETE, KINDS, RUNNING, Removed, Unfinished
-from .schema import archives, entries, errors, files, folders, frames, known, runs, sources, trees, volumes
+from .schema import archives, entries, errors, files, folders, frames, known, runs, sources, trees, troubles, volumes
 from .transaction import chunks
 
 _PAGE = 5000
@@ -118,6 +118,7 @@ def _delete_volume(connection: Connection, volume_id: int) -> Removed:
     connection.execute(delete(frames).where(frames.c.archive_id.in_(of_volume)))
     deleted_archives = connection.execute(delete(archives).where(archives.c.volume_id == volume_id)).rowcount
     forget_names(CoreTransaction(connection), volume_id)
+    connection.execute(delete(troubles).where(troubles.c.volume_id == volume_id))
     connection.execute(delete(volumes).where(volumes.c.id == volume_id))
     return Removed(deleted_files, deleted_archives, deleted_folders, 0)
 

@@ -270,6 +270,15 @@ errors = Table(
     Column("at_ns", BigInteger, nullable=False, comment="nanoseconds since 1970, UTC"),
 )
 
+troubles = Table(
+    "troubles",
+    metadata,
+    Column("id", _ID, primary_key=True),
+    Column("volume_id", ForeignKey("volumes.id"), nullable=False, index=True),
+    Column("path", LargeBinary, nullable=False, comment="absolute, of a file on a medium or in its archives"),
+    Column("message", _TEXT, nullable=False, comment="what could not be read, or not as it should be"),
+)
+
 # What alembic keeps; made here too, because importing alembic takes half a second.
 alembic_version = Table(
     "alembic_version",

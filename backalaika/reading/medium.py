@@ -19,7 +19,7 @@ from ..catalogue.rows import KINDS, FileRow
 from ..errors import ArchiveError, CatalogueError, UsageError
 from ..manifest import MANIFEST, SUMS
 from ..walk import DIRECTORY, FILE, Problem, describe_error
-from .earlier import compare, mark, switches
+from .earlier import Kept, compare, mark, switches
 from .image import in_disc_order
 from .members import folder_and_name, joined
 from .messages import (
@@ -219,6 +219,8 @@ class _Work:
         self._known: str | None = None
         self._sound: dict[bytes, int] = {}
         self._not_entered: Counter[str] = Counter()
+        self._before: dict[Problem, None] = {}
+        self._new_problems: list[Problem] = []
         self._volume_id = 0
 
     def find_own(self) -> None:
@@ -320,6 +322,20 @@ class _Work:
         self._volume_id = early.id
         kept = compare(self._catalogue, early.id, self._tree, self._is_in_manifest, stop)
         self._done = kept.done
+        self._keep_problems(kept)
+
+    def _keep_problems(self, kept: Kept) -> None:
+        """Report the problems an earlier call had with files that stay; those with others will be met again."""
+        start = len(os.fsencode(os.path.join(self._medium.path, "")))
+        gone = []
+        for number, path, message in self._catalogue.troubles(self._volume_id):
+            if kept.has_read(path[start:]):
+                self._before[Problem(os.fsdecode(path), message)] = None
+            else:
+                gone.append(number)
+        self._catalogue.drop_troubles(gone)
+        now = [problem for problem in self._report.problems if problem not in self._before]
+        self._report.problems, self._new_problems = [*self._before, *now], now
 
     def _is_in_manifest(self, path: bytes) -> bool:
         """Whether it is a file of ours that is not read, for the manifest tells of it."""
@@ -431,7 +447,10 @@ class _Work:
         self._problem(Problem(path, trouble.message))
 
     def _problem(self, problem: Problem) -> None:
+        if problem in self._before:
+            return
         self._report.problems.append(problem)
+        self._new_problems.append(problem)
         self._observer.problem(problem)
 
     def _record(self, row: Row) -> None:
@@ -451,6 +470,10 @@ class _Work:
             self._flush()
 
     def _flush(self) -> None:
+        if self._new_problems and self._volume_id:  # before the row by which a file counts as read
+            troubles = [(os.fsencode(path), message) for path, message in self._new_problems]
+            self._catalogue.record_troubles(self._volume_id, troubles)
+            self._new_problems = []
         if self._rows:
             self._catalogue.record([], self._rows)
             self._rows = []

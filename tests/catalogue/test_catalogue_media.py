@@ -83,3 +83,19 @@ def test_a_volume_is_finished_once(catalogue: Catalogue, ask: Callable[[str], li
 
     assert ask("SELECT pid, size FROM volumes") == [(None, 10)]
     assert ask("SELECT COUNT(*) FROM known") == [(1,)]
+
+
+def test_troubles_of_a_medium_are_kept_in_order_and_go_with_it(
+    catalogue: Catalogue, ask: Callable[[str], list[Any]]
+) -> None:
+    volume_id = catalogue.add_volume(None, "disc", None, "/media/cd", None)
+    other = catalogue.add_volume(None, "other", None, "/media/dvd", None)
+    catalogue.record_troubles(volume_id, [(b"/media/cd/b\xff", "is damaged"), (b"/media/cd/a", "cannot be read")])
+    catalogue.record_troubles(other, [(b"/media/dvd/c", "is cut off")])
+    [first, second] = catalogue.troubles(volume_id)
+    assert (first[1:], second[1:]) == ((b"/media/cd/b\xff", "is damaged"), (b"/media/cd/a", "cannot be read"))
+    catalogue.drop_troubles([first[0]])
+    assert catalogue.troubles(volume_id) == [second]
+    catalogue.remove("disc")
+
+    assert ask("SELECT message FROM troubles") == [("is cut off",)]

@@ -100,3 +100,23 @@ def test_what_changed_on_a_medium_before_an_add_goes_on_is_read_anew(home, big, 
 
     assert what(went_on) == what(listed(home, "Afresh"))
     assert [row["path"] for row in went_on if row["archive"] == "03.zip"] == ["new"]
+
+
+@pytest.mark.timeout(120)
+def test_damage_that_an_interrupted_add_met_is_told_by_the_one_that_goes_on(home, big, slow):
+    def damage(name):
+        whole = (big / name).read_bytes()
+        (big / name).write_bytes(whole[:1000] + b"XXXX" + whole[1004:])
+
+    sound = (big / "02.zip").read_bytes()
+    damage("02.zip")
+    damage("05.zip")
+    interrupt(begin(home, slow, big))
+    (big / "02.zip").write_bytes(sound)
+    report = home.run("add", "Big", big, "--json", status=1)
+
+    assert report.json()["resumed_files"] >= 9
+    [problem] = report.json()["errors"]
+    assert problem["path"].startswith(str(big / "05.zip"))
+    assert "1 problems:" in report.err
+    assert str(big / "05.zip") in report.err
