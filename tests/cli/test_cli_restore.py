@@ -9,6 +9,7 @@ import signal
 import time
 
 import pytest
+from command_line import press
 from test_cli_conversation import ending
 
 pytestmark = pytest.mark.timeout(120)
@@ -77,7 +78,7 @@ def test_an_interrupt_at_the_question_ends_it_in_good_order(home, talk, on_the_s
     terminal.expect("Press Enter to start")
     terminal.sendline("")
     terminal.expect("Wanted: the volume")
-    terminal.sendintr()
+    press(terminal, "c")
     rest, status = ending(terminal)
 
     assert status == 130
