@@ -215,11 +215,12 @@ class _Recording:
     def _find_again(self) -> None:
         """Where what an entry was saved as is gone with its volume, let it be what this run has saved of the same."""
         sql = (
-            "SELECT f.id, e.folder_id, e.name, e.from_run FROM files f JOIN entries e ON e.tree_id = :tree AND "
-            "e.folder_id = f.folder_id AND e.name = f.name AND e.until_run IS NULL AND e.from_run < :run "
+            # Not to be begun at the entries, which may be many more: SQLite keeps the order of a CROSS JOIN.
+            "SELECT f.id, e.folder_id, e.name, e.from_run FROM files f CROSS JOIN entries e "
             "LEFT JOIN files o ON o.id = e.file_id AND o.folder_id = e.folder_id AND o.name = e.name "
             f"LEFT JOIN volumes ov ON ov.id = o.volume_id AND ov.state = '{COMPLETE}' "
-            f"WHERE {_SAVED} AND {_WHOLE} AND ov.id IS NULL"
+            "WHERE e.tree_id = :tree AND e.folder_id = f.folder_id AND e.name = f.name AND e.until_run IS NULL "
+            f"AND e.from_run < :run AND {_SAVED} AND {_WHOLE} AND ov.id IS NULL"
         )
         found = self._transaction.ask(sql, {"tree": self._tree, "run": self._run, "source": self._source})
         self._transaction.change_many(
