@@ -408,20 +408,31 @@ class Backup:
             record = self._orders.safe.popleft()
             self._record(record)
             if isinstance(record, rows.VolumeComplete):
-                self._wait_until_recorded()
+                failed = self._wait_until_recorded()
                 volume = self._placer.closed.pop(record.volume)
                 self._report.volumes.append(volume)
                 self._report.archive_bytes += volume.size
                 self._observer.volume(volume)
                 self._on_volume(volume)
+                if failed is not None:
+                    raise failed
 
-    def _wait_until_recorded(self) -> None:
-        """A volume may be burnt when it is told: then the catalogue must have it, whatever happens to the run."""
+    def _wait_until_recorded(self) -> RunError | None:
+        """A volume may be burnt when it is told: then the catalogue must have it, whatever happens to the run.
+
+        Returns:
+            What the writer failed at meanwhile, to be raised when the volume was told.
+        """
+        failed: RunError | None = None
         while not self._is_recorded():
-            if self._orders.ended:
+            if self._orders.ended or failed is not None:
                 time.sleep(_POLL_S)
-            else:
+                continue
+            try:
                 self._orders.listen(block=True, timeout_s=_POLL_S)
+            except RunError as error:
+                failed = error
+        return failed
 
     def _check_interrupt(self) -> None:
         if self._interrupted():
