@@ -21,7 +21,7 @@ from typing import NamedTuple
 from xxhash import xxh3_128_digest
 
 from .errors import RunError
-from .walk import DIRECTORY, Border, Directory, Entry, Problem, is_special, walk
+from .walk import DIRECTORY, Border, Directory, Entry, Problem, as_entries, is_special, walk
 
 # Equal values give equal bytes; later versions of marshal look at references too.
 _MARSHAL_VERSION = 2
@@ -52,7 +52,7 @@ class Folder(NamedTuple):
 
     def entries(self) -> list[Entry]:
         """The selected entries."""
-        return [Entry._make(values) for values in marshal.loads(self.data)]  # noqa: S302 - our own
+        return as_entries(marshal.loads(self.data))  # noqa: S302 - our own
 
     def packed(self) -> bytes:
         """As it lies in a spool: lengths of two parts, and these."""

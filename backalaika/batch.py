@@ -7,18 +7,20 @@ same tree gives the same frames.
 
 from __future__ import annotations
 
+import marshal
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from .formats import BLOCK, ArchiveFormat
 from .formats import tar as tar_format
 from .formats import zip as zip_format
-from .walk import FILE, HARD_LINK, Directory, Entry, Problem
+from .walk import FILE, HARD_LINK, Directory, Entry, Problem, as_entries
 
 # Keeps the message to a worker small, however small the files are.
 MAX_ENTRIES = 1000
+_PLAIN_HEADER = tar_format.header_size_bound(tar_format.SHORT_NAME)
 # What a member's headers add in a zip besides its name, in front of it and in the central directory.
 _ZIP_HEADERS = 120
 
@@ -43,6 +45,11 @@ class Batch:
     count: int = 0
     size: int = 0
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        # pickle would call Python for each entry.
+        plain = [(directory, prefix, list(map(tuple, entries))) for directory, prefix, entries in self.slices]
+        return _unpacked, (marshal.dumps(plain), self.count, self.size)
+
     def add(self, directory: str, member_prefix: str, entry: Entry, size: int) -> None:
         """Put in an entry of a directory; entries of the same directory come one after another."""
         if not self.slices or self.slices[-1].directory != directory:
@@ -50,6 +57,14 @@ class Batch:
         self.slices[-1].entries.append(entry)
         self.count += 1
         self.size += size
+
+
+def _unpacked(packed: bytes, count: int, size: int) -> Batch:
+    slices = [
+        Slice(directory, prefix, as_entries(entries))
+        for directory, prefix, entries in marshal.loads(packed)  # noqa: S302 - our own
+    ]
+    return Batch(slices, count, size)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +98,7 @@ def make_batches(
         archive_format: for sizes of frames; a tar holds hard links, a zip holds their content again.
     """
     links: dict[Key, str] | None = None if archive_format.is_zip else {}
+    frame_size, large_size, header = archive_format.frame_size, archive_format.large_size, _PLAIN_HEADER
     batch = Batch()
     for path, entries in directories:
         directory = os.path.join(source, path) if path else source
@@ -90,19 +106,22 @@ def make_batches(
         prefix_size = len(os.fsencode(prefix)) + 1
         for found in entries:
             entry = found if links is None or found.key is None else _link(found, prefix, links)
-            name = entry.name
+            name, kind = entry.name, entry.kind
             name_size = prefix_size + (len(name) if name.isascii() else len(os.fsencode(name)))
-            if links is None and name_size > zip_format.MAX_NAME:
+            if links is not None and kind == FILE and name_size <= tar_format.SHORT_NAME:  # nearly all
+                size = header + (entry.size + BLOCK - 1) // BLOCK * BLOCK
+            elif links is None and name_size > zip_format.MAX_NAME:
                 yield Problem(os.path.join(directory, name), NAME_TOO_LONG)
                 continue
-            size = framed_size(entry, name_size, archive_format)
-            if entry.kind == FILE and size > archive_format.large_size:
+            else:
+                size = framed_size(entry, name_size, archive_format)
+            if size > large_size and kind == FILE:
                 if batch.count:
                     yield batch
                     batch = Batch()
                 yield Large(directory, prefix, entry)
                 continue
-            if batch.count and (batch.size + size > archive_format.frame_size or batch.count >= MAX_ENTRIES):
+            if batch.count and (batch.size + size > frame_size or batch.count >= MAX_ENTRIES):
                 yield batch
                 batch = Batch()
             batch.add(directory, prefix, entry, size)

@@ -14,8 +14,9 @@ import os
 import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import repeat
 from operator import attrgetter
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 FILE, DIRECTORY, SYMLINK, HARD_LINK = "file", "dir", "symlink", "hardlink"
 
@@ -48,6 +49,11 @@ class Entry(NamedTuple):
     gid: int
     key: tuple[int, int] | None
     target: str
+
+
+def as_entries(values: Iterable[tuple[Any, ...]]) -> list[Entry]:
+    """Entries from plain tuples of their values."""
+    return list(map(_NEW, repeat(Entry), values))
 
 
 class Directory(NamedTuple):

@@ -9,6 +9,7 @@ import random
 import subprocess
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
@@ -17,8 +18,7 @@ from hypothesis import strategies as st
 from backalaika import manifest
 from backalaika.digests import digest_function
 from backalaika.manifest import manifest_piece, readme_text, sums_line, sums_line_size
-from backalaika.run.messages import Saved
-from backalaika.run.worker import manifest_line
+from backalaika.run.framing import manifest_line
 from backalaika.walk import DIRECTORY, FILE, SYMLINK
 
 PATHS = st.one_of(
@@ -28,48 +28,48 @@ PATHS = st.one_of(
         [b"line\nbreak", b'"quoted"', b"{brace}", b"},\n{", b"\xed\xa0\xbd\xed\xb8\x80", "😀\u2028".encode()]
     ),
 ).map(os.fsdecode)
-MEMBERS = st.builds(
-    Saved,
-    entry=st.just(0),
-    kind=st.sampled_from([FILE, SYMLINK]),
-    size=st.integers(0, 2**60),
-    mtime_ns=st.integers(-(2**63), 2**63),
-    ctime_ns=st.just(0),
-    inode=st.just(0),
-    digest=st.one_of(st.none(), st.binary(min_size=16, max_size=32)),
-    offset=st.integers(0, 2**40),
-    target=st.one_of(st.just(""), PATHS),
+MEMBERS = st.fixed_dictionaries(
+    {
+        "kind": st.sampled_from([FILE, SYMLINK]),
+        "size": st.integers(0, 2**60),
+        "mtime_ns": st.integers(-(2**63), 2**63),
+        "digest": st.one_of(st.none(), st.binary(min_size=16, max_size=32)),
+        "offset": st.integers(0, 2**40),
+        "target": st.one_of(st.just(""), PATHS),
+    }
 )
 
 
 @settings(deadline=None)
 @given(st.lists(st.tuples(PATHS, MEMBERS), min_size=1, max_size=5), st.integers(0, 2**45))
-def test_a_piece_is_one_line_of_json_for_each_member(members: list[tuple[str, Saved]], frame: int) -> None:
-    lines = b"".join(manifest_line(path, saved) for path, saved in members)
+def test_a_piece_is_one_line_of_json_for_each_member(members: list[tuple[str, dict[str, Any]]], frame: int) -> None:
+    lines = "".join(manifest_line(path, **saved) for path, saved in members).encode()
     text = gzip.decompress(manifest_piece(lines, "büro.001.zip", frame))
 
     assert text.endswith(b"\n")
     assert text.count(b"\n") == len(members)
     for line, (path, saved) in zip(text.splitlines(), members, strict=True):
         found = json.loads(line)
-        assert found.pop("target", "") == saved.target
+        assert found.pop("target", "") == saved["target"]
         assert found == {
             "archive": "büro.001.zip",
             "frame": frame,
             "path": path,
-            "kind": saved.kind,
-            "size": saved.size,
-            "mtime_ns": saved.mtime_ns,
-            "digest": saved.digest.hex() if saved.digest is not None else None,
-            "offset": saved.offset,
+            "kind": saved["kind"],
+            "size": saved["size"],
+            "mtime_ns": saved["mtime_ns"],
+            "digest": saved["digest"].hex() if saved["digest"] is not None else None,
+            "offset": saved["offset"],
         }
 
 
 @pytest.mark.timeout(30)
 def test_zcat_finds_a_file_in_pieces_one_after_another(tmp_path: Path) -> None:
     path = tmp_path / manifest.MANIFEST
-    saved = Saved(0, DIRECTORY, 0, 0, 0, 0, None, 0, "")
-    pieces = [manifest_piece(manifest_line(f"a/{i}", saved), "a.001.tar.gz", i * 1000) for i in range(3)]
+    pieces = [
+        manifest_piece(manifest_line(f"a/{i}", DIRECTORY, 0, 0, None).encode(), "a.001.tar.gz", i * 1000)
+        for i in range(3)
+    ]
     path.write_bytes(b"".join(pieces))
     found = subprocess.run(f"zcat {path} | grep a/1", shell=True, check=True, capture_output=True).stdout
 

@@ -22,7 +22,7 @@ from typing import NamedTuple
 from ..batch import member_path
 from ..errors import SourceError
 from ..formats import tar as tar_format
-from ..run.worker import tar_header
+from ..run.framing import tar_header
 from ..walk import FILE, Directory, Entry, Problem, describe_error, walk
 
 MIB = 1024 * 1024

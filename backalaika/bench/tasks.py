@@ -26,7 +26,8 @@ from ..digests import digest_function
 from ..formats import zip as zip_format
 from ..formats.tar import padding
 from ..formats.zip import ZipMember
-from ..run.worker import all_slots, cannot_be_read, read_fully, zip_body
+from ..run.framing import zip_body
+from ..run.worker import all_slots, cannot_be_read, read_fully
 from ..walk import Problem, describe_error, open_file, open_for_reading
 from .sample import Piece
 

@@ -11,8 +11,9 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
+from itertools import groupby
 from typing import Any
 
 from ..errors import CatalogueError
@@ -23,10 +24,11 @@ from .rows import (
     DIRECTORY,
     INCOMPLETE,
     INTERRUPTED,
-    KINDS,
+    KIND_NUMBERS,
     RUNNING,
     ErrorRow,
     FileRow,
+    FrameMembers,
     FrameRow,
     RunEnd,
     RunStart,
@@ -39,12 +41,12 @@ from .transaction import Transaction, Transactions
 
 _INT64_MAX = 2**63 - 1
 _INT64_MIN = -(2**63)
-_KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 _FRAME_COLUMNS = ("archive_id", "number", "offset", "size", "raw_size")
-_FILE_COLUMNS = (
+_MEMBER_COLUMNS = (
     "volume_id", "archive_id", "folder_id", "name", "kind", "size", "mtime_ns", "ctime_ns", "inode", "digest", "frame",
-    "offset", "target", "part", "part_offset", "whole_size", "whole_digest",
+    "offset", "target",
 )  # fmt: skip
+_FILE_COLUMNS = (*_MEMBER_COLUMNS, "part", "part_offset", "whole_size", "whole_digest")
 
 
 class Recording(Transactions):
@@ -165,7 +167,7 @@ class Recording(Transactions):
                     archive_id,
                     numbers[folder],
                     name,
-                    _KIND_NUMBERS[kind],
+                    KIND_NUMBERS[kind],
                     size,
                     mtime_ns if _INT64_MIN <= mtime_ns <= _INT64_MAX else storable_number(mtime_ns),
                     ctime_ns if ctime_ns is None or _INT64_MIN <= ctime_ns <= _INT64_MAX else storable_number(ctime_ns),
@@ -186,6 +188,19 @@ class Recording(Transactions):
             )  # fmt: skip
             transaction.insert_many("files", _FILE_COLUMNS, rows)
             _count(transaction, file_rows)
+
+    def record_members(self, frame_rows: Sequence[FrameRow], frames: Sequence[FrameMembers]) -> None:
+        """Enter frames and their members, whose bytes are safe, all or none; best some thousands at a time."""
+        with self._changing() as transaction:
+            transaction.insert_many("frames", _FRAME_COLUMNS, frame_rows)
+            numbers = folder_ids(transaction, {folder for frame in frames for folder, rows in frame.folders if rows})
+            for is_part, some in groupby(frames, lambda frame: frame.part is not None):
+                columns = _FILE_COLUMNS if is_part else _MEMBER_COLUMNS
+                transaction.insert_many("files", columns, _member_rows(some, numbers))
+            for volume_id in {frame.volume_id for frame in frames}:
+                of_volume = [frame for frame in frames if frame.volume_id == volume_id]
+                files, size = sum(frame.files for frame in of_volume), sum(frame.size for frame in of_volume)
+                _add_to_volume(transaction, volume_id, files, size)
 
     def record_errors(self, run_id: int, rows: Sequence[ErrorRow]) -> None:
         """Enter what a run could not save, or not as it should be."""
@@ -330,8 +345,24 @@ def known_folders(transaction: Transaction, keys: Sequence[bytes]) -> dict[bytes
 
 def _count(transaction: Transaction, rows: Sequence[FileRow]) -> None:
     """Add the rows to what their volumes hold: counting a million files when they are listed would take a second."""
-    add = "UPDATE volumes SET files = files + :files, bytes = bytes + :bytes WHERE id = :id"
     for volume_id in {row[0] for row in rows}:
         sizes = [row[5] for row in rows if row[0] == volume_id and row[4] != DIRECTORY]
-        number, size = len(sizes), sum(sizes)
-        transaction.change(add, {"files": number, "bytes": size, "id": volume_id})
+        _add_to_volume(transaction, volume_id, len(sizes), sum(sizes))
+
+
+def _add_to_volume(transaction: Transaction, volume_id: int, files: int, size: int) -> None:
+    add = "UPDATE volumes SET files = files + :files, bytes = bytes + :bytes WHERE id = :id"
+    transaction.change(add, {"files": files, "bytes": size, "id": volume_id})
+
+
+def _member_rows(frames: Iterable[FrameMembers], numbers: Mapping[bytes, int]) -> Iterator[tuple[Any, ...]]:
+    """Rows of the table of files. One after another: a list would be looked at again and again for garbage."""
+    for volume_id, archive_id, frame, folders, _, _, part in frames:
+        for folder, rows in folders:
+            folder_id = numbers[folder] if rows else 0
+            for name, kind, size, mtime_ns, ctime_ns, inode, digest, offset, target in rows:
+                row = (
+                    volume_id, archive_id, folder_id, name, kind, size, mtime_ns, ctime_ns, inode, digest, frame,
+                    offset, target,
+                )  # fmt: skip
+                yield row if part is None else (*row, *part)

@@ -8,9 +8,10 @@ bytes of the file system (`os.fsencode`), so that every name survives in any dat
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 FILE, DIRECTORY, SYMLINK, HARD_LINK = KINDS = ("file", "dir", "symlink", "hardlink")
+KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 
 # States of a run; the last two of a volume and an archive too.
 RUNNING, INTERRUPTED, FAILED, INCOMPLETE, COMPLETE = "running", "interrupted", "failed", "incomplete", "complete"
@@ -104,6 +105,46 @@ class FileRow(NamedTuple):
     part_offset: int | None = None
     whole_size: int | None = None
     whole_digest: bytes | None = None
+
+
+class MemberRow(NamedTuple):
+    """A member of a frame, as the process that has read it tells it to the catalogue, in values that this can hold.
+
+    Attributes:
+        name: empty for the folder itself.
+        kind: its index in `KINDS`.
+        mtime_ns, ctime_ns, inode: `storable_number`, `storable_inode`.
+        offset: where it starts in the decoded frame.
+        target: of a link, else None.
+    """
+
+    name: bytes
+    kind: int
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    digest: bytes | None
+    offset: int
+    target: bytes | None
+
+
+class FrameMembers(NamedTuple):
+    """The members that start in one frame.
+
+    Attributes:
+        folders: absolute path of each folder, and its members as `MemberRow`, or as plain tuples like it.
+        files, size: how many are no folders, and the bytes of these.
+        part: as in `FileRow`, of the only member: number, offset, size and digest of the whole.
+    """
+
+    volume_id: int
+    archive_id: int
+    frame: int
+    folders: Sequence[tuple[bytes, Sequence[tuple[Any, ...]]]]
+    files: int
+    size: int
+    part: tuple[int, int, int, bytes | None] | None = None
 
 
 class ErrorRow(NamedTuple):

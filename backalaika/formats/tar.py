@@ -21,6 +21,8 @@ HARD_LINK = b"1"
 SYMLINK = b"2"
 DIRECTORY = b"5"
 END_OF_ARCHIVE = bytes(2 * BLOCK)
+SHORT_NAME = 100
+"""Bytes of a name, or of a link's target, that need no record of their own."""
 
 _MAX_ID = 0o7777777
 _MAX_SIZE = 0o77777777777
@@ -36,7 +38,7 @@ def padding(size: int) -> bytes:
 
 def header_size_bound(name: int, target: int = 0) -> int:
     """Bytes that `header` needs at most for a name and a target of so many bytes; for batching."""
-    if name <= 100 and target <= 100:
+    if name <= SHORT_NAME and target <= SHORT_NAME:
         return 3 * BLOCK
     # Besides the names, all records there can be take less than a block.
     return 4 * BLOCK + (name + target) // BLOCK * BLOCK
@@ -64,7 +66,7 @@ def header(
     """
     uid, gid, user, group = owner
     seconds, fraction = divmod(mtime_ns, _NS)
-    is_short = len(name) <= 100 and not target and name.isascii() and size <= _MAX_SIZE
+    is_short = len(name) <= SHORT_NAME and not target and name.isascii() and size <= _MAX_SIZE
     if is_short and fraction and 1_000_000_000 <= seconds <= 9_999_999_999 and _fits_ustar(owner):  # nearly all
         ustar = _ustar(name, kind, mode & 0o7777, uid, gid, size, seconds, b"", user, group)
         return b"%b30 mtime=%d.%09d\n%b%b" % (_pax_header(30), seconds, fraction, _PAX_PADDING, ustar)

@@ -25,7 +25,7 @@ from ..digests import hasher_factory
 from ..errors import BackalaikaError, RunError
 from ..formats.zip import WINDOW
 from ..planner import Medium, TooLarge
-from ..walk import DIRECTORY, FILE, Problem, describe_error
+from ..walk import Problem, describe_error
 from . import rows
 from .cutting import Cut, trouble_with_names
 from .large import LargeReader, WhatWasRead
@@ -314,12 +314,10 @@ class Backup:
                     self._tell(too_large_problem(os.path.join(piece.directory, entry.name), fit))
 
     def _count(self, batch: Batch, done: BatchDone) -> None:
-        files = [saved for saved in done.members if saved.kind != DIRECTORY]
-        size = sum(saved.size for saved in files if saved.kind == FILE)
-        self._report.files += len(files)
-        self._report.bytes += size
+        self._report.files += done.files
+        self._report.bytes += done.content
         last = batch.slices[-1]
-        self._observer.advance(len(files), size, os.path.join(last.directory, last.entries[-1].name))
+        self._observer.advance(done.files, done.content, os.path.join(last.directory, last.entries[-1].name))
 
     def _place_again(self, plan: ArchivePlan, batch: Batch, slot: int, start: int | Medium) -> None:
         """Compress a batch once more, its hard links bent, one piece after another in the slot it has.

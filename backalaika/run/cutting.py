@@ -20,7 +20,7 @@ from ..digests import Hasher
 from ..formats import ArchiveFormat
 from ..formats.zip import DEFLATED, ZipMember, local_header
 from ..walk import Entry
-from .worker import tar_header
+from .framing import tar_header
 
 # What ends a deflate stream whose other blocks were none of them the last: an empty stored block, RFC 1951 3.2.4.
 END_OF_DEFLATE = b"\x01\x00\x00\xff\xff"

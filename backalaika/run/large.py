@@ -20,11 +20,12 @@ from ..formats import BLOCK
 from ..formats.zip import DEFLATED, STORED, WINDOW, ZipMember, needs_zip64
 from ..walk import Entry, open_file, open_for_reading
 from .cutting import Cut
+from .framing import stores_only, tar_header
 from .messages import ChunkTask
 from .sizes import ArchivePlan
 from .turns import advise_next, advise_sequential
 from .units import LargeUnit
-from .worker import CHANGED, NOT_REGULAR, state_of, stores_only, tar_header, with_info
+from .worker import CHANGED, NOT_REGULAR, state_of, with_info
 
 _SKIPPED = 1 << 20
 

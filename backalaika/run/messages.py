@@ -3,29 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
-from ..batch import Batch
+from ..batch import Batch, Key
 from ..formats import ArchiveFormat
 from ..walk import Problem
-
-
-class Saved(NamedTuple):
-    """One member as it stands in a frame.
-
-    ``entry`` counts those of the batch; size, times and inode are those of the content that was read; ``offset``
-    is where the member starts in the decoded frame.
-    """
-
-    entry: int
-    kind: str
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-    digest: bytes | None
-    offset: int
-    target: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +31,13 @@ class BatchDone:
     Attributes:
         length: bytes of the frame; 0 if nothing could be read.
         raw_size: bytes before compression.
-        members: what was saved.
+        count: members, folders and links too.
+        files: members without folders.
+        content: bytes of its files.
+        linked: bytes of the files that its hard links point to.
+        rows: the members as the catalogue's `MemberRow`, a list for each slice of the batch, marshalled: they are
+            passed on without being looked at.
+        links: key and path in the archive of each file with several links.
         manifest: the members' lines for the manifest, each with a newline in front and without its archive and frame.
         central: zip only: the members' central entries, offsets counted from the frame's start.
         problems: what was not saved, or changed while it was read.
@@ -58,7 +45,12 @@ class BatchDone:
 
     length: int
     raw_size: int
-    members: list[Saved]
+    count: int
+    files: int
+    content: int
+    linked: int
+    rows: bytes
+    links: list[tuple[Key, str]]
     manifest: bytes
     central: bytes
     problems: list[Problem]

@@ -10,6 +10,7 @@ largest medium to come: `cutting`.
 
 from __future__ import annotations
 
+import marshal
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,21 +18,22 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from .. import manifest
-from ..batch import Batch, member_path
+from ..batch import Batch
 from ..formats import BLOCK, ArchiveFormat
 from ..formats import zip as zip_format
 from ..formats.zip import ZipMember
 from ..media import Medium as Kind
 from ..planner import Media, Medium, TooLarge
-from ..walk import FILE, Entry, Problem
+from ..walk import Entry, Problem
 from . import rows
 from .cutting import END_OF_DEFLATE, Cut, head_of, part_name
-from .messages import BatchDone, ChunkDone, Saved
+from .framing import member_row
+from .messages import BatchDone, ChunkDone
 from .orders import WriterOrders
 from .sizes import ArchivePlan, OpenArchive
-from .units import LargeUnit, saved_as, spare_room, whole_of
+from .units import LargeUnit, line_of, spare_room, whole_of
 from .volumes import Spot, VolumeDone, Volumes
-from .worker import compress_piece, manifest_line
+from .worker import compress_piece
 
 if TYPE_CHECKING:
     from .resuming import Resumption
@@ -86,7 +88,8 @@ class Placer:
         self._volumes = Volumes(orders, media, folder, readme, self._flush_rows, most_in_use, kinds)
         self._max_size = media.max_size
         self._frames: list[rows.Frame] = []
-        self._members: list[rows.Member] = []
+        self._members: list[rows.Members] = []
+        self._untold_rows = 0
         self._waiting_bytes = 0
         self._waiting_rows = 0
         self._untold_bytes = 0
@@ -138,7 +141,7 @@ class Placer:
         for spot in self._volumes.spots(plan, done.length + len(done.central), start):
             piece = manifest.manifest_piece(done.manifest, spot.archive.name, spot.archive.size)
             central = zip_format.rebase_central(done.central, spot.archive.size)
-            if spot.holds(done.length, len(central), len(done.members), len(piece)):
+            if spot.holds(done.length, len(central), done.count, len(piece)):
                 return Fit(spot, central, piece)
         return TooLarge(self._volumes.largest)
 
@@ -148,35 +151,16 @@ class Placer:
         self._orders.order("append_slot", archive.number, slot, 0, done.length, True)
         self._announce(place, archive)
         frame = self._add_frame(archive, archive.size, done.length, done.raw_size)
-        self._add_members(place, archive, done.length, fit.central, len(done.members), fit.piece)
-        self._add_batch_rows(place, archive, frame, batch, done.members)
+        self._add_members(place, archive, done.length, fit.central, done.count, fit.piece)
+        archive.linked.update(done.links)
+        folders = [piece.directory for piece in batch.slices]
+        size = done.content + done.linked
+        volume = self._volumes[place].number
+        self._tell(
+            rows.Members(volume, archive.number, frame, folders, done.rows, done.count, done.files, size),
+        )
         self._sync_at_times(done.length)
         self._volumes.close_if_full(place)
-
-    def _add_batch_rows(self, place: int, archive: OpenArchive, frame: int, batch: Batch, members: list[Saved]) -> None:
-        volume = self._volumes[place].number
-        places = [(piece, entry) for piece in batch.slices for entry in piece.entries]
-        for saved in members:
-            piece, entry = places[saved.entry]
-            if entry.key is not None and saved.kind == FILE:
-                archive.linked[entry.key] = member_path(piece.member_prefix, entry.name)
-            self._members.append(
-                rows.Member(
-                    volume,
-                    archive.number,
-                    piece.directory,
-                    entry.name,
-                    saved.kind,
-                    saved.size,
-                    saved.mtime_ns,
-                    saved.ctime_ns,
-                    saved.inode,
-                    saved.digest,
-                    frame,
-                    saved.offset,
-                    saved.target,
-                )
-            )
 
     # A large file
 
@@ -277,11 +261,13 @@ class Placer:
             central = zip_format.central_entry(member, unit.start)
         if entry.key is not None:
             archive.linked[entry.key] = unit.path
-        saved = saved_as(entry, digest)
-        self._settle(unit, manifest_line(unit.path, saved), central, saved, None)
+        self._settle(unit, unit.path, central, entry, digest, None)
 
-    def _settle(self, unit: LargeUnit, line: bytes, central: bytes, saved: Saved, part: rows.PartOf | None) -> None:
+    def _settle(
+        self, unit: LargeUnit, path: str, central: bytes, entry: Entry, digest: bytes, part: rows.PartOf | None
+    ) -> None:
         """A file, or a part of it, is as it shall be in the archive: tell manifest and catalogue."""
+        line = line_of(path, entry, digest, whole_of(unit.path, part))
         archive, place = unit.archive, unit.place
         assert place is not None
         self._orders.order("settle", archive.number)
@@ -289,9 +275,10 @@ class Placer:
         self._announce(place, archive)
         frame = self._add_unit_frames(archive, unit)
         self._add_members(place, archive, unit.size, central, 1, piece)
+        packed = marshal.dumps([[tuple(member_row(entry, digest))]])
+        folders = [unit.large.directory]
         volume = self._volumes[place].number
-        directory, name = unit.large.directory, unit.large.entry.name
-        self._members.append(rows.Member(volume, archive.number, directory, name, *saved[1:7], frame, 0, "", part))
+        self._tell(rows.Members(volume, archive.number, frame, folders, packed, 1, 1, entry.size, part))
         self._sync_at_times(unit.size)
         self._volumes.close_if_full(place)
 
@@ -386,14 +373,13 @@ class Placer:
             unit.frames[0] = len(head)
         self._orders.order("replace", unit.archive.number, unit.start, reserved, head)
         unit.size += len(head) - reserved
-        saved = saved_as(entry, cut.hasher.digest())
         part = None
         if not uncut:
             size = unit.large.entry.size if whole is None else whole.size
             part = rows.PartOf(cut.parts + 1, cut.offset, size, digest if whole is not None else None)
         elif entry.key is not None:
             unit.archive.linked[entry.key] = path
-        self._settle(unit, manifest_line(path, saved, whole_of(unit.path, part)), central, saved, part)
+        self._settle(unit, path, central, entry, cut.hasher.digest(), part)
         cut.next()
         unit.begin()
 
@@ -464,10 +450,14 @@ class Placer:
         self._frames.append(rows.Frame(archive.number, number, offset, size, raw_size))
         return number
 
+    def _tell(self, members: rows.Members) -> None:
+        self._members.append(members)
+        self._untold_rows += members.number
+
     def _sync_at_times(self, written: int) -> None:
         self._waiting_bytes += written
         self._untold_bytes += written
-        if len(self._members) >= rows.ROWS_AT_ONCE or self._untold_bytes >= BYTES_AT_ONCE:
+        if self._untold_rows >= rows.ROWS_AT_ONCE or self._untold_bytes >= BYTES_AT_ONCE:
             self._flush_rows()
         if self._waiting_rows >= ROWS_BETWEEN_SYNCS or self._waiting_bytes >= BYTES_BETWEEN_SYNCS:
             self.sync()
@@ -480,9 +470,9 @@ class Placer:
 
     def _flush_rows(self) -> None:
         if self._members or self._frames:
-            self._waiting_rows += len(self._members)
+            self._waiting_rows += self._untold_rows
             self._orders.hold(rows.Rows(self._frames, self._members))
-            self._frames, self._members, self._untold_bytes = [], [], 0
+            self._frames, self._members, self._untold_bytes, self._untold_rows = [], [], 0, 0
 
 
 def too_large_problem(path: str, refused: TooLarge) -> Problem:

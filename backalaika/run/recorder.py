@@ -6,6 +6,7 @@ become the catalogue's ids here, and nowhere else.
 
 from __future__ import annotations
 
+import marshal
 import os
 import queue
 import threading
@@ -15,7 +16,7 @@ from functools import partial
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ..catalogue.rows import ErrorRow, FileRow, FrameRow
+from ..catalogue.rows import ErrorRow, FrameMembers, FrameRow
 from ..errors import CatalogueError, CatalogueFullError, RunError
 from . import rows
 
@@ -128,7 +129,9 @@ class Recorder:
             case rows.NewArchive(archive, volume, name, suffix, source):
                 self._archives[archive] = catalogue.add_archive(self._volumes[volume], name, suffix, source)
             case rows.Rows(frames, members):
-                catalogue.record([self._frame(frame) for frame in frames], [self._file(member) for member in members])
+                catalogue.record_members(
+                    [self._frame(frame) for frame in frames], [self._members(some) for some in members]
+                )
             case rows.ArchiveComplete(archive, size, digest):
                 catalogue.finish_archive(self._archives[archive], size, digest)
             case rows.VolumeComplete(volume, size):
@@ -142,20 +145,14 @@ class Recorder:
     def _frame(self, frame: rows.Frame) -> FrameRow:
         return FrameRow(self._archives[frame.archive], frame.number, frame.offset, frame.size, frame.raw_size)
 
-    def _file(self, member: rows.Member) -> FileRow:
-        return FileRow(
-            self._volumes[member.volume],
-            self._archives[member.archive],
-            os.fsencode(member.folder),
-            os.fsencode(member.name),
-            member.kind,
-            member.size,
-            member.mtime_ns,
-            member.ctime_ns,
-            member.inode,
-            member.digest,
-            member.frame,
-            member.offset,
-            os.fsencode(member.target) if member.target else None,
-            *(member.part or ()),
+    def _members(self, members: rows.Members) -> FrameMembers:
+        packed = marshal.loads(members.packed)  # noqa: S302 - our own
+        return FrameMembers(
+            self._volumes[members.volume],
+            self._archives[members.archive],
+            members.frame,
+            list(zip(map(os.fsencode, members.folders), packed, strict=True)),
+            members.files,
+            members.size,
+            members.part,
         )

@@ -57,22 +57,25 @@ class PartOf(NamedTuple):
     whole_digest: bytes | None
 
 
-class Member(NamedTuple):
-    """A member: where it lies on disk, where in the archive, and what it was."""
+class Members(NamedTuple):
+    """The members that start in one frame.
+
+    Attributes:
+        folders: absolute paths.
+        packed: for each folder a list of the catalogue's `MemberRow`, marshalled; as a process of the pool told it.
+        number: how many, folders and links too.
+        files, size: how many are no folders, and the bytes of these.
+        part: what the only member is a part of.
+    """
 
     volume: int
     archive: int
-    folder: str
-    name: str
-    kind: str
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-    digest: bytes | None
     frame: int
-    offset: int
-    target: str
+    folders: list[str]
+    packed: bytes
+    number: int
+    files: int
+    size: int
     part: PartOf | None = None
 
 
@@ -81,11 +84,16 @@ class Rows:
     """Frames and members whose bytes are safe."""
 
     frames: list[Frame]
-    members: list[Member]
+    members: list[Members]
+
+    @property
+    def count(self) -> int:
+        """How many members."""
+        return sum(members.number for members in self.members)
 
     def takes(self, more: Rows) -> bool:
         """Whether they are few enough together to be written at once."""
-        return len(self.members) + len(more.members) <= ROWS_AT_ONCE
+        return self.count + more.count <= ROWS_AT_ONCE
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,11 +15,12 @@ from ..batch import Batch, Large
 from ..formats import ArchiveFormat
 from ..survey import Survey
 from ..walk import FILE, open_file, open_for_reading
+from .framing import stores_only
 from .memory import attach_block
 from .messages import BatchTask
 from .slots import Slots, make_slots, slot_size
 from .work import Work
-from .worker import attach_slots, compress_batch, compress_piece, read_fully, stores_only
+from .worker import attach_slots, compress_batch, compress_piece, read_fully
 
 # Samples of a source, and bytes of each. 12 MB: 0.1 s to compress as zst, 4 s as xz.
 _SAMPLES = 48
@@ -100,7 +101,7 @@ class Sampler:
                 if some.size + entry.size <= _SAMPLE:
                     some.add(directory, prefix, entry, entry.size)
         done = compress_batch(BatchTask(some, archive_format, self._digest, self._store_only, 0))
-        content = sum(saved.size for saved in done.members if saved.kind == FILE)
+        content = done.content
         self.bytes += content
         if not content:
             return None

@@ -14,10 +14,9 @@ from ..formats.zip import ZipMember
 from ..walk import FILE, Entry
 from . import rows
 from .cutting import Cut, head_of, margin, part_name
-from .messages import Saved
+from .framing import manifest_line
 from .sizes import ArchivePlan, OpenArchive
 from .volumes import Spot
-from .worker import manifest_line
 
 # Bytes of the longest digest.
 MOST_DIGEST = 32
@@ -91,7 +90,7 @@ def spare_room(spot: Spot, unit: LargeUnit, size: int) -> int:
         size += margin(unit.header)
         whole = whole_of(path, rows.PartOf(unit.cut.parts + 1, _LONG, _LONG, bytes(MOST_DIGEST)))
         path = part_name(path, unit.cut.parts + 1)
-    line = manifest_line(path, saved_as(unit.large.entry, bytes(MOST_DIGEST)), whole)
+    line = line_of(path, unit.large.entry, bytes(MOST_DIGEST), whole)
     piece = manifest.manifest_piece_bound(line, spot.archive.name, spot.archive.size)
     return spot.spare(size, central, 1 if central else 0, piece)
 
@@ -106,6 +105,6 @@ def whole_of(path: str, part: rows.PartOf | None) -> str:
     return json.dumps(whole, separators=(",", ":"))
 
 
-def saved_as(entry: Entry, digest: bytes) -> Saved:
-    """A file of this digest as it stands at the start of its frame."""
-    return Saved(0, FILE, entry.size, entry.mtime_ns, entry.ctime_ns, entry.inode, digest, 0, "")
+def line_of(path: str, entry: Entry, digest: bytes, whole: str) -> bytes:
+    """The line in the manifest of a file that stands at the start of its frame; ``whole`` as in `manifest_line`."""
+    return manifest_line(path, FILE, entry.size, entry.mtime_ns, digest, whole=whole).encode()

@@ -1,6 +1,6 @@
 """Worker: what runs in the processes of the pool.
 
-A worker reads each small file of a batch once, hashes it, puts its header before it and compresses the whole into a
+A worker reads each small file of a batch once and lets `framing` hash and frame it, and compress the whole into a
 slot. It knows nothing of volumes and archives; offsets count from the start of the frame. All that fails is a
 `Problem` in the result: a worker ends only with the run.
 """
@@ -11,31 +11,18 @@ import errno
 import os
 import stat
 import sys
-from abc import ABC, abstractmethod
 from contextlib import AbstractContextManager, nullcontext, suppress
-from functools import lru_cache
-from json.encoder import encode_basestring_ascii
 
-import deflate
-
-from ..batch import member_path
 from ..codecs import CODECS, is_incompressible
-from ..digests import digest_function
 from ..formats import BLOCK, ArchiveFormat
-from ..formats import tar as tar_format
 from ..formats import zip as zip_format
-from ..formats.zip import WINDOW, ZipMember
-from ..walk import DIRECTORY, FILE, HARD_LINK, Entry, Problem, describe_error, open_file, open_for_reading
+from ..formats.zip import WINDOW
+from ..walk import FILE, HARD_LINK, Entry, Problem, describe_error, open_file, open_for_reading
+from .framing import framing_of
 from .memory import Block, attach_block
-from .messages import BatchDone, BatchTask, ChunkDone, ChunkTask, Saved
+from .messages import BatchDone, BatchTask, ChunkDone, ChunkTask
 from .slots import frame_limit, slot_view
 from .turns import HAS_ADVICE, Ahead, Turns
-
-try:
-    import grp
-    import pwd
-except ImportError:  # Windows has neither; tar then has the numbers alone
-    grp = pwd = None  # type: ignore[assignment]
 
 CHANGED = "changed while it was read, twice; saved as it was read"
 VANISHED = "vanished before it was read"
@@ -43,12 +30,6 @@ NOT_REGULAR = "it is no longer a regular file"
 
 # glibc's malloc.h
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
-
-_TAR_KINDS = {
-    FILE: tar_format.REGULAR,
-    DIRECTORY: tar_format.DIRECTORY,
-    HARD_LINK: tar_format.HARD_LINK,
-}
 
 
 class _Memory:
@@ -106,32 +87,30 @@ def warm_up() -> int:
 def compress_batch(task: BatchTask) -> BatchDone:
     """Read, hash and compress a batch into its slot."""
     slot = slot_view(_Memory.slots, task.slot, _Memory.slot_size)
-    framing = _framing(task, slot)
+    framing = framing_of(task, slot, _Memory.reading)
     reading = _Reading(task)
-    index = 0
     with my_turn(task.turn):
         for directory, prefix, entries in task.batch.slices:
             reading.enter(directory, entries)
+            framing.enter(prefix)
             for entry in entries:
-                content = reading.read(entry, framing.begin(prefix, entry))
+                content = reading.read(entry, framing.begin(entry))
                 if content is not None:
-                    framing.add(index, *content)
-                index += 1
+                    framing.add(*content)
         reading.leave()
     return BatchDone(
         framing.finish(),
         framing.raw_size,
-        framing.members,
-        b"".join(framing.manifest),
+        framing.count,
+        framing.files,
+        framing.content,
+        framing.linked,
+        framing.rows(),
+        framing.links,
+        "".join(framing.manifest).encode(),
         b"".join(framing.central),
         reading.problems,
     )
-
-
-def _framing(task: BatchTask, slot: memoryview) -> _Framing:
-    if not task.archive_format.is_zip:
-        return _TarFraming(task, slot)
-    return _ZipFraming(task, slot) if task.turn is None else _ZipInTurnFraming(task, slot)
 
 
 def my_turn(turn: int | None) -> AbstractContextManager[None]:
@@ -312,189 +291,3 @@ def with_info(entry: Entry, info: os.stat_result) -> Entry:
 def cannot_be_read(error: OSError) -> str:
     """The message for a file that the system does not give."""
     return f"cannot be read: {describe_error(error)}"
-
-
-class _Framing(ABC):
-    """The members of one frame, as they are put together; the finished frame comes into a slot."""
-
-    def __init__(self, task: BatchTask, slot: memoryview) -> None:
-        self.raw_size = 0
-        self.members: list[Saved] = []
-        self.manifest: list[bytes] = []
-        self.central: list[bytes] = []
-        self._task = task
-        self._slot = slot
-        self._digest = digest_function(task.digest)
-        self._path = ""
-        self._name = b""
-
-    def begin(self, prefix: str, entry: Entry) -> memoryview:
-        """Begin a member; returns where to read its content. If it is not added, the next takes its place."""
-        self._path = member_path(prefix, entry.name)
-        self._name = os.fsencode(self._path)
-        return _Memory.reading
-
-    def add(self, index: int, entry: Entry, data: memoryview) -> None:
-        """Put in the member that was begun, as it was read."""
-        digest = self._digest(data) if entry.kind == FILE else None
-        saved = Saved(
-            index,
-            entry.kind,
-            entry.size,
-            entry.mtime_ns,
-            entry.ctime_ns,
-            entry.inode,
-            digest,
-            self.raw_size,
-            entry.target,
-        )
-        self.members.append(saved)
-        self.manifest.append(manifest_line(self._path, saved))
-        self._frame_member(entry, data)
-
-    @abstractmethod
-    def _frame_member(self, entry: Entry, data: memoryview) -> None:
-        """Add the bytes of the member that was begun."""
-
-    @abstractmethod
-    def finish(self) -> int:
-        """Put the finished frame into the slot; returns its length, 0 if it has no member."""
-
-
-class _TarFraming(_Framing):
-    """Members one after another where they are read: header, content, padding."""
-
-    def begin(self, prefix: str, entry: Entry) -> memoryview:
-        super().begin(prefix, entry)
-        return self._put_header(entry)
-
-    def _put_header(self, entry: Entry) -> memoryview:
-        head = tar_header(self._name, entry)
-        self._begun, self._content = entry, self.raw_size + len(head)
-        _Memory.reading[self.raw_size : self._content] = head
-        return _Memory.reading[self._content :]
-
-    def _frame_member(self, entry: Entry, data: memoryview) -> None:
-        if entry is not self._begun:  # it looks different than when it was walked, and its header may have another size
-            content = bytes(data)
-            self._put_header(entry)[: len(content)] = content
-        end = self._content + len(data)
-        padding = tar_format.padding(len(data))
-        self.raw_size = end + len(padding)
-        _Memory.reading[end : self.raw_size] = padding
-
-    def finish(self) -> int:
-        if not self.raw_size:
-            return 0
-        option, level = self._task.archive_format.option, self._task.archive_format.level
-        frame = CODECS[option].compress(_Memory.reading[: self.raw_size], level)
-        self._slot[: len(frame)] = frame
-        return len(frame)
-
-
-class _ZipFraming(_Framing):
-    """Members one after another in the slot, as each is compressed for itself."""
-
-    def _frame_member(self, entry: Entry, data: memoryview) -> None:
-        content: bytes | memoryview = os.fsencode(entry.target) if entry.target else data
-        method, body = zip_body(self._path, content, self._task.archive_format.level, self._task.store_only)
-        member = ZipMember(
-            self._name, entry.mode, entry.mtime_ns, method, deflate.crc32(content), len(content), len(body)
-        )
-        head = zip_format.local_header(member)
-        self.central.append(zip_format.central_entry(member, self.raw_size))
-        start = self.raw_size + len(head)
-        self._slot[self.raw_size : start] = head
-        self.raw_size = start + len(body)
-        self._slot[start : self.raw_size] = body
-
-    def finish(self) -> int:
-        return self.raw_size
-
-
-class _ZipInTurnFraming(_ZipFraming):
-    """The same, but compressed when all is read, for others wait for their turn to read."""
-
-    def __init__(self, task: BatchTask, slot: memoryview) -> None:
-        super().__init__(task, slot)
-        self._waiting: list[tuple[int, str, Entry, memoryview]] = []
-        self._prefix = ""
-        self._read = 0
-
-    def begin(self, prefix: str, entry: Entry) -> memoryview:
-        self._prefix = prefix
-        return _Memory.reading[self._read :]
-
-    def add(self, index: int, entry: Entry, data: memoryview) -> None:
-        self._waiting.append((index, self._prefix, entry, data))
-        self._read += len(data)
-
-    def finish(self) -> int:
-        for index, prefix, entry, data in self._waiting:
-            super().begin(prefix, entry)
-            super().add(index, entry, data)
-        return super().finish()
-
-
-def zip_body(
-    path: str, content: bytes | memoryview, level: int, store_only: frozenset[str]
-) -> tuple[int, bytes | bytearray | memoryview]:
-    """Method and body of a zip's member: deflated if that makes it smaller, and nothing says that it will not."""
-    if len(content) > 16 and not stores_only(path, store_only) and not is_incompressible(content):
-        packed = deflate.deflate_compress(content, level)
-        if len(packed) < len(content):
-            return zip_format.DEFLATED, packed
-    return zip_format.STORED, content
-
-
-def stores_only(path: str, extensions: frozenset[str]) -> bool:
-    """Whether a file's extension, in any case, is one that a zip stores without compressing."""
-    return os.path.splitext(path)[1][1:].lower() in extensions
-
-
-def tar_header(name: bytes, entry: Entry) -> bytes:
-    """The tar header of an entry."""
-    return tar_format.header(
-        name,
-        _TAR_KINDS.get(entry.kind, tar_format.SYMLINK),
-        entry.mode,
-        _owner(entry.uid, entry.gid),
-        entry.size if entry.kind == FILE else 0,
-        entry.mtime_ns,
-        os.fsencode(entry.target) if entry.target else b"",
-    )
-
-
-def manifest_line(path: str, saved: Saved, whole: str = "") -> bytes:
-    """A member's line of the manifest, from its path on, with a newline in front; `manifest` completes it.
-
-    ``whole`` is the object, in JSON, that tells what the member is a part of.
-    """
-    digest = f'"{saved.digest.hex()}"' if saved.digest is not None else "null"
-    target = f',"target":{encode_basestring_ascii(saved.target)}' if saved.target else ""
-    if whole:
-        target += f',"whole":{whole}'
-    line = (
-        f'\n"path":{encode_basestring_ascii(path)},"kind":"{saved.kind}","size":{saved.size},'
-        f'"mtime_ns":{saved.mtime_ns},"digest":{digest},"offset":{saved.offset}{target}}}'
-    )
-    return line.encode()
-
-
-@lru_cache(maxsize=4096)
-def _owner(uid: int, gid: int) -> tuple[int, int, bytes, bytes]:
-    return uid, gid, _user_name(uid), _group_name(gid)
-
-
-def _user_name(uid: int) -> bytes:
-    try:
-        return os.fsencode(pwd.getpwuid(uid).pw_name) if pwd else b""
-    except KeyError:
-        return b""  # no such user here: tar has the number
-
-
-def _group_name(gid: int) -> bytes:
-    try:
-        return os.fsencode(grp.getgrgid(gid).gr_name) if grp else b""
-    except KeyError:
-        return b""

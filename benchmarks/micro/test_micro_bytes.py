@@ -17,7 +17,7 @@ from backalaika.codecs import CODECS
 from backalaika.digests import DIGESTS, digest_function
 from backalaika.formats import zip as zip_format
 from backalaika.formats.zip import ZipMember
-from backalaika.run.worker import tar_header
+from backalaika.run.framing import tar_header
 
 
 def test_tar_headers_of_a_thousand_files(benchmark, entries):

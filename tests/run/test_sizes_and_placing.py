@@ -7,6 +7,7 @@ tests the real writer carries out the same orders, and the ordinary tools read w
 from __future__ import annotations
 
 import hashlib
+import marshal
 import os
 import random
 import subprocess
@@ -36,11 +37,11 @@ from backalaika.media import SECTOR
 from backalaika.media import Medium as Kind
 from backalaika.planner import Media, TooLarge
 from backalaika.run import rows, writer
-from backalaika.run.messages import BatchDone, ChunkDone, Saved
+from backalaika.run.framing import manifest_line, member_row, tar_header
+from backalaika.run.messages import BatchDone, ChunkDone
 from backalaika.run.placing import Placer
 from backalaika.run.sizes import ArchivePlan, OpenArchive, closed_archive_size
 from backalaika.run.units import LargeUnit
-from backalaika.run.worker import manifest_line, tar_header
 from backalaika.run.writer import Answer, VolumeSafe, Writer
 from backalaika.walk import FILE, Entry
 
@@ -119,6 +120,14 @@ MEDIA = st.builds(
 )
 
 
+def _done(
+    length: int, members: list[tuple[Any, ...]], links: list[tuple[tuple[int, int], str]], lines: bytes, central: bytes
+) -> BatchDone:
+    """What a worker tells of a frame with these members, all of them files in one folder."""
+    number, content = len(members), sum(member[2] for member in members)
+    return BatchDone(length, length, number, number, content, 0, marshal.dumps([members]), links, lines, central, [])
+
+
 class _Run:
     """Places archives as the run does, and keeps what became of each frame.
 
@@ -149,16 +158,17 @@ class _Run:
 
     def _add_small(self, plan: ArchivePlan, content: _SmallFiles) -> None:
         batch = Batch()
-        members, lines, central = [], [], []
+        members, lines, links, central = [], [], [], []
         for i, name in enumerate(content.names):
             entry = _entry(name, 1, key=(0, i))
             batch.add("/srv/office", "office", entry, 1)
-            members.append(Saved(i, FILE, 1, entry.mtime_ns, 0, 0, _digest(name)[:16], i, ""))
-            lines.append(manifest_line(f"office/{name}", members[-1]))
+            members.append(tuple(member_row(entry, _digest(name)[:16])))
+            lines.append(manifest_line(f"office/{name}", FILE, 1, entry.mtime_ns, _digest(name)[:16], i))
+            links.append(((0, i), f"office/{name}"))
             if plan.archive_format.is_zip:
                 member = ZipMember(os.fsencode(f"office/{name}"), entry.mode, entry.mtime_ns, STORED, 0, 1, 1)
                 central.append(zip_format.central_entry(member, i))
-        done = BatchDone(content.length, content.length, members, b"".join(lines), b"".join(central), [])
+        done = _done(content.length, members, links, "".join(lines).encode(), b"".join(central))
         self.place(plan, batch, done, self._next_slot())
 
     def place(self, plan: ArchivePlan, batch: Batch, done: BatchDone, slot: int) -> None:
@@ -466,7 +476,6 @@ def _place_for_real(run: _Run, writing: _Writing, plan: ArchivePlan, contents: d
         path, slot = f"office/{name}".encode(), len(writing.slots)
         head = b"" if plan.archive_format.is_zip else tar_header(path, entry)
         if len(content) < 10_000:
-            saved = Saved(0, FILE, len(content), entry.mtime_ns, 0, 0, bytes(16), 0, "")
             member = ZipMember(path, 0o100644, entry.mtime_ns, STORED, zlib.crc32(content), len(content), len(content))
             central = zip_format.central_entry(member, 0) if plan.archive_format.is_zip else b""
             writing.slots[slot] = (
@@ -474,7 +483,8 @@ def _place_for_real(run: _Run, writing: _Writing, plan: ArchivePlan, contents: d
             )
             batch = Batch()
             batch.add("/srv/office", "office", entry, len(content))
-            done = BatchDone(len(writing.slots[slot]), 1, [saved], manifest_line(path.decode(), saved), central, [])
+            line = manifest_line(path.decode(), FILE, len(content), entry.mtime_ns, bytes(16)).encode()
+            done = _done(len(writing.slots[slot]), [tuple(member_row(entry, bytes(16)))], [], line, central)
             run.place(plan, batch, done, slot)
             continue
         header = ZipMember(path, 0o100644, entry.mtime_ns, DEFLATED, 0, 0, 0, zip64=True)
