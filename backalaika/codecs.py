@@ -70,7 +70,7 @@ def _zstandard(data: Buffer, level: int) -> bytes:
 CODECS = {
     codec.name: codec
     for codec in (
-        Codec("gz", MIB, 6, range(1, 13), _gzip),
+        Codec("gz", MIB, 5, range(1, 13), _gzip),
         # One bzip2 block holds 900,000 - 19 bytes; 1757 tar blocks are the most that fit.
         Codec("bz2", 1757 * 512, 9, range(1, 10), bz2.compress),
         # Level 2 of frames is 0.7 % larger than `zstd -3` of the whole stream, and takes two thirds of its CPU time.

@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Delete, Engine, Insert, Table, bindparam, insert, inspect, text
 from sqlalchemy.sql.compiler import SQLCompiler
 
+from .bulk import insertions
 from .reasons import readable_errors
 from .schema import metadata
 from .servers import MYSQL, copy_into, only_writer
@@ -124,8 +125,11 @@ def insert_rows(connection: Connection, table: Table, columns: Sequence[str], ro
     """Insert rows with values of these columns."""
     if connection.dialect.driver == "psycopg" and rows:
         copy_into(connection, table, columns, rows)
-        return
-    execute_many(connection, insert(table), columns, rows)
+    elif connection.dialect.name == "sqlite":
+        for statement, values in insertions(table.name, columns, rows):
+            connection.exec_driver_sql(statement, values)
+    else:
+        execute_many(connection, insert(table), columns, rows)
 
 
 def execute_many(

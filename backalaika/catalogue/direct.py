@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import CatalogueError
+from .bulk import insert_into, insertions, marks
 from .reasons import catalogue_error
 from .state import State
 from .transaction import FETCHED, WRITER_TIMEOUT_S, Transaction, chunks
@@ -42,7 +43,7 @@ class _SqliteTransaction:
     def ask_among(self, sql: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
         found: list[tuple[Any, ...]] = []
         for chunk in chunks(keys):
-            found += self._connection.execute(sql.replace(":keys", f"({_marks(chunk)})"), chunk)
+            found += self._connection.execute(sql.replace(":keys", f"({marks(chunk)})"), chunk)
         return found
 
     def pages(self, sql: str, values: Mapping[str, Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
@@ -60,21 +61,13 @@ class _SqliteTransaction:
         return self._connection.executemany(sql, values).rowcount if values else 0
 
     def insert(self, table: str, values: Mapping[str, Any]) -> int:
-        key = self._connection.execute(_insert_into(table, list(values)), list(values.values())).lastrowid
+        key = self._connection.execute(insert_into(table, list(values)), list(values.values())).lastrowid
         assert key is not None
         return key
 
     def insert_many(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
-        self._connection.executemany(_insert_into(table, columns), rows)
-
-
-def _insert_into(table: str, columns: Sequence[str]) -> str:
-    names = ", ".join(f'"{name}"' for name in columns)
-    return f'INSERT INTO "{table}" ({names}) VALUES ({_marks(columns)})'  # noqa: S608 - names of ours
-
-
-def _marks(values: Sequence[Any]) -> str:
-    return ", ".join("?" * len(values))
+        for statement, values in insertions(table, columns, rows):
+            self._connection.executemany(statement, values)
 
 
 class DirectCatalogue(State):

@@ -224,7 +224,7 @@ class _Reading:
                 info.st_mtime_ns == entry.mtime_ns
                 and info.st_ctime_ns == entry.ctime_ns
                 and info.st_size == entry.size == length
-                and stat.S_ISREG(info.st_mode)
+                and info.st_mode == entry.mode
             ):
                 return entry, place[:length]
             return self._read_again(descriptor, entry, place)

@@ -19,8 +19,10 @@ from backalaika.catalogue.rows import (
     DIRECTORY,
     FILE,
     INTERRUPTED,
+    KIND_NUMBERS,
     ErrorRow,
     FileRow,
+    FrameMembers,
     FrameRow,
     RunStart,
     SourceFound,
@@ -91,6 +93,10 @@ def record_a_run(catalogue: Recording) -> None:
         ]  # fmt: skip
         catalogue.record([FrameRow(archive_id, i, i, 1, 2) for i in range(batch * 3, batch * 3 + 3)], files)
     catalogue.record([], [])
+    members = [(b"%d \xfe" % i, KIND_NUMBERS[FILE], i, i, -i, i, b"%16d" % i, i, None) for i in range(123)]
+    parts = [FrameMembers(volume_id, archive_id, 7, [(b"/s/p", [row])], 1, 5, (1, 2, 3, None)) for row in members[:3]]
+    whole = FrameMembers(volume_id, archive_id, 6, [(b"/s/m", members), (b"/s/none", [])], 123, 9)
+    catalogue.record_members([FrameRow(archive_id, 6, 6, 1, 2)], [whole, *parts, whole])
     catalogue.finish_archive(archive_id, 5, b"sum")
     catalogue.finish_volume(volume_id, 6)
     catalogue.record_errors(run_id, [ErrorRow(None, "no \udcff", 1), ErrorRow(b"/s/\xff", "gone", 2)])
@@ -123,7 +129,7 @@ def test_what_is_recorded_directly_is_what_sqlalchemy_records(db_uri: str, tmp_p
 
     recorded = all_rows(copy)
     assert recorded == all_rows(db_uri)
-    assert len(recorded["files"]) == 2 * (2000 + 1300)
+    assert len(recorded["files"]) == 2 * (2000 + 1300) + 2 * 123 + 3
 
 
 def test_what_fails_directly_leaves_nothing_and_is_told_in_one_line(db_uri: str) -> None:

@@ -18,15 +18,18 @@ from backalaika.catalogue.database import bulk_insert
 from backalaika.catalogue.rows import (
     COMPLETE,
     DIRECTORY,
+    FILE,
     HARD_LINK,
     INCOMPLETE,
     INTERRUPTED,
+    KIND_NUMBERS,
     KINDS,
     RUNNING,
     SYMLINK,
     ErrorRow,
     FileEntry,
     FileRow,
+    FrameMembers,
     FrameRow,
     RunStart,
     SourceFound,
@@ -62,6 +65,33 @@ def test_what_is_recorded_is_listed_again_exactly(catalogue: Catalogue, found: l
         FileEntry("disc", None, os.fsdecode(os.path.join(path, name)), kind, size, mtime_ns, digest)
         for path, name, kind, size, mtime_ns, _, _, digest in found
     ]
+
+
+@pytest.mark.parametrize("number", [1, 49, 50, 51, 150, 199])
+def test_the_members_of_frames_are_listed_as_files_in_the_order_in_which_they_came(
+    catalogue: Catalogue, number: int
+) -> None:
+    run_id = start_run(catalogue)
+    volume_id = catalogue.add_volume(run_id, "run/vol001", 1, "/b/run/vol001", 1000)
+    archive_id = catalogue.add_archive(volume_id, "office.001.zip", "zip", 0)
+    rows = [(b"%d \xfe" % i, KIND_NUMBERS[FILE], i, i, -i, i, b"%16d" % i, i, None) for i in range(number)]
+    folder = (b"", KIND_NUMBERS[DIRECTORY], 7, 0, 0, 0, None, 0, None)
+    part = (b"film", KIND_NUMBERS[FILE], 5, 1, 1, 1, b"p" * 16, 0, None)
+    frames = [
+        FrameMembers(volume_id, archive_id, 0, [(b"/s", [folder, *rows]), (b"/left", [])], number, sum(range(number))),
+        FrameMembers(volume_id, archive_id, 1, [(b"/s", [part])], 1, 5, (1, 0, 9, None)),
+    ]
+    catalogue.record_members([FrameRow(archive_id, 0, 0, 5, 10), FrameRow(archive_id, 1, 5, 5, 10)], frames)
+    catalogue.finish_volume(volume_id, 10)
+    listed = list(catalogue.files("run/vol001"))
+    (volume,) = catalogue.volumes()
+
+    assert [(os.fsencode(entry.path), entry.kind, entry.size, entry.digest) for entry in listed] == [
+        (b"/s", DIRECTORY, 7, None),
+        *((b"/s/" + row[0], FILE, row[2], row[6]) for row in rows),
+        (b"/s/film.part001", FILE, 5, b"p" * 16),
+    ]
+    assert (volume.files, volume.bytes) == (number + 1, sum(range(number)) + 5)
 
 
 def test_names_that_differ_in_case_accents_or_undecodable_bytes_are_different_files(catalogue: Catalogue) -> None:
