@@ -20,14 +20,16 @@ from .reasons import catalogue_error
 from .state import State
 from .transaction import FETCHED, WRITER_TIMEOUT_S, Transaction, chunks
 
-# A 64 MiB cache keeps the inner pages of the indexes at ten million files. The WAL is copied back every 64 MiB and not
-# every 4: a page of the index by content is then written once for many rows.
+# The WAL is copied back every 64 MiB and not every 4: a page of the index by content is then written once for many rows.
 PRAGMAS = (
     "synchronous = NORMAL",
     "foreign_keys = ON",
-    "cache_size = -65536",
     "wal_autocheckpoint = 16384",
 )
+# A cache of 64 MiB keeps the inner pages of the indexes at ten million files. A run that makes a catalogue of a million
+# has no use for it, and should take no more memory than one of a hundred thousand.
+_LEAST_CACHE_KIB, _MOST_CACHE_KIB = 16 << 10, 64 << 10
+_CACHED_PART = 16
 _PREFIX = "sqlite:///"
 
 
@@ -83,6 +85,7 @@ class DirectCatalogue(State):
             try:
                 for pragma in PRAGMAS:
                     self._connection.execute(f"PRAGMA {pragma}")
+                fit_cache(self._connection)
             except BaseException:
                 self._connection.close()
                 raise
@@ -108,6 +111,7 @@ class DirectCatalogue(State):
         with self._lock, self._readable_errors():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                fit_cache(self._connection)
                 yield _SqliteTransaction(self._connection)
                 self._connection.execute("COMMIT")
             except BaseException:
@@ -121,6 +125,14 @@ class DirectCatalogue(State):
             yield
         except sqlite3.Error as error:
             raise catalogue_error(f"{_PREFIX}{self._path}", str(error)) from None
+
+
+def fit_cache(connection: sqlite3.Connection) -> None:
+    """Let SQLite keep so much in memory as is of use with a file of this size."""
+    ((pages,),) = connection.execute("PRAGMA page_count")
+    ((page,),) = connection.execute("PRAGMA page_size")
+    size = min(max(pages * page // 1024 // _CACHED_PART, _LEAST_CACHE_KIB), _MOST_CACHE_KIB)
+    connection.execute(f"PRAGMA cache_size = -{size}")
 
 
 def _uri(path: str) -> str:

@@ -22,7 +22,7 @@ from . import REVISION
 from .copies import Copies
 from .coverage import Coverage
 from .database import WRITES
-from .direct import PRAGMAS
+from .direct import PRAGMAS, fit_cache
 from .media import Media
 from .reasons import readable_errors, shown
 from .rebuilding import Rebuilding
@@ -199,6 +199,9 @@ def _enter_wal_mode(cursor: Any) -> None:
 def _begin_sqlite(connection: Connection) -> None:
     writes = connection.get_execution_options().get(WRITES)
     connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+    plain = connection.connection.dbapi_connection
+    assert isinstance(plain, sqlite3.Connection)
+    fit_cache(plain)
 
 
 def _bring_up_to_date(engine: Engine) -> None:
