@@ -39,32 +39,39 @@ class Slice(NamedTuple):
 
 @dataclass(slots=True)
 class Batch:
-    """Entries that become one frame; ``size`` estimates its bytes before compression, headers included."""
+    """Entries that become one frame.
+
+    ``size`` estimates its bytes before compression, headers included; ``has_links`` tells whether there are files with
+    several links among them.
+    """
 
     slices: list[Slice] = field(default_factory=list)
     count: int = 0
     size: int = 0
+    has_links: bool = False
 
     def __reduce__(self) -> tuple[Any, ...]:
         # pickle would call Python for each entry.
         plain = [(directory, prefix, list(map(tuple, entries))) for directory, prefix, entries in self.slices]
-        return _unpacked, (marshal.dumps(plain), self.count, self.size)
+        return _unpacked, (marshal.dumps(plain), self.count, self.size, self.has_links)
 
     def add(self, directory: str, member_prefix: str, entry: Entry, size: int) -> None:
         """Put in an entry of a directory; entries of the same directory come one after another."""
         if not self.slices or self.slices[-1].directory != directory:
             self.slices.append(Slice(directory, member_prefix, []))
         self.slices[-1].entries.append(entry)
+        if entry.key is not None:
+            self.has_links = True
         self.count += 1
         self.size += size
 
 
-def _unpacked(packed: bytes, count: int, size: int) -> Batch:
+def _unpacked(packed: bytes, count: int, size: int, has_links: bool) -> Batch:
     slices = [
         Slice(directory, prefix, as_entries(entries))
         for directory, prefix, entries in marshal.loads(packed)  # noqa: S302 - our own
     ]
-    return Batch(slices, count, size)
+    return Batch(slices, count, size, has_links)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,6 +165,8 @@ def relink(batch: Batch, placed: dict[Key, str]) -> Batch | None:
         batch: as it was cut.
         placed: path in the archive of each file with several links that stands there already.
     """
+    if not batch.has_links:
+        return None
     known = dict(placed)
     changed = False
     slices = []
