@@ -41,8 +41,8 @@ SAMPLE_BYTES = 64 * 1024 * 1024
 # Sensible levels: those between two of them are between them in all. xz: frames are 8 MiB, and what sets the levels
 # above 6 apart is a larger dictionary.
 LEVELS = {
-    "zip": (1, 6, 9, 12),
-    "gz": (1, 6, 9, 12),
+    "zip": (1, 5, 6, 9, 12),
+    "gz": (1, 5, 6, 9, 12),
     "bz2": (1, 9),
     "zst": (1, 2, 3, 6, 9, 12, 19),
     "xz": (0, 3, 6),

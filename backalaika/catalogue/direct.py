@@ -20,7 +20,8 @@ from .reasons import catalogue_error
 from .state import State
 from .transaction import FETCHED, WRITER_TIMEOUT_S, Transaction, chunks
 
-# The WAL is copied back every 64 MiB and not every 4: a page of the index by content is then written once for many rows.
+# The WAL is copied back every 64 MiB and not every 4: a page of the index by content is then written once for many
+# rows.
 PRAGMAS = (
     "synchronous = NORMAL",
     "foreign_keys = ON",

@@ -54,7 +54,7 @@ def test_a_worker_reading_hashing_and_compressing_a_batch(benchmark, tree, optio
         attach_slots(attach_block(slots.name), slots.size)
         task = BatchTask(batch, chosen, "xxh3-128", frozenset(), 0)
         done = benchmark(compress_batch, task)
-        assert len(done.members) == batch.count
+        assert done.count == batch.count
         assert done.problems == []
     finally:
         slots.close()
