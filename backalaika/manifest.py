@@ -17,6 +17,8 @@ from collections.abc import Sequence
 
 import deflate
 
+from .recovery.layout import INDEX
+
 MANIFEST = "MANIFEST.jsonl.gz"
 SUMS = "SUMS.xxh128"
 README = "README.txt"
@@ -31,6 +33,14 @@ _HOW = {
     "tar.zst": ("zstd -dc {0} | tar x", "tar and zstd"),
     "tar.xz": ("tar xJf {0}", "tar and xz"),
 }
+
+_RECOVERY = (
+    f"{INDEX}      and its .vol files: PAR2 recovery files of all files here, by which",
+    "    any par2 program repairs what is damaged, as far as they suffice.",
+    f"    Is all well?        par2 verify {INDEX}",
+    f"    To repair: copy this folder to a disk, and there: par2 repair {INDEX}",
+    "    (What cannot be read may be missing from the copy; ddrescue copies the rest.)",
+)
 
 
 def manifest_piece(lines: bytes, archive: str, frame: int) -> bytes | bytearray:
@@ -64,7 +74,15 @@ def sums_line_size(name: str) -> int:
     return len(name.encode()) + 32 + 3
 
 
-def readme_text(job: str, run: str, comment: str, number: int, archives: Sequence[tuple[str, str]], digest: str) -> str:
+def readme_text(
+    job: str,
+    run: str,
+    comment: str,
+    number: int,
+    archives: Sequence[tuple[str, str]],
+    digest: str,
+    recovery: bool = False,
+) -> str:
     """README.txt of a volume: what it is, and how to get files back without this program.
 
     Args:
@@ -74,6 +92,7 @@ def readme_text(job: str, run: str, comment: str, number: int, archives: Sequenc
         number: of the volume in the run, from 1.
         archives: name and suffix of each.
         digest: the digest of members in the manifest.
+        recovery: whether the volume has recovery files.
     """
     lines = [
         f"Backup of the job {job!r}, volume {number}",
@@ -98,6 +117,7 @@ def readme_text(job: str, run: str, comment: str, number: int, archives: Sequenc
         f"{MANIFEST}  one line a file: archive, path, size, time, {digest} digest.",
         f"    Find a file:        zcat {MANIFEST} | grep NAME",
         f"{SUMS}        check the whole folder: xxhsum -c {SUMS}",
+        *(_RECOVERY if recovery else ()),
         "",
         "Written by Backalaika.",
     ]

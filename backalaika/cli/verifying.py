@@ -27,6 +27,7 @@ Examples:
   backalaika verify                                   all volumes that are here
   backalaika verify /media/cdrom                      the disc in the drive
   backalaika verify 2026-11-22_0915-office/vol001 --deep
+  backalaika verify /media/cdrom --repair --to ~/whole
 
 \b
 All files of a volume are compared with SUMS.xxh128 and with the catalogue, and
@@ -35,11 +36,21 @@ are lost. The catalogue then knows when a volume was last seen whole, and
 'volumes' shows it.
 
 \b
-Exit status: 0 all whole; 1 something is damaged (it is listed); 2 wrong usage
-or configuration; 3 a volume is not here, or it failed; 130 interrupted."""
+A volume with PAR2 recovery files can be repaired by them: of a damaged one it
+is told whether they suffice. --repair makes a copy of it and repairs that; the
+volume itself is only read.
+
+\b
+Exit status: 0 all whole, or the repaired copy is; 1 something is damaged (it is
+listed); 2 wrong usage or configuration; 3 a volume is not here, or it failed;
+130 interrupted."""
 )
 @click.argument("volumes", nargs=-1, metavar="[TITLE|FOLDER]...")
 @click.option("--deep", is_flag=True, help="Decode every file in the archives, and compare its digest.")
+@click.option("--repair", is_flag=True, help="If the volume is damaged, make a copy of it whole by its recovery files.")
+@click.option(
+    "--to", "target", metavar="DIR", type=click.Path(), help="With --repair: where the copy is to be; a new folder."
+)
 @click.option(
     "--from", "folders", multiple=True, metavar="DIR", type=click.Path(), help="Where volumes are; repeatable."
 )
@@ -47,7 +58,14 @@ or configuration; 3 a volume is not here, or it failed; 130 interrupted."""
 @click.option("--db", metavar="URI", help="The catalogue; by default db_uri of ~/.backalaika.")
 @click.option("--json", "as_json", is_flag=True, help="Print a report for programs, one JSON object for each volume.")
 def verify(
-    volumes: tuple[str, ...], deep: bool, folders: tuple[str, ...], workers: int | None, db: str | None, as_json: bool
+    volumes: tuple[str, ...],
+    deep: bool,
+    repair: bool,
+    target: str | None,
+    folders: tuple[str, ...],
+    workers: int | None,
+    db: str | None,
+    as_json: bool,
 ) -> NoReturn:
     """Check volumes, by TITLE or in a FOLDER; without either, all of the catalogue that are here."""
     from ..catalogue.opening import catalogue_exists
@@ -59,6 +77,8 @@ def verify(
     from ..verifying.verify import Verify
     from .progress import Bar, Lines
 
+    if repair is (target is None):
+        raise UsageError("verify: --repair and --to DIR belong together; the copy comes into DIR")
     config = load_user_config()
     if workers is None:
         workers = available_cpus() if config.workers is None else config.workers
@@ -72,6 +92,8 @@ def verify(
             catalogue = stack.enter_context(open_catalogue(uri))
         shelf = _shelf(catalogue, folders)
         found, missing = _find(volumes, shelf, [os.path.abspath(folder) for folder in folders])
+        if repair and len(found) + len(missing) != 1:
+            raise UsageError(f"verify: --repair takes one volume, and {len(found) + len(missing)} are named; name one")
         pool = stack.enter_context(processes(workers, start_checking))
         signals = stack.enter_context(StopSignals())
         for folder, volume in found:
@@ -80,10 +102,17 @@ def verify(
             with watch(files, size, False, line=_problem_line) as observer:
                 check = Verify(folder, volume, catalogue, pool, workers, observer, signals.check)
                 report = check.run(deep)
+                copied = None
+                if target is not None and report.problems and report.state != "interrupted":
+                    from .repairing import repaired
+
+                    copied = repaired(check, target, (volume, catalogue, pool, workers), observer, signals, deep)
             if as_json:
-                click.echo(json.dumps(report.as_json()))
+                click.echo(json.dumps(report.as_json() | (copied.as_json() if copied else {})))
             _show(report)
-            status = max(status, report.exit_status)
+            if copied is not None:
+                copied.show()
+            status = max(status, report.exit_status if copied is None else copied.exit_status)
             if status == 130:
                 sys.exit(130)
     for title in missing:
@@ -161,6 +190,8 @@ def _show(report: VerifyReport) -> None:
     for note in report.notes:
         display.say(f"note: {display.printable(note)}")
     title = display.printable(report.title or report.folder)
+    if report.recovery is not None:
+        display.say(f"recovery: {report.recovery.line()}")
     done = f"{display.files(report.files)}, {display.size(report.bytes)}"
     if report.members:
         done += f", {report.members:,} members"

@@ -27,6 +27,8 @@ MIB = 1024 * 1024
 _LARGEST = 2**63 - 1
 # What shrinks by less than 1 % in a zip. Office documents are zips too, but shrink by 10 % (docx) to 18 % (xlsx).
 _INCOMPRESSIBLE = "7z|aac|bz2|flac|gz|heic|jpeg|jpg|m4a|mkv|mp3|mp4|ogg|opus|png|rar|tbz2|tgz|txz|webm|webp|xz|zip|zst"
+READ_BACK = ("sums", "deep")
+"""How a volume can be read back when it is complete."""
 _shortened = Repr()
 _shortened.maxstring = _shortened.maxother = 80
 
@@ -129,6 +131,16 @@ def _read_readers(value: object) -> int | None:
     return None if value is None else _integer(value, 1, 10_000, "a whole number above 0, or None for as many as read")
 
 
+def _read_redundancy(value: object) -> int:
+    return _integer(value, 0, 100, "a whole number of percent from 0, for none, to 100, such as 10")
+
+
+def _read_verify_after(value: object) -> str | None:
+    if value is not None and (not isinstance(value, str) or value not in READ_BACK):
+        raise ValueError(f"{' or '.join(map(repr, READ_BACK))}, or None to read nothing back")
+    return value
+
+
 def _read_limit(value: object) -> int:
     return _integer(value, 1, _LARGEST, "a whole number above 0")
 
@@ -194,6 +206,14 @@ class Config:
     )
     nice: bool = _key(False, _read_switch, "leave processor and disks to other programs first")
     one_filesystem: bool = _key(False, _read_switch, "leave out other file systems mounted below a source")
+    redundancy: int = _key(
+        0, _read_redundancy, "percent of PAR2 recovery files on each volume, counted in its capacity; 0: none"
+    )
+    verify_after: str | None = _key(
+        None,
+        _read_verify_after,
+        "read each complete volume back from the drive: 'sums' compares its files, 'deep' every member too; None: no",
+    )
     copies: int = _key(1, _read_limit, "how many volumes must have a file before it is left out as known")
     max_ratio: int = _key(1000, _read_limit, "how many times its size an archive may grow to when it is catalogued")
     max_members: int = _key(10_000_000, _read_limit, "how many members an archive may have when it is catalogued")

@@ -35,7 +35,7 @@ from .messages import (
     Summed,
     Trouble,
 )
-from .own import OWN_FILES, OwnVolume, archive_format, find_own, manifest_rows
+from .own import OwnVolume, archive_format, find_own, is_own_file, manifest_rows
 from .pool import Again, GivenUp, Heard, ReadingPool
 from .sniffing import promised_kind
 from .trees import Found, Tree, tree_at
@@ -272,7 +272,7 @@ class _Work:
         for found in self._tree.walk(self._problem):
             stop()
             member = found.member
-            others += member.kind != DIRECTORY and member.path not in own.archives and member.path not in OWN_FILES
+            others += member.kind != DIRECTORY and member.path not in own.archives and not is_own_file(member.path)
         if others:
             self._trouble(Trouble(b"", f"other files on it, which were not entered: {others:,}", True))
 
@@ -339,7 +339,7 @@ class _Work:
 
     def _is_in_manifest(self, path: bytes) -> bool:
         """Whether it is a file of ours that is not read, for the manifest tells of it."""
-        return path in self._sound or (bool(self._sound) and path in OWN_FILES)
+        return path in self._sound or (bool(self._sound) and is_own_file(path))
 
     def tasks(self) -> Iterator[list[LooseFile]]:
         """What is to be read, some files at a time; on an optical disc in the order of the disc."""

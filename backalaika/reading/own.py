@@ -19,6 +19,7 @@ from ..catalogue.rows import KINDS
 from ..digests import DIGESTS
 from ..errors import ArchiveError
 from ..manifest import MANIFEST, README, SUMS
+from ..recovery.layout import RECOVERY_FILE
 from .members import folder_and_name
 from .messages import LooseFile, PartOf, Row
 from .streams import PIECE, Budget, Stream, decoded
@@ -29,6 +30,11 @@ _MAX_SUMS = 16 * 1024 * 1024
 # A path has 4 kB, and each byte of it takes six characters at most.
 _MAX_LINE = 1024 * 1024
 _MAX_RATIO = 2000
+
+
+def is_own_file(path: bytes) -> bool:
+    """Whether a file of a volume is none that was saved, but tells of these or protects them."""
+    return path in OWN_FILES or RECOVERY_FILE.fullmatch(os.fsdecode(path)) is not None
 
 
 @dataclass(frozen=True, slots=True)

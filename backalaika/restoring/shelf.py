@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from ..catalogue.rows import VolumeAt
 from ..manifest import MANIFEST, README, SUMS
+from ..recovery.layout import INDEX
 from .manifests import readme, title_by_readme
 
 # Of folders: the medium itself, a run's folder with its volumes, a folder of runs.
@@ -44,7 +45,7 @@ def read_sums(folder: str) -> dict[bytes, bytes]:
 
 def volume_folders(path: str, depth: int = _DEPTH) -> Iterator[str]:
     """Folders, this one or below, that hold a volume of ours."""
-    if any(os.path.isfile(os.path.join(path, name)) for name in (MANIFEST, SUMS)):
+    if any(os.path.isfile(os.path.join(path, name)) for name in (MANIFEST, SUMS, INDEX)):
         yield path
         return
     if not depth:
@@ -91,7 +92,7 @@ class Shelf:
     def _is_at(self, volume_id: int, path: str) -> bool:
         if not os.path.isdir(path) or self._with_archives is None:
             return os.path.isdir(path)
-        if any(os.path.isfile(os.path.join(path, name)) for name in (MANIFEST, SUMS)):
+        if any(os.path.isfile(os.path.join(path, name)) for name in (MANIFEST, SUMS, INDEX)):
             seen = self.recognise(path)
             if seen.volume_id is None and path == self.volumes[volume_id].path:
                 # Nothing is left that says what it is; what is in it is checked in any case.

@@ -8,7 +8,6 @@ When no slot is free it settles the oldest task; when all frames wait for the di
 from __future__ import annotations
 
 import contextlib
-import itertools
 import os
 import time
 from collections import deque
@@ -25,9 +24,10 @@ from ..digests import hasher_factory
 from ..errors import BackalaikaError, RunError
 from ..formats.zip import WINDOW
 from ..planner import Medium, TooLarge
-from ..walk import Problem, describe_error
+from ..walk import Problem
 from . import rows
 from .cutting import Cut, trouble_with_names
+from .finishing import DamageError, Finishing
 from .large import LargeReader, WhatWasRead
 from .messages import BatchDone, ChunkDone, ChunkTask
 from .orders import WriterOrders
@@ -38,7 +38,7 @@ from .units import LargeUnit
 from .volumes import VolumeDone
 from .work import WORKER_DIED, BatchOnItsWay, Compressing, Interrupted, Work, wait_for
 from .worker import VANISHED, cannot_be_read, compress_chunk
-from .writer import partial_files, sync_folder
+from .writer import partial_files
 
 T = TypeVar("T")
 _POLL_S = 0.005
@@ -81,6 +81,7 @@ class Backup:
         is_recorded: whether the catalogue has all that it was told.
         interrupted: whether the user wants to stop.
         on_volume: called with each complete volume.
+        finishing: what is done to a volume before it is complete.
         before_more: called before more is read; it may wait, and raise `Interrupted`.
         split_above: files of more bytes may be cut to fill volumes; None: only those that fit on none.
         begun: of files whose first parts are saved already, by their paths: how many, and where these end.
@@ -99,6 +100,7 @@ class Backup:
         is_recorded: Callable[[], bool],
         interrupted: Callable[[], bool],
         on_volume: Callable[[VolumeDone], None],
+        finishing: Finishing,
         before_more: Callable[[], None],
         split_above: int | None = None,
         begun: Mapping[str, tuple[int, int]] = MappingProxyType({}),
@@ -117,6 +119,7 @@ class Backup:
         self._is_recorded = is_recorded
         self._interrupted = interrupted
         self._on_volume = on_volume
+        self._finishing = finishing
         self._before_more = before_more
         self._new_hasher = hasher_factory(compressing.digest)
         self._turn = self._my_turn if compressing.turns is not None else None
@@ -138,9 +141,11 @@ class Backup:
                 self._feed(item)
             while self._on_its_way:
                 self._settle_oldest()
-            self._compressing.end_pool()
+            if not self._finishing.needs_pool:
+                self._compressing.end_pool()
             self._placer.end_run()
             self._orders.wait_until_safe(self._interrupted)
+            self._finish_volumes()
             self._check_interrupt()
         except Interrupted:
             self._report.state = INTERRUPTED
@@ -158,14 +163,14 @@ class Backup:
         if self._report.state != COMPLETE:  # what is written is not to be written again when the run goes on
             with contextlib.suppress(RunError):  # the writer may be gone too, which is no news
                 self._placer.sync()
-        for finish in (self._orders.stop, self._pass_on):
+        for finish in (self._orders.stop, self._finishing.stop, self._pass_on):
             try:
                 finish()
             except RunError as error:
                 self._report.state, self._report.failure = FAILED, self._report.failure or str(error)
         self._report.volumes.sort(key=lambda volume: volume.number)  # they are completed in any order
         if self._report.state != COMPLETE:
-            self._report.unfinished = partial_files(self._report.folder)
+            self._report.unfinished = sorted([*partial_files(self._report.folder), *self._finishing.unfinished])
 
     # From work to tasks
 
@@ -267,6 +272,8 @@ class Backup:
             self._check_interrupt()
             self._orders.listen(block=False)
             self._pass_on()
+            if self._finishing.one_by_one:
+                self._finish_volumes()
             self._before_more()
             slot = self._slots.acquire()
             if slot is not None:
@@ -404,16 +411,34 @@ class Backup:
         """Let the catalogue and the hooks know what is safe."""
         while self._orders.safe:
             record = self._orders.safe.popleft()
-            self._record(record)
             if isinstance(record, rows.VolumeComplete):
-                failed = self._wait_until_recorded()
-                volume = self._placer.closed.pop(record.volume)
-                self._report.volumes.append(volume)
-                self._report.archive_bytes += volume.size
-                self._observer.volume(volume)
-                self._on_volume(volume)
-                if failed is not None:
-                    raise failed
+                self._finishing.add(self._placer.closed.pop(record.volume))
+            else:
+                self._record(record)
+        try:
+            for volume in self._finishing.done(self._orders.on_full):
+                self._complete(volume)
+        except DamageError as error:
+            self._report.problems += error.problems
+            raise
+
+    def _complete(self, volume: VolumeDone) -> None:
+        self._record(rows.VolumeComplete(volume.number, volume.size))
+        failed = self._wait_until_recorded()
+        self._report.volumes.append(volume)
+        self._report.archive_bytes += volume.size
+        self._observer.volume(volume)
+        self._on_volume(volume)
+        if failed is not None:
+            raise failed
+
+    def _finish_volumes(self) -> None:
+        """Wait until all volumes that the writer has completed are finished."""
+        self._pass_on()
+        while self._finishing.busy:
+            self._check_interrupt()
+            self._finishing.wait()
+            self._pass_on()
 
     def _wait_until_recorded(self) -> RunError | None:
         """A volume may be burnt when it is told: then the catalogue must have it, whatever happens to the run.
@@ -442,38 +467,3 @@ def _parts_left(unit: LargeUnit | None) -> str:
     if unit is None or unit.cut is None or not unit.cut.parts:
         return ""
     return f"; {unit.cut.parts} parts of it are saved, which are of no use alone"
-
-
-def make_folder(parent: str, name: str, is_taken: Callable[[str], bool]) -> str:
-    """Make the folder of a run, for its owner only; its name ends with ``-2`` and so on if there was such a run.
-
-    Args:
-        parent: made too if need be.
-        name: what the folder is to be called.
-        is_taken: whether the catalogue has a run of this name, even if its folder is gone.
-
-    Raises:
-        RunError: it cannot be made.
-    """
-    try:
-        os.makedirs(parent, mode=0o700, exist_ok=True)
-        for number in itertools.count(1):
-            candidate = name if number == 1 else f"{name}-{number}"
-            if is_taken(candidate):
-                continue
-            folder = os.path.join(parent, candidate)
-            try:
-                os.mkdir(folder, 0o700)
-            except FileExistsError:
-                continue
-            sync_folder(parent)
-            return folder
-    except OSError as error:
-        raise RunError(f"{parent}: the backup's folder cannot be made: {describe_error(error)}") from None
-    raise AssertionError
-
-
-def run_name(started_at_ns: int, job: str, comment: str) -> str:
-    """The folder name of a run: local date and time, job, comment."""
-    stamp = time.strftime("%Y-%m-%d_%H%M", time.localtime(started_at_ns // 1_000_000_000))
-    return "-".join(part for part in (stamp, job, comment) if part)

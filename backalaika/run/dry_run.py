@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 from array import array
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -29,7 +29,7 @@ from .comparing import Comparisons
 from .known import KnownFiles
 from .placing import too_large_problem
 from .pool import available_cpus
-from .precautions import check_destination, shrunk_sources, smallest_capacity, usable_media
+from .precautions import UsableMedium, check_destination, shrunk_sources, smallest_capacity, usable_media
 from .sampling import Sampler
 from .work import Work, plan_work
 
@@ -55,7 +55,10 @@ class PlannedSource:
 
 @dataclass(slots=True)
 class PlannedVolume:
-    """A volume: its number, its capacity and size in bytes, and what each source (by its path) has of it."""
+    """A volume: its number, its capacity and size in bytes, and what each source (by its path) has of it.
+
+    The size counts recovery files; no source has them.
+    """
 
     number: int
     capacity: int
@@ -208,7 +211,7 @@ def _plan_volumes(
     survey: Survey,
     formats: tuple[ArchiveFormat, ...],
     known: KnownFiles | None,
-    media: Media,
+    media: list[UsableMedium],
     sampler: Sampler | None,
 ) -> None:
     by_path = {source.path: source for source in plan.sources}
@@ -222,7 +225,8 @@ def _plan_volumes(
             yield directory
 
     pieces = _Pieces()
-    rooms = Media(tuple(size - _VOLUME for size in media.sizes), media.max_size - _VOLUME)
+    *sizes, max_size = (medium.content - _VOLUME for medium in media)
+    rooms = Media(tuple(sizes), max_size)
     largest = max((*rooms.sizes, rooms.max_size))
     for work in plan_work(survey, formats, [known.by_looks, select] if known else [select], 0):
         if isinstance(work.piece, Problem):
@@ -243,7 +247,7 @@ def _plan_volumes(
         for part in _parts(need, largest, rooms.max_size):
             needs.append(part)
             owners.append(pieces.owners[number])
-    _place(plan, needs, owners, rooms)
+    _place(plan, needs, owners, rooms, {medium.content - _VOLUME: medium for medium in media})
 
 
 class _Pieces:
@@ -285,16 +289,17 @@ class _Pieces:
             yield min(most, int(content * ratio) + 1)
 
 
-def _place(plan: Plan, needs: array[int], owners: array[int], rooms: Media) -> None:
+def _place(plan: Plan, needs: array[int], owners: array[int], rooms: Media, media: Mapping[int, UsableMedium]) -> None:
     placed = plan_volumes(needs, rooms)
     left = Counter(rooms.sizes) - Counter(placed.capacities)
-    plan.unused = [size + _VOLUME for size in left.elements()]
+    plan.unused = [media[size].room for size in left.elements()]
     for number, (pieces, room) in enumerate(zip(placed.volumes, placed.capacities, strict=True), start=1):
-        volume = PlannedVolume(number, room + _VOLUME)
+        volume = PlannedVolume(number, media[room].room)
         for piece in pieces:
             path = plan.sources[owners[piece]].path
             volume.size += needs[piece]
             volume.sources[path] = volume.sources.get(path, 0) + needs[piece]
+        volume.size += media[room].recovery(volume.size)
         plan.volumes.append(volume)
 
 

@@ -67,10 +67,11 @@ class Placer:
         orders: the writer.
         media: capacities to fill.
         folder: of the run.
-        readme: makes README.txt of a volume from its number and archives.
+        readme: makes README.txt of a volume from its number, its archives, and whether it gets recovery files.
         on_unused: called at the end with the capacities of media that were not used.
         most_in_use: volumes that may wait to be filled further; None: any number.
         kinds: what media of these capacities are made for; others are plain bytes.
+        redundancy: percent of recovery files; 0: none.
     """
 
     def __init__(
@@ -78,14 +79,15 @@ class Placer:
         orders: WriterOrders,
         media: Media,
         folder: str,
-        readme: Callable[[int, list[tuple[str, str]]], str],
+        readme: Callable[[int, list[tuple[str, str]], bool], str],
         on_unused: Callable[[tuple[int, ...]], None],
         most_in_use: int | None = None,
         kinds: Mapping[int, Kind] = MappingProxyType({}),
+        redundancy: int = 0,
     ) -> None:
         self._orders = orders
         self._on_unused = on_unused
-        self._volumes = Volumes(orders, media, folder, readme, self._flush_rows, most_in_use, kinds)
+        self._volumes = Volumes(orders, media, folder, readme, self._flush_rows, most_in_use, kinds, redundancy)
         self._max_size = media.max_size
         self._frames: list[rows.Frame] = []
         self._members: list[rows.Members] = []
@@ -98,6 +100,11 @@ class Placer:
     def closed(self) -> dict[int, VolumeDone]:
         """Volumes ordered to be completed, by number; they are complete when the writer says so."""
         return self._volumes.closed
+
+    @property
+    def unprotected(self) -> list[str]:
+        """Titles of volumes of a run that goes on, which are too full for recovery files."""
+        return self._volumes.unprotected
 
     def restore(
         self, resumption: Resumption, formats: Sequence[ArchiveFormat]

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..errors import ConfigurationError, SourceError
-from ..planner import Media
+from ..media import Medium
+from ..recovery.layout import Layout
 from ..survey import Survey
 
 if TYPE_CHECKING:
@@ -58,11 +60,47 @@ def shrunk_sources(survey: Survey, before: Mapping[str, int]) -> list[str]:
     return lines
 
 
-def usable_media(config: Config, survey: Survey) -> Media:
-    """The media of a run for its plan, with what surely fits on each, whatever its files are called."""
+@dataclass(frozen=True, slots=True)
+class UsableMedium:
+    """What surely fits on a medium, whatever its files are called.
+
+    Attributes:
+        medium: the medium.
+        files: how many there may be, without recovery files.
+        room: bytes of all files.
+        content: bytes of all but the recovery files.
+        layout: of these; None: there are none.
+    """
+
+    medium: Medium
+    files: int
+    room: int
+    content: int
+    layout: Layout | None
+
+    @classmethod
+    def of_medium(cls, medium: Medium, redundancy: int, files: int) -> UsableMedium:
+        """With this percentage of recovery files."""
+        layout = Layout.of_medium(redundancy, medium)
+        if layout is None:
+            return cls(medium, files, medium.room(files), medium.room(files), None)
+        room = medium.room(files + 1 + layout.most_files)
+        return cls(medium, files, room, layout.content(medium, room, files), layout)
+
+    def recovery(self, content: int) -> int:
+        """Bytes of recovery files for so much content, at most."""
+        if self.layout is None:
+            return 0
+        smaller = Layout.of_content(self.layout.percent, self.medium, content) or self.layout
+        return min(layout.room(self.medium, content, self.files) for layout in (self.layout, smaller))
+
+
+def usable_media(config: Config, survey: Survey) -> list[UsableMedium]:
+    """The media of a run for its plan: those of ``volume_sizes``, and that of ``max_size`` at the end."""
     archives = sum(found.subfolders + 1 if found.source.separate_dirs else 1 for found in survey.sources)
     files = archives + _OWN_FILES
-    return Media(tuple(medium.room(files) for medium in config.volume_sizes), config.max_size.room(files))
+    media = [*config.volume_sizes, config.max_size]
+    return [UsableMedium.of_medium(medium, config.redundancy, files) for medium in media]
 
 
 def smallest_capacity(job: Job) -> int:

@@ -27,6 +27,7 @@ import deflate
 from .. import manifest
 from ..catalogue.rows import COMPLETE, RecordedArchive, RecordedVolume
 from ..formats.zip import central_entries, central_start
+from ..recovery.layout import PARTIAL_FILE, RECOVERY_FILE
 from .writer import CENTRAL, PARTIAL, private_opener, sync_folder
 
 _PIECE = 1 << 20
@@ -108,7 +109,9 @@ def remove_our_files(folder: str, number: int, but: Set[str] = frozenset()) -> N
 def our_files(folder: str, number: int) -> list[str]:
     """Names of the files in the folder of volume ``number`` that are called as a run calls its own."""
     archive = rf".*\.{number:03d}[b-z]*\.(zip|tar\.(gz|bz2|zst|xz))"
-    ours = re.compile(rf"({archive}|{re.escape(manifest.MANIFEST)})({_UNFINISHED})?|{manifest.SUMS}|{manifest.README}")
+    recovery = f"{RECOVERY_FILE.pattern}|{PARTIAL_FILE.pattern}"
+    own = f"{manifest.SUMS}|{manifest.README}|{recovery}"
+    ours = re.compile(rf"({archive}|{re.escape(manifest.MANIFEST)})({_UNFINISHED})?|{own}", re.ASCII)
     with os.scandir(folder) as entries:
         found = [entry.name for entry in entries if not entry.is_dir(follow_symlinks=False)]
     return sorted(name for name in found if ours.fullmatch(name))
@@ -125,7 +128,7 @@ def remove_unfinished(folder: str, number: int) -> list[str]:
     if not os.path.isdir(folder):
         return []
     for name in our_files(folder, number):
-        if name.endswith(PARTIAL):
+        if name.endswith(PARTIAL) or PARTIAL_FILE.fullmatch(name):
             os.unlink(os.path.join(folder, name))
     stays = sorted(os.listdir(folder))
     if not stays:

@@ -12,7 +12,7 @@ import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor, wait
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from ..catalogue.direct import DirectCatalogue, direct_path, open_directly
 from ..catalogue.rows import RunEnd, RunStart, SourceFound
 from ..errors import CatalogueError, NoRoomError, RunError
 from ..formats import archive_format
-from ..job.hooks import run_after_backup, run_after_volume
+from ..job.hooks import run_after_backup
 from ..looks import Trust, coarse_mounts, seed_of_looks
 from ..manifest import readme_text
 from ..media import MEDIA, Medium
@@ -30,7 +30,10 @@ from ..planner import Media
 from ..survey import Found, Survey, take_survey
 from ..walk import Directory, Problem, describe_error
 from .answers import Answers, comment_slug
-from .backup import Backup, make_folder, run_name
+from .backup import Backup
+from .finishing import Finishing, FinishWith
+from .folders import make_folder, run_name
+from .hooking import VolumeHooks
 from .orders import WriterOrders
 from .placing import Placer
 from .pool import available_cpus, start_pool, start_tracker
@@ -98,6 +101,7 @@ class Session:
             # Those who wait for the disk leave their processors to others.
             workers = config.workers if config.workers is not None else available_cpus() + (config.readers or 0)
         smallest = smallest_capacity(job)
+        self._finish_with = FinishWith.of_config(job.path, config, workers)
         self._formats = tuple(archive_format(source.format, config.level, smallest) for source in job.sources)
         self._finished = False
         with ExitStack() as undo:
@@ -229,8 +233,11 @@ class Session:
         self._orders.on_full = room.disk_full
         placer = self._placer(report)
         adopted = placer.restore(self._resumption, self._formats) if self._resumption else None
-        with _Hooks(self.job, observer, self._signals.asked) as hooks:
-            with Recorder(self._recording, run_id, self.job.config.digest, adopted, room) as recorder:
+        for title in placer.unprotected:
+            observer.note(f"{title}: gets no recovery files, for it was filled when there was less redundancy")
+        finishing = Finishing(self._finish_with, self._compressing.pool, observer)
+        with VolumeHooks(self.job, observer, self._signals.asked) as hooks:
+            with finishing, Recorder(self._recording, run_id, self.job.config.digest, adopted, room) as recorder:
                 backup = Backup(
                     self._compressing,
                     self._orders,
@@ -241,6 +248,7 @@ class Session:
                     recorder.is_done,
                     self._signals.asked,
                     hooks.volume,
+                    finishing,
                     room.pause,
                     self.job.config.max_size.capacity // _SPLIT_PART if self.job.config.split_files else None,
                     *((self._resumption.begun, self._resumption.superseded) if self._resumption else ()),
@@ -376,8 +384,8 @@ class Session:
         config, folder = self.job.config, report.folder
         job, comment, run = self.job.name, self._answers.comment, os.path.basename(folder)
 
-        def readme(number: int, archives: list[tuple[str, str]]) -> str:
-            return readme_text(job, run, comment, number, archives, config.digest)
+        def readme(number: int, archives: list[tuple[str, str]], recovery: bool) -> str:
+            return readme_text(job, run, comment, number, archives, config.digest, recovery)
 
         sizes = [medium.capacity for medium in config.volume_sizes]
         for capacity in self._resumption.capacities if self._resumption else ():
@@ -385,7 +393,8 @@ class Session:
                 sizes.remove(capacity)
         media = Media(tuple(sizes), config.max_size.capacity)
         in_use = _IN_USE_WITH_PAUSES if config.volume_pause else None
-        return Placer(self._orders, media, folder, readme, report.passed_over.extend, in_use, self._kinds())
+        unused = report.passed_over.extend
+        return Placer(self._orders, media, folder, readme, unused, in_use, self._kinds(), config.redundancy)
 
     def _kinds(self) -> dict[int, Medium]:
         """What media of these capacities are made for."""
@@ -438,46 +447,6 @@ class Session:
             SourceFound(found.source.path, found.label, found.source.options, found.found_files, found.found_bytes)
             for found in self.survey.sources
         ]
-
-
-class _Hooks:
-    """Calls ``after_volume`` in a thread, so that a volume can be burnt while the next is written.
-
-    When the user wants to stop, the call that is under way is waited for; those that wait are not made.
-    """
-
-    def __init__(self, job: Job, observer: Observer, asked_to_stop: Callable[[], bool]) -> None:
-        self.problems: list[Problem] = []
-        self._job = job
-        self._observer = observer
-        self._asked_to_stop = asked_to_stop
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="after-volume")
-        self._calls: list[tuple[VolumeDone, Future[None]]] = []
-
-    def __enter__(self) -> _Hooks:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        for volume, call in self._calls:
-            while not call.done() and not (self._asked_to_stop() and call.cancel()):
-                wait([call], timeout=0.2)
-            if call.cancelled():
-                self._tell(f"after_volume() was not called for {volume.title}: interrupted")
-        self._thread.shutdown(wait=True)
-
-    def volume(self, volume: VolumeDone) -> None:
-        if self._job.after_volume is not None:
-            self._calls.append((volume, self._thread.submit(self._call, volume)))
-
-    def _call(self, volume: VolumeDone) -> None:
-        failed = run_after_volume(self._job, volume)
-        if failed:
-            self._tell(f"after_volume() failed for {volume.title}: {failed}")
-
-    def _tell(self, message: str) -> None:
-        problem = Problem(self._job.path, message)
-        self.problems.append(problem)
-        self._observer.problem(problem)
 
 
 def _used(volume: RecordedVolume, kind: Medium | None) -> int:

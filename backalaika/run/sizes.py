@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from .. import manifest
 from ..batch import Key
@@ -15,6 +16,7 @@ from ..formats import tar as tar_format
 from ..formats import zip as zip_format
 from ..media import Medium as Kind
 from ..planner import Medium
+from ..recovery.layout import Blocks, Layout
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,20 @@ def archive_tail(archive_format: ArchiveFormat) -> bytes | bytearray:
     return CODECS[archive_format.option].compress(tar_format.END_OF_ARCHIVE, archive_format.level)
 
 
+class OwnFiles(NamedTuple):
+    """README.txt and sums of a volume.
+
+    Attributes:
+        size: their bytes.
+        used: what they and the file system take of the medium.
+        blocks: what recovery files need to know of them, and of the names of all other files.
+    """
+
+    size: int = 0
+    used: int = 0
+    blocks: Blocks = Blocks()
+
+
 @dataclass(slots=True)
 class OpenVolume:
     """A volume that takes archives.
@@ -91,8 +107,9 @@ class OpenVolume:
         archives_size: bytes of all its archives, were they closed now.
         archives_used: what these take of the medium.
         manifest_size: bytes of the manifest so far.
-        own_size: bytes of README.txt and sums, with these archives.
-        own_used: what these and the file system take of the medium.
+        own: README.txt and sums, with these archives.
+        layout: of its recovery files; None: it gets none.
+        archive_blocks: blocks that its archives take in the layout.
     """
 
     number: int
@@ -107,8 +124,9 @@ class OpenVolume:
     archives_size: int = 0
     archives_used: int = 0
     manifest_size: int = 0
-    own_size: int = 0
-    own_used: int = 0
+    own: OwnFiles = OwnFiles()  # noqa: RUF009 - a tuple, which never changes
+    layout: Layout | None = None
+    archive_blocks: int = 0
     announced: bool = False
 
     @property
@@ -118,26 +136,54 @@ class OpenVolume:
 
     @property
     def size(self) -> int:
-        """Bytes of all its files, were it closed now."""
-        return self.archives_size + self.manifest_size + self.own_size
+        """Bytes of all its files but the recovery files, were it closed now."""
+        return self.archives_size + self.manifest_size + self.own.size
 
     @property
     def used(self) -> int:
-        """What all its files take of the medium, were it closed now."""
-        return self.archives_used + self.kind.round_up(self.manifest_size) + self.own_used
+        """What all its files take of the medium, were it closed now; recovery files at most."""
+        plain = self.plain_used + self.own.used
+        return plain if self.layout is None else plain + self.layout.used(self.kind, self.blocks)
+
+    @property
+    def plain_used(self) -> int:
+        """What archives and manifest take of the medium, were it closed now."""
+        return self.archives_used + self.kind.round_up(self.manifest_size)
+
+    @property
+    def blocks(self) -> Blocks:
+        """What its recovery files are made of, were it closed now."""
+        if self.layout is None:
+            return Blocks()
+        own = self.own.blocks
+        return Blocks(self.archive_blocks + self.layout.blocks(self.manifest_size) + own.count, own.described)
+
+    def change_archive(self, before: int, after: int) -> None:
+        """An archive has another size, were it closed now; in bytes."""
+        self.archives_size += after - before
+        self.archives_used += self.kind.round_up(after) - self.kind.round_up(before)
+        if self.layout is not None:
+            self.archive_blocks += self.layout.blocks(after) - self.layout.blocks(before)
 
 
-def own_files(kind: Kind, readme: int, archives: Sequence[tuple[str, str]]) -> tuple[int, int]:
-    """Bytes of README.txt and sums of a volume with these archives, and what they and the file system take of it.
+def own_files(kind: Kind, readme: int, archives: Sequence[tuple[str, str]], layout: Layout | None = None) -> OwnFiles:
+    """README.txt and sums of a volume with these archives.
 
     Args:
         kind: of the medium.
         readme: bytes of README.txt.
         archives: name and suffix of each.
+        layout: of the recovery files; None: there are none.
     """
     names = [*(name for name, _ in archives), manifest.MANIFEST, manifest.README]
     sums = sum(manifest.sums_line_size(name) for name in names)
-    return readme + sums, kind.round_up(readme) + kind.round_up(sums) + kind.overhead([*names, manifest.SUMS])
+    names.append(manifest.SUMS)
+    used = kind.round_up(readme) + kind.round_up(sums)
+    if layout is None:
+        return OwnFiles(readme + sums, used + kind.overhead(names))
+    described = layout.of_files((name, 0) for name in names).described
+    blocks = Blocks(layout.blocks(readme) + layout.blocks(sums), described)
+    return OwnFiles(readme + sums, used + kind.overhead([*names, *layout.names()]), blocks)
 
 
 def grown(archive: OpenArchive, frame: int, central: int, entries: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -17,11 +17,13 @@ from ..batch import Key
 from ..formats import ArchiveFormat
 from ..media import Medium as Kind
 from ..planner import Media, Medium, Shelf
+from ..recovery.layout import Blocks, Layout, Planned
 from .orders import WriterOrders
 from .sizes import (
     ArchivePlan,
     OpenArchive,
     OpenVolume,
+    OwnFiles,
     closed_archive_size,
     grown,
     own_files,
@@ -45,6 +47,8 @@ class VolumeDone:
     size: int
     used: int
     archives: tuple[str, ...]
+    # Of recovery files that are still to be made; ``used`` counts them, ``size`` does not.
+    recovery: Planned | None = field(default=None, repr=False)
 
     @property
     def fill(self) -> float:
@@ -61,7 +65,9 @@ class Spot:
         archive: the one of the plan there; its number is 0 if it would be opened.
         kind: of the medium.
         manifest: bytes of the manifest there.
-        room: bytes left on the medium, with README.txt and sums as they would be.
+        room: bytes left on the medium, with README.txt and sums as they would be, and without recovery files.
+        layout: of the recovery files; None: there are none.
+        blocks: what they would be made of.
     """
 
     place: int | Medium
@@ -69,16 +75,35 @@ class Spot:
     kind: Kind
     manifest: int
     room: int
+    layout: Layout | None = None
+    blocks: Blocks = Blocks()  # noqa: RUF009 - frozen, and the same for all
 
     def holds(self, frame: int, central: int, entries: int, piece: int) -> bool:
         """Whether a frame fits, with its entries in a zip's central directory and its piece of the manifest."""
-        return self.spare(frame, central, entries, piece) >= 0
+        return self._left(frame, central, entries, piece) >= 0
 
     def spare(self, frame: int, central: int, entries: int, piece: int) -> int:
-        """Bytes that are left with such a frame, on the medium and in its archive; negative if it does not fit."""
+        """By how many bytes such a frame may still grow, by medium and archive; negative if it does not fit."""
+        left = self._left(frame, central, entries, piece)
+        if self.layout is None or left <= 0:
+            return left
+        low, high = 0, left  # more bytes need more recovery blocks
+        while low < high:
+            more = (low + high + 1) // 2
+            if self._left(frame + more, central, entries, piece) >= 0:
+                low = more
+            else:
+                high = more - 1
+        return low
+
+    def _left(self, frame: int, central: int, entries: int, piece: int) -> int:
         before, after = grown(self.archive, frame, central, entries)
         used = self.kind.round_up
         left = self.room - (used(after) - used(before) + used(self.manifest + piece) - used(self.manifest))
+        if self.layout is not None:
+            cut = self.layout.blocks
+            more = cut(after) - cut(before) + cut(self.manifest + piece) - cut(self.manifest)
+            left -= self.layout.used(self.kind, Blocks(self.blocks.count + more, self.blocks.described))
         return left if self.kind.largest_file is None else min(left, self.kind.largest_file - after)
 
 
@@ -89,14 +114,16 @@ class Volumes:
         orders: the writer.
         media: capacities to fill.
         folder: of the run.
-        readme: makes README.txt of a volume from its number and archives.
+        readme: makes README.txt of a volume from its number, its archives, and whether it gets recovery files.
         before_close: called before an archive is ordered to be closed.
         most_in_use: volumes that may wait to be filled further; None: any number.
         kinds: what media of these capacities are made for; others are plain bytes.
+        redundancy: percent of recovery files; 0: none.
 
     Attributes:
         closed: volumes ordered to be completed, by number; they are complete when the writer says so.
         begun: how many the run has so far.
+        unprotected: titles of volumes of a run that goes on, which are too full for recovery files.
     """
 
     def __init__(
@@ -104,10 +131,11 @@ class Volumes:
         orders: WriterOrders,
         media: Media,
         folder: str,
-        readme: Callable[[int, list[tuple[str, str]]], str],
+        readme: Callable[[int, list[tuple[str, str]], bool], str],
         before_close: Callable[[], None],
         most_in_use: int | None = None,
         kinds: Mapping[int, Kind] = MappingProxyType({}),
+        redundancy: int = 0,
     ) -> None:
         self._orders = orders
         self._shelf = Shelf(media)
@@ -116,9 +144,11 @@ class Volumes:
         self._before_close = before_close
         self._most_in_use = most_in_use
         self._kinds = kinds
+        self._redundancy = redundancy
         self.closed: dict[int, VolumeDone] = {}
         self._volumes: dict[int, OpenVolume] = {}
         self.begun = 0
+        self.unprotected: list[str] = []
         self._archives = 0
         # A volume that was begun for a file that then fitted nowhere: the next medium gets its folder.
         self._blank: int | None = None
@@ -164,27 +194,35 @@ class Volumes:
         """What a place offers to a plan: its open archive there, or else a new one."""
         if not isinstance(place, Medium) and plan in self._volumes[place].open:
             volume = self._volumes[place]
-            room = volume.capacity - volume.used
-            return Spot(place, volume.open[plan], volume.kind, volume.manifest_size, room)
+            room = volume.capacity - volume.plain_used - volume.own.used
+            return Spot(place, volume.open[plan], volume.kind, volume.manifest_size, room, volume.layout, volume.blocks)
         return self._new_archive(plan, place)
 
     def _new_archive(self, plan: ArchivePlan, place: int | Medium) -> Spot:
         if isinstance(place, Medium):
-            capacity, archives, manifest, used = self._shelf.capacity(place), [], 0, 0
+            capacity, archives, manifest, used, blocks = self._shelf.capacity(place), [], 0, 0, 0
             number, kind = (self.begun if self._blank is None else self._blank) + 1, self._kind(capacity)
+            layout = self._layout(kind)
         else:
             volume = self._volumes[place]
             capacity, archives, manifest = volume.capacity, volume.archives, volume.manifest_size
-            number, kind, used = volume.number, volume.kind, volume.used - volume.own_used
+            number, kind, used, layout = volume.number, volume.kind, volume.plain_used, volume.layout
+            blocks = volume.blocks.count - volume.own.blocks.count
         archive = OpenArchive(0, plan, plan.free_name(number, archives))
-        _, own_used = self._own_files(kind, number, [*archives, (archive.name, plan.archive_format.suffix)])
-        return Spot(place, archive, kind, manifest, capacity - used - own_used)
+        own = self._own_files(kind, number, [*archives, (archive.name, plan.archive_format.suffix)], layout)
+        blocks += own.blocks.count
+        room = capacity - used - own.used
+        return Spot(place, archive, kind, manifest, room, layout, Blocks(blocks, own.blocks.described))
 
-    def _own_files(self, kind: Kind, number: int, archives: list[tuple[str, str]]) -> tuple[int, int]:
-        return own_files(kind, len(self._readme(number, archives).encode()), archives)
+    def _own_files(self, kind: Kind, number: int, archives: list[tuple[str, str]], layout: Layout | None) -> OwnFiles:
+        readme = self._readme(number, archives, layout is not None)
+        return own_files(kind, len(readme.encode()), archives, layout)
 
     def _kind(self, capacity: int) -> Kind:
         return self._kinds.get(capacity) or Kind(capacity)
+
+    def _layout(self, kind: Kind) -> Layout | None:
+        return Layout.of_medium(self._redundancy, kind)
 
     # A run that goes on
 
@@ -201,17 +239,17 @@ class Volumes:
             self._kind(recorded.capacity),
         )
         volume.announced = True
+        volume.layout = self._layout(volume.kind)
         volume.manifest_size = kept.manifest_size
         whole = []
         for archive in kept.complete:
             assert archive.digest is not None
             whole.append((archive.name, archive.digest, archive.size))
             volume.archives.append((archive.name, archive.format))
-            volume.archives_size += archive.size
-            volume.archives_used += volume.kind.round_up(archive.size)
+            volume.change_archive(0, archive.size)
         self._orders.order("reopen_volume", volume.number, volume.folder, kept.manifest_size, whole)
         self._volumes[place] = volume
-        self._weigh(place)
+        self._weigh_again(place)
         return place
 
     def reopen_archive(
@@ -236,13 +274,20 @@ class Volumes:
             volume.full.append(volume.open[plan])
         volume.open[plan] = archive
         volume.archives.append((recorded.name, recorded.format))
-        size = closed_archive_size(archive)
-        volume.archives_size += size
-        volume.archives_used += volume.kind.round_up(size)
+        volume.change_archive(0, closed_archive_size(archive))
         path = os.path.join(volume.folder, recorded.name)
         self._orders.order("reopen_archive", archive.number, path, recorded.end, kept.central_size, kept.entries)
-        self._weigh(place)
+        self._weigh_again(place)
         return archive.number
+
+    def _weigh_again(self, place: int) -> None:
+        """Of a run that goes on with more redundancy, what is on a volume may leave no room for recovery files."""
+        volume = self._volumes[place]
+        self._weigh(place)
+        if volume.layout is not None and volume.used > volume.capacity:
+            volume.layout = None
+            self.unprotected.append(volume.title)
+            self._weigh(place)
 
     # Opening and filling
 
@@ -274,7 +319,9 @@ class Volumes:
         name = f"vol{self.begun:03d}"
         folder = os.path.join(self._folder, name)
         title = f"{os.path.basename(self._folder)}/{name}"
-        self._volumes[place] = OpenVolume(self.begun, folder, title, capacity, medium, self._kind(capacity))
+        volume = OpenVolume(self.begun, folder, title, capacity, medium, self._kind(capacity))
+        volume.layout = self._layout(volume.kind)
+        self._volumes[place] = volume
         self._orders.order("open_volume", self.begun, folder)
         return place
 
@@ -289,24 +336,25 @@ class Volumes:
         volume = self._volumes[place]
         volume.medium, volume.capacity = medium, self._shelf.capacity(medium)
         volume.kind = self._kind(volume.capacity)
+        volume.layout = self._layout(volume.kind)
         self._weigh(place)
 
     def add(self, place: int, archive: OpenArchive, frame: int, central: bytes, entries: int, piece: int) -> None:
         """A frame was put into an archive, with its entries in the central directory and its piece of the manifest."""
         volume = self._volumes[place]
         before, after = grown(archive, frame, len(central), entries)
-        volume.archives_size += after - before
-        volume.archives_used += volume.kind.round_up(after) - volume.kind.round_up(before)
+        volume.change_archive(before, after)
         archive.size += frame
         archive.central_size += len(central)
         archive.entries += entries
         volume.manifest_size += piece
-        assert volume.used <= volume.capacity
-        self._shelf.set_room(place, volume.capacity - volume.used)
+        room = volume.capacity - volume.used
+        assert room >= 0
+        self._shelf.set_room(place, room)
 
     def _weigh(self, place: int) -> None:
         volume = self._volumes[place]
-        volume.own_size, volume.own_used = self._own_files(volume.kind, volume.number, volume.archives)
+        volume.own = self._own_files(volume.kind, volume.number, volume.archives, volume.layout)
         self._shelf.set_room(place, volume.capacity - volume.used)
 
     # Closing
@@ -363,8 +411,10 @@ class Volumes:
         volume = self._volumes.pop(place)
         for archive in [*volume.full, *volume.open.values()]:
             self._close_archive(volume, archive)
-        self._orders.numbered("close_volume", volume.number, self._readme(volume.number, volume.archives))
+        readme = self._readme(volume.number, volume.archives, volume.layout is not None)
+        self._orders.numbered("close_volume", volume.number, readme)
         names = tuple(name for name, _ in volume.archives)
+        recovery = None if volume.layout is None else Planned(volume.layout, volume.kind, volume.blocks)
         self.closed[volume.number] = VolumeDone(
-            volume.number, volume.title, volume.folder, volume.capacity, volume.size, volume.used, names
+            volume.number, volume.title, volume.folder, volume.capacity, volume.size, volume.used, names, recovery
         )

@@ -18,6 +18,9 @@ import xxhash
 
 from ..catalogue.rows import VolumeAt
 from ..manifest import MANIFEST, SUMS
+from ..recovery.layout import INDEX
+from ..recovery.packets import RecoverySet, damaged_blocks
+from ..recovery.program import recovery_files
 from ..restoring.items import Item, item_of
 from ..restoring.manifests import digest_by_readme, manifest_items, readme
 from ..restoring.report import Observer
@@ -26,6 +29,7 @@ from ..restoring.shelf import OWN_FILES
 from ..restoring.tasks import cut_into_tasks
 from ..walk import Problem
 from .checking import Checked, Hashed, check_members, hash_file
+from .recovery import Recovery, scan_recovery, weigh_damage
 from .sums import strict_sums
 
 if TYPE_CHECKING:
@@ -48,6 +52,7 @@ class VerifyReport:
         members: members of archives that were decoded.
         problems: what is not what it was.
         notes: what else is there.
+        recovery: what the recovery files can do about the problems; None: there are no such files, or no problems.
         seconds: how long it took.
     """
 
@@ -59,6 +64,7 @@ class VerifyReport:
     members: int = 0
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    recovery: Recovery | None = None
     seconds: float = 0.0
 
     @property
@@ -78,6 +84,7 @@ class VerifyReport:
             "members": self.members,
             "errors": [{"path": problem.path, "message": problem.message} for problem in self.problems],
             "notes": self.notes,
+            "recovery": self.recovery and self.recovery.as_json(),
             "seconds": round(self.seconds, 3),
         }
 
@@ -93,6 +100,7 @@ class Verify:
         workers: how many processes it has.
         observer: is told how it goes.
         stop: called often; raises KeyboardInterrupt if the user wants to stop.
+        is_copy: it is a copy of the volume that the catalogue means, and says nothing of that one's health.
     """
 
     def __init__(
@@ -104,11 +112,15 @@ class Verify:
         workers: int,
         observer: Observer,
         stop: Callable[[], None],
+        is_copy: bool = False,
     ) -> None:
+        self._is_copy = is_copy
+        self._sound: set[str] = set()
+        self.recovery_set: RecoverySet | None = None
         self._folder, self._volume, self._catalogue = folder, volume, catalogue
         self._pool, self._workers, self._observer, self._stop = pool, workers, observer, stop
         self.report = VerifyReport("" if volume is None else volume.title, folder)
-        self._damaged: set[bytes] = set()
+        self.damaged: set[bytes] = set()
         self._waiting: set[Future[Any]] = set()
 
     def run(self, deep: bool) -> VerifyReport:
@@ -120,7 +132,8 @@ class Verify:
         started = time.monotonic()
         report = self.report
         try:
-            if os.path.isfile(os.path.join(self._folder, SUMS)) or self._is_of_run():
+            ours = os.path.isfile(os.path.join(self._folder, SUMS)) or recovery_files(self._folder)
+            if ours or self._is_of_run():
                 self._check_own(deep)
             else:
                 self._check_foreign()
@@ -131,7 +144,10 @@ class Verify:
         report.seconds = time.monotonic() - started
         if report.state == HEALTHY and report.problems:
             report.state = DAMAGED
-        if report.state == HEALTHY and self._volume is not None and self._catalogue is not None:
+        known = self._volume is not None and self._catalogue is not None
+        if report.state == HEALTHY and known and not self._is_copy:
+            assert self._volume is not None
+            assert self._catalogue is not None
             self._catalogue.enter_verified(self._volume.id, time.time_ns())
         return report
 
@@ -150,10 +166,30 @@ class Verify:
             self._compare(hashed, sums.get(hashed.name), recorded.get(hashed.name))
         for name in sorted({os.fsencode(MANIFEST)} - sums.keys()):
             self._problem(os.fsdecode(name), f"is not in {SUMS}")
-        self._look_for_others(sums.keys() | recorded.keys())
+        found = self._read_recovery_files()
+        self._look_for_others(sums.keys() | recorded.keys() | set(map(os.fsencode, recovery_files(self._folder))))
         items, digest = self._members()
-        if deep or self._damaged:
-            self._check_members(items, digest, None if deep else self._damaged)
+        if deep or self.damaged:
+            self._check_members(items, digest, None if deep else self.damaged)
+        if found is not None and self.report.problems:
+            whole = () if any(problem.path == SUMS for problem in self.report.problems) else self._sound
+            self.report.recovery = weigh_damage(self._folder, found, whole, self._map)
+
+    def _read_recovery_files(self) -> RecoverySet | None:
+        """What the recovery files say. They protect the sums, and are not in them: each part has a sum of its own."""
+        self.recovery_set = found = scan_recovery(self._folder, INDEX in readme(self._folder), self._map)
+        if found is None:
+            return None
+        for name in recovery_files(self._folder):
+            size = os.path.getsize(os.path.join(self._folder, name))
+            self.report.files += 1
+            self.report.bytes += size
+            self._observer.advance(1, size, name)
+        for name, trouble in sorted(found.troubles.items()):
+            self._problem(name, trouble)
+        if SUMS in found.files and damaged_blocks(self._folder, found.files[SUMS], found.block)[2]:
+            self._problem(SUMS, "is damaged: it is not what the recovery files say")
+        return found
 
     def _recorded_archives(self) -> dict[bytes, tuple[int, bytes]]:
         """Size and sum of each archive, as the catalogue has them."""
@@ -173,7 +209,9 @@ class Verify:
         elif recorded is not None and (hashed.size, hashed.digest) == recorded:
             if by_sums is None:
                 self._problem(SUMS, f"has no line for {name}, which is whole by the catalogue")
-            elif by_sums != hashed.digest:
+            elif by_sums == hashed.digest:
+                self._sound.add(name)
+            else:
                 self._problem(SUMS, f"is damaged: its sum of {name} is wrong, which is whole by the catalogue")
             return
         elif by_sums != hashed.digest:
@@ -184,9 +222,10 @@ class Verify:
         elif recorded is not None:
             self._problem(name, f"is what {SUMS} says, but not what the catalogue has: it was exchanged")
         else:
+            self._sound.add(name)
             return
         if is_archive:
-            self._damaged.add(hashed.name)
+            self.damaged.add(hashed.name)
 
     def _look_for_others(self, known: set[bytes]) -> None:
         with os.scandir(os.fsencode(self._folder)) as entries:
@@ -255,7 +294,7 @@ class Verify:
                 and not os.path.lexists(os.path.join(os.fsencode(self._folder), archive))
             ):
                 continue
-            if archive in self._damaged and not failed:
+            if archive in self.damaged and not failed:
                 self.report.notes.append(f"{os.fsdecode(archive)}: all its members are whole in spite of the damage")
         for work_spool in work.archives.values():
             work_spool.close()
@@ -266,6 +305,9 @@ class Verify:
         for item, why in checked.failed:
             name = os.fsdecode(item.path)
             self._problem(f"{os.fsdecode(archive)}: {name}" if archive else name, why)
+        # What a damaged manifest says of members may be wrong, and they be whole.
+        if checked.failed and archive and not any(path == MANIFEST for path, _ in self.report.problems):
+            self.damaged.add(archive)
         return len(checked.failed)
 
     # A medium that this program did not write

@@ -139,6 +139,8 @@ WRONG = {
     "split_files": [None, 0, 1, "yes", []],
     "max_ratio": [None, 0, -1, 1.5, "1000", True],
     "max_members": [None, 0, -1, 1.5, "1000", True],
+    "redundancy": [None, -1, 101, 10.5, "10", True],
+    "verify_after": [True, False, "", "sum", "Deep", 1, ["sums"]],
     "copies": [None, 0, -1, 1.5, "2", True],
 }
 

@@ -49,8 +49,10 @@ from backalaika.walk import FILE, Entry
 OVERHEAD = 6000
 
 
-def _readme(number: int, archives: list[tuple[str, str]]) -> str:
-    return manifest.readme_text("büro", "2026-11-22_0915-büro", "before the move", number, archives, "xxh3-128")
+def _readme(number: int, archives: list[tuple[str, str]], recovery: bool) -> str:
+    return manifest.readme_text(
+        "büro", "2026-11-22_0915-büro", "before the move", number, archives, "xxh3-128", recovery
+    )
 
 
 def _entry(name: str, size: int, key: tuple[int, int] | None = None) -> Entry:
@@ -135,10 +137,15 @@ class _Run:
     """
 
     def __init__(
-        self, orders: Any, media: Media, folder: str, kinds: Mapping[int, Kind] = MappingProxyType({})
+        self,
+        orders: Any,
+        media: Media,
+        folder: str,
+        kinds: Mapping[int, Kind] = MappingProxyType({}),
+        redundancy: int = 0,
     ) -> None:
         self.unused: list[int] = []
-        self.placer = Placer(orders, media, folder, _readme, self.unused.extend, kinds=kinds)
+        self.placer = Placer(orders, media, folder, _readme, self.unused.extend, kinds=kinds, redundancy=redundancy)
         self.placed: list[list[int]] = []
         self.refused: list[int] = []
         self._slots = 0
@@ -201,9 +208,9 @@ class _Run:
         self.placed.append(slots)
 
 
-def _placed(archives: list[_Archive], media: Media, *kinds: Kind) -> tuple[_Run, Scales]:
+def _placed(archives: list[_Archive], media: Media, *kinds: Kind, redundancy: int = 0) -> tuple[_Run, Scales]:
     scales = Scales()
-    run = _Run(scales, media, "/backups/run", {kind.capacity: kind for kind in kinds})
+    run = _Run(scales, media, "/backups/run", {kind.capacity: kind for kind in kinds}, redundancy)
     for number, archive in enumerate(archives):
         run.add(number, archive)
     run.placer.end_run()
@@ -333,6 +340,49 @@ def test_a_disc_holds_its_volume_and_every_file_of_it_to_the_sector(
         assert all(scales.files[number][name] <= (disc.largest_file or 0) for name in volume.archives)
         assert scales.closed[number] == volume.size
     assert sorted(found) == sorted(chain.from_iterable(run.placed))
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    ARCHIVES,
+    st.lists(st.integers(9000, 40_000), min_size=1, max_size=3, unique=True),
+    st.one_of(st.none(), DISCS),
+    st.integers(1, 100),
+)
+def test_recovery_files_have_room_on_every_volume(
+    archives: list[_Archive], sizes: list[int], discs: list[Kind] | None, percent: int
+) -> None:
+    kinds = discs or [Kind(size) for size in sizes]
+    media = Media(tuple(kind.capacity for kind in kinds[1:]), kinds[0].capacity)
+    run, scales = _placed(archives, media, *kinds, redundancy=percent)
+    found = [slot for pile in scales.piles.values() for slot, _ in pile.pieces if slot >= 0]
+
+    for number, volume in run.placer.closed.items():
+        kind = next(kind for kind in kinds if kind.capacity == volume.capacity)
+        files = [*scales.files[number].items(), (manifest.SUMS, volume.size - sum(scales.files[number].values()))]
+        assert volume.recovery is not None
+        layout = volume.recovery.layout
+        recovery = layout.used(kind, layout.of_files(files))
+        names = kind.overhead([*(name for name, _ in files), *layout.names()])
+        plain = sum(kind.round_up(size) for _, size in files)
+        assert plain + names + recovery == volume.used <= volume.capacity
+        assert scales.closed[number] == volume.size
+    assert sorted(found) == sorted(chain.from_iterable(run.placed))
+
+
+def test_a_volume_is_filled_with_its_recovery_files_to_the_last_byte() -> None:
+    archives = [_Archive("gz", "a", [_SmallFiles(5000, ["a"]), _SmallFiles(5000, ["b"])])]
+    (whole,) = _placed(archives, Media((), 60_000), redundancy=10)[1].files.values()
+    for capacity in range(12_000, 30_000, 97):
+        kind = Kind(capacity)
+        run, _ = _placed(archives, Media((), capacity), redundancy=10)
+        first = run.placer.closed[1]
+        files = [*whole.items(), (manifest.SUMS, sum(manifest.sums_line_size(name) for name in whole))]
+        assert first.recovery is not None
+        layout = first.recovery.layout
+        need = sum(size for _, size in files) + layout.used(kind, layout.of_files(files))
+
+        assert (len(run.placer.closed) == 1) is (need <= capacity)
 
 
 def test_an_archive_as_large_as_a_file_may_be_goes_on_in_another_on_the_same_volume() -> None:
