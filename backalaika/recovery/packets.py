@@ -31,6 +31,10 @@ _MAIN, _DESCRIPTION, _CHECKSUMS, _RECOVERY, _CREATOR = (
 _READ = 1 << 20
 # The checksums of 32,768 blocks have 655,360 bytes; nothing that is kept in memory is larger.
 _MOST_KEPT = 1 << 20
+# Of one file together, each packet once: ours has a thousandth of it for an archive.
+_MOST_TOGETHER = 1 << 28
+# A hundredth of that is a block of the largest disc.
+_MOST_BLOCK = 1 << 32
 _PROMISED = re.compile(r"\.vol\d+\+(\d+)\.par2$", re.ASCII)
 
 
@@ -91,7 +95,7 @@ def scan(folder: str, name: str) -> Scanned:
     """Read a recovery file and check all of its packets; also those behind damage."""
     critical: set[tuple[bytes, bytes, bytes]] = set()
     exponents: set[tuple[bytes, int]] = set()
-    lost, last = 0, b""
+    lost, last, kept = 0, b"", 0
     try:
         with open_regular(folder, name) as file:
             size = os.fstat(file.fileno()).st_size
@@ -105,8 +109,10 @@ def scan(folder: str, name: str) -> Scanned:
                 length, set_id, last, body = packet
                 if last == _RECOVERY:
                     exponents.add((set_id, int.from_bytes(body[:4], "little")))
-                elif last in (_MAIN, _DESCRIPTION, _CHECKSUMS):
-                    critical.add((set_id, last, body))
+                elif last in (_MAIN, _DESCRIPTION, _CHECKSUMS) and (set_id, last, body) not in critical:
+                    kept += len(body)
+                    if kept <= _MOST_TOGETHER:
+                        critical.add((set_id, last, body))
                 at += length
     except OSError as error:
         return Scanned(name, trouble=f"cannot be read: {error.strerror or error}")
@@ -185,7 +191,7 @@ def read_set(scanned: Iterable[Scanned]) -> RecoverySet:
             if set_id == chosen:
                 bodies.setdefault(kind, set()).add(body)
     for main in bodies.get(_MAIN, ()):
-        if len(main) >= 12:
+        if len(main) >= 12 and 0 < int.from_bytes(main[:8], "little") <= _MOST_BLOCK:
             found.block = int.from_bytes(main[:8], "little")
             _describe(found, main, bodies)
     names = {one.name for one in files}
@@ -212,6 +218,9 @@ def _describe(found: RecoverySet, main: bytes, bodies: dict[bytes, set[bytes]]) 
             found.undescribed += 1
             continue
         blocks = tuple(sums[start : start + 16] for start in range(0, len(sums) - len(sums) % 20, 20))
+        if len(blocks) != -(-size // found.block):
+            found.undescribed += 1
+            continue
         found.files[name] = Protected(name, size, body[16:32], blocks)
 
 
@@ -227,13 +236,27 @@ def damaged_blocks(folder: str, protected: Protected, block: int) -> tuple[str, 
         with open_regular(folder, protected.name) as file:
             bad, same_size = 0, os.fstat(file.fileno()).st_size == protected.size
             for number, md5 in enumerate(protected.blocks):
-                length = min(block, protected.size - number * block)
-                try:
-                    file.seek(number * block)
-                    piece = file.read(length)
-                except OSError:
-                    piece = b""
-                bad += hashlib.md5(piece.ljust(block, b"\0"), usedforsecurity=False).digest() != md5
+                bad += _block_md5(file, number * block, min(block, protected.size - number * block), block) != md5
             return protected.name, bad, bool(bad) or not same_size
     except OSError:
         return protected.name, len(protected.blocks), True
+
+
+def _block_md5(file: IO[bytes], at: int, length: int, block: int) -> bytes | None:
+    """MD5 of a block of which a file has ``length`` bytes; None if they cannot be read."""
+    md5, left = hashlib.md5(usedforsecurity=False), length
+    try:
+        file.seek(at)
+        while left:
+            piece = file.read(min(left, _READ))
+            if not piece:
+                return None
+            md5.update(piece)
+            left -= len(piece)
+    except OSError:
+        return None
+    left = block - length
+    while left > 0:
+        md5.update(bytes(min(left, _READ)))
+        left -= _READ
+    return md5.digest()
