@@ -92,8 +92,7 @@ def verify(
             catalogue = stack.enter_context(open_catalogue(uri))
         shelf = _shelf(catalogue, folders)
         found, missing = _find(volumes, shelf, [os.path.abspath(folder) for folder in folders])
-        if repair and len(found) + len(missing) != 1:
-            raise UsageError(f"verify: --repair takes one volume, and {len(found) + len(missing)} are named; name one")
+        _check_single(repair, len(found) + len(missing))
         pool = stack.enter_context(processes(workers, start_checking))
         signals = stack.enter_context(StopSignals())
         for folder, volume in found:
@@ -118,6 +117,11 @@ def verify(
     for title in missing:
         display.say(f"{display.printable(title)}: is not here; mount it, and give --from DIR for where it is")
     sys.exit(3 if missing else status)
+
+
+def _check_single(repair: bool, volumes: int) -> None:
+    if repair and volumes != 1:
+        raise UsageError(f"verify: --repair takes one volume, and {volumes} are meant; name one")
 
 
 def _shelf(catalogue: Catalogue | None, folders: tuple[str, ...]) -> Shelf:

@@ -178,11 +178,14 @@ def test_a_repair_overwrites_nothing_and_needs_a_place(office):
 
     _, full = command(office, "verify", volume, "--repair", "--to", office.root / "full", status=2)
     _, inside = command(office, "verify", volume, "--repair", "--to", volume / "copy", status=2)
+    office.backup(redundancy=10)
+    _, several = command(office, "verify", office.backups, "--repair", "--to", office.root / "other", status=2)
     _, nowhere = command(office, "verify", volume, "--repair", status=2)
 
     assert "is not empty" in full
     assert "lies on the volume itself" in inside
     assert "--to DIR" in nowhere
+    assert "takes one volume, and 2 are meant" in several
     assert (office.root / "full/letter").read_bytes() == text(100)
 
 
