@@ -175,7 +175,10 @@ class VolumeRow(NamedTuple):
 
 
 class FileEntry(NamedTuple):
-    """A file, for a list. ``archive`` is None for a loose file; ``path`` is where the file was when it was saved."""
+    """A file, for a list. ``archive`` is None for a loose file; ``path`` is where the file was when it was saved.
+
+    ``volume`` is empty if it is on none.
+    """
 
     volume: str
     archive: str | None

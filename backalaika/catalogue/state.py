@@ -10,7 +10,7 @@ complete volumes counts.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
 
 from xxhash import xxh3_128_intdigest
@@ -19,7 +19,7 @@ from ..errors import CatalogueError
 from .locating import Locating, in_folders, of_ids
 from .pictures import Pictures
 from .recording import path_key
-from .rows import COMPLETE, Located, PictureEntry, RunAt, storable_text
+from .rows import COMPLETE, FileEntry, Located, PictureEntry, RunAt, storable_text
 from .transaction import Transaction, chunks
 
 _NEVER = (1 << 63) - 1
@@ -45,6 +45,36 @@ class State(Pictures, Locating):
                 found = of_ids(transaction, sorted({number for number in numbers if number is not None}))
             for entry, number in zip(some, numbers, strict=True):
                 yield entry, found.get(number, []) if number is not None else []
+
+    def files_as_of(self, job: str, as_of_ns: int | None) -> Iterator[FileEntry]:
+        """All that a job's sources had as of a moment, as a list; streamed.
+
+        Volume and archive are those that it would be restored from; of a file that was cut, those of its first part.
+        The volume is empty where there is none: of a folder in which nothing was new, and of what is on no volume.
+
+        Raises:
+            CatalogueError: the job has no run as of then.
+        """
+        self._runs(job, as_of_ns)  # else it would be refused when the first file is asked for
+        if self.run_as_of(job, as_of_ns) is not None:
+            return self._listed(self.pictured(job, as_of_ns))
+        return self._listed((_entry_of(rows[-1]), rows) for rows in _joined(self.state(job, as_of_ns)))
+
+    def _listed(self, entries: Iterable[tuple[PictureEntry, list[Located]]]) -> Iterator[FileEntry]:
+        titles = {number: volume.title for number, volume in self.complete_volumes().items()}
+        for entry, rows in entries:
+            first = min(rows, key=lambda row: row.part or 0, default=None)
+            volume, archive = ("", None) if first is None else (titles.get(first.volume_id, ""), first.archive)
+            path = os.path.join(entry.folder, entry.name) if entry.name else entry.folder
+            yield FileEntry(
+                volume,
+                None if archive is None else os.fsdecode(archive),
+                os.fsdecode(path),
+                entry.kind,
+                entry.size,
+                entry.mtime_ns,
+                entry.digest,
+            )
 
     def state(self, job: str | None, as_of_ns: int | None, paths: Sequence[bytes] = ()) -> Iterator[Located]:
         """Every file, folder and link of a job's sources as of a moment; of a file that was cut, every part.
@@ -154,3 +184,36 @@ def _newest(rows: Iterator[Located], of_run: dict[int, int]) -> Iterator[Located
         if of == run and row.part not in parts:
             parts.add(row.part)
             yield row
+
+
+def _joined(rows: Iterable[Located]) -> Iterator[list[Located]]:
+    """Each file, folder or link; the parts of a file that was cut together, the last of them last."""
+    parts: dict[tuple[bytes, bytes], list[Located]] = {}
+    for row in rows:
+        if row.part is None:
+            yield [row]
+        else:
+            parts.setdefault((row.folder, row.name), []).append(row)
+    yield from (sorted(cut, key=lambda row: row.part or 0) for cut in parts.values())
+
+
+def _entry_of(row: Located) -> PictureEntry:
+    """What was saved, as an entry of a picture; a file that was cut by its last part."""
+    is_cut = row.part is not None
+    return PictureEntry(
+        source=row.source or b"",
+        label=row.label or b"",
+        folder=row.folder,
+        name=row.name,
+        kind=row.kind,
+        size=row.size if row.whole_size is None else row.whole_size,
+        mtime_ns=row.mtime_ns,
+        digest=row.whole_digest if is_cut else row.digest,
+        target=row.target,
+        file_id=row.id,
+        inode=None,
+        mode=None,
+        uid=None,
+        gid=None,
+        from_run=0,
+    )

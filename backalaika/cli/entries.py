@@ -85,7 +85,7 @@ def _table() -> Callable[[Iterable[str | int]], object]:
 
 
 def _line(entry: FileEntry, as_long: bool, with_volume: bool) -> str:
-    volume = f"{display.printable(entry.volume)}  " if with_volume else ""
+    volume = f"{display.printable(entry.volume) or '-'}  " if with_volume else ""
     archive = f"{display.printable(entry.archive)}  " if entry.archive else ""
     more = f"{entry.kind:<8}  {entry.digest.hex() if entry.digest is not None else '-':<32}  " if as_long else ""
     moment = display.moment(entry.mtime_ns)
@@ -97,8 +97,9 @@ def _json(entry: FileEntry) -> str:
     text = encode_basestring_ascii
     archive = "null" if entry.archive is None else text(entry.archive)
     digest = "null" if entry.digest is None else f'"{entry.digest.hex()}"'
+    volume = text(entry.volume) if entry.volume else "null"
     return (
-        f'{{"volume": {text(entry.volume)}, "archive": {archive}, "path": {text(entry.path)}, "kind": "{entry.kind}", '
+        f'{{"volume": {volume}, "archive": {archive}, "path": {text(entry.path)}, "kind": "{entry.kind}", '
         f'"size": {entry.size}, "mtime": {seconds(entry.mtime_ns)}, "digest": {digest}}}\n'
     )
 

@@ -77,18 +77,42 @@ Examples:
   backalaika files 2026-11-22_0915-office/vol001
   backalaika files '' --csv > all.csv
   backalaika files '' --json | jq -r 'select(.size > 1e9).path'
+  backalaika files --job office --as-of 2026-11-22
+
+\b
+With --job each file, folder and link is listed once, as the sources were then,
+with the volume and the archive that restore would take it from; of a file that
+was cut, those of its first part. The volume is - (null in JSON) of what is on
+none, and of folders in which nothing was new.
 
 {EXPLAINED}
 
 {EXIT_STATUS}"""
 )
-@click.argument("title")
+@click.argument("title", required=False)
+@click.option("--job", metavar="NAME", help="What the sources of this job had, as its last complete run found them.")
+@click.option(
+    "--as-of", metavar="DATE", help="As they were then: 2026-11-22 (the end of that day), '2026-11-22 09:15'."
+)
 @output_options
 @db_option
-def files(title: str, as_long: bool, as_csv: bool, as_json: bool, db: str | None) -> None:
-    """List the files of the volume TITLE; of all volumes if it is ''."""
+def files(
+    title: str | None, job: str | None, as_of: str | None, as_long: bool, as_csv: bool, as_json: bool, db: str | None
+) -> None:
+    """List the files of the volume TITLE, of all volumes if it is '', or those that a job's sources had."""
+    from .questions import end_of
+
+    if (title is None) == (job is None):
+        raise UsageError("files: give the TITLE of a volume, '' for all of them, or --job NAME; one of these")
+    if job is None and as_of is not None:
+        raise UsageError("files: --as-of goes with --job NAME")
+    as_of_ns = end_of(as_of)
     with open_named(db) as catalogue:
-        print_entries(catalogue.files(title), as_long, as_csv, as_json, with_volume=not title)
+        if title is not None:
+            entries = catalogue.files(title)
+        elif job is not None:
+            entries = catalogue.files_as_of(job, as_of_ns)
+        print_entries(entries, as_long, as_csv, as_json, with_volume=not title)
 
 
 @click.command(

@@ -64,7 +64,7 @@ _COMMANDS = {
     "add": ("adding", "Catalogue a disc, a folder or an image, with its archives."),
     "runs": ("runs", "List the runs, and what had changed since the run before."),
     "volumes": ("listing", "List the volumes."),
-    "files": ("listing", "List the files of a volume, or of all."),
+    "files": ("listing", "List the files of a volume, of all, or of a job as of a date."),
     "find": ("finding", "Find which volumes hold a file."),
     "coverage": ("coverage", "Tell on how many volumes a job's files are."),
     "remove": ("listing", "Remove a volume, or a run that ended early."),

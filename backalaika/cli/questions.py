@@ -11,7 +11,7 @@ import time
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from ..errors import UsageError
 from ..run.answers import Answers
@@ -119,6 +119,20 @@ def parse_date(text: str, now_ns: int) -> int | None:
     if since_ns > now_ns:
         raise UsageError(f"{text!r} is in the future, so that no file would be backed up; write an earlier date or all")
     return since_ns
+
+
+def end_of(date: str | None) -> int | None:
+    """The last nanosecond of a day, minute or second, since 1970: what was saved in it counts. None for none.
+
+    Raises:
+        UsageError: it is no date, or in the future.
+    """
+    begins_ns = parse_date(date or "", time.time_ns())
+    if date is None or begins_ns is None:
+        return None
+    length = {10: timedelta(days=1), 16: timedelta(minutes=1)}.get(len(date.strip()), timedelta(seconds=1))
+    begins = datetime.fromtimestamp(begins_ns // 1_000_000_000)
+    return int((begins + length).timestamp()) * 1_000_000_000 - 1
 
 
 def _one_line(text: str) -> str:

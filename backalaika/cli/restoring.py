@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
-import time
 from contextlib import ExitStack
-from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -16,6 +14,7 @@ import click
 from ..errors import UsageError
 from ..walk import Problem
 from . import display
+from .questions import end_of
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
@@ -162,21 +161,7 @@ def _wanted(
             content = bytes.fromhex(digest)
         except ValueError:
             raise UsageError(f"{digest}: is no digest; give it in hexadecimal, as xxhsum -H2 prints it") from None
-    return _Wanted(paths, job, _end_of(as_of), volume, content, folders)
-
-
-def _end_of(as_of: str | None) -> int | None:
-    """The last nanosecond of a day, minute or second: what was saved in it counts."""
-    from .questions import parse_date
-
-    if as_of is None:
-        return None
-    begins_ns = parse_date(as_of, time.time_ns())
-    if begins_ns is None:
-        return None
-    length = {10: timedelta(days=1), 16: timedelta(minutes=1)}.get(len(as_of.strip()), timedelta(seconds=1))
-    begins = datetime.fromtimestamp(begins_ns // 1_000_000_000)
-    return int((begins + length).timestamp()) * 1_000_000_000 - 1
+    return _Wanted(paths, job, end_of(as_of), volume, content, folders)
 
 
 def _source(wanted: _Wanted, db_uri: str, stack: ExitStack) -> _Source:
