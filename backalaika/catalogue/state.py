@@ -4,7 +4,8 @@ A run that came to its end has a picture of its sources (`pictures`), which tell
 catalogue from before there were any or one that was rebuilt, what was saved has to tell it. A run that left out nothing
 (no known files, no minimum date) is whole. One that left out some is laid over the runs before it, back to the last
 whole one; what was deleted between them cannot be told from what was left out, and is still there. Only what is on
-complete volumes counts.
+complete volumes counts. So it is with what the first pictures do not have because their runs had a minimum date:
+until a run has looked at all files, they are laid over what was saved before.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
+from typing import NamedTuple
 
 from xxhash import xxh3_128_intdigest
 
 from ..errors import CatalogueError
+from .changes import paths_of
 from .locating import Locating, in_folders, of_ids
 from .pictures import Pictures
 from .recording import path_key
@@ -24,6 +27,15 @@ from .transaction import Transaction, chunks
 
 _NEVER = (1 << 63) - 1
 _ENTRIES_AT_A_TIME = 2000
+
+
+class _PartialTree(NamedTuple):
+    """A source of which no picture is whole: where it lies, its top folder in archives, and when the first began."""
+
+    id: int
+    path: bytes
+    label: bytes
+    first_ns: int
 
 
 class State(Pictures, Locating):
@@ -35,7 +47,8 @@ class State(Pictures, Locating):
         """The picture of a job's sources as of a moment: each entry, and where it is on complete volumes.
 
         That is one place, the parts of a file that was cut, or none: of a folder in which nothing was new, and of what
-        is on no volume. Nothing at all if there is no picture.
+        is on no volume. Nothing at all if there is no picture. Where no run with a picture has looked at all files yet,
+        what was saved before there were any follows.
         """
         run = self.run_as_of(job, as_of_ns)
         entries = iter(()) if run is None else self.picture(run.id, paths)
@@ -45,6 +58,62 @@ class State(Pictures, Locating):
                 found = of_ids(transaction, sorted({number for number in numbers if number is not None}))
             for entry, number in zip(some, numbers, strict=True):
                 yield entry, found.get(number, []) if number is not None else []
+        if run is not None:
+            for tree in self._partial_trees(run.id):
+                yield from self._from_before(job, run.id, tree, paths)
+
+    def _partial_trees(self, run_id: int) -> list[_PartialTree]:
+        """The sources of a run of which all pictures until then are of runs that left out older files."""
+        with self._looking() as transaction:
+            rows = transaction.ask(
+                "SELECT mine.tree_id, mine.path, mine.label, runs.started_at_ns, runs.since_ns FROM sources mine "
+                "JOIN sources other ON other.tree_id = mine.tree_id AND other.run_id <= mine.run_id "
+                "JOIN runs ON runs.id = other.run_id WHERE mine.run_id = :run ORDER BY mine.id, runs.id",
+                {"run": run_id},
+            )
+        partial: dict[int, _PartialTree] = {}
+        for tree_id, path, label, started_at_ns, _ in rows:
+            partial.setdefault(tree_id, _PartialTree(tree_id, bytes(path), bytes(label), started_at_ns))
+        whole = {tree_id for tree_id, *_, since_ns in rows if since_ns is None}
+        return [tree for tree_id, tree in partial.items() if tree_id not in whole]
+
+    def _from_before(
+        self, job: str, run_id: int, tree: _PartialTree, paths: Sequence[bytes]
+    ) -> Iterator[tuple[PictureEntry, list[Located]]]:
+        """What was saved before a source had a picture, and is not in it: its date has left that out."""
+        latest_ns = tree.first_ns - 1
+        if not self.runs_until(job, latest_ns):
+            return
+        # In a catalogue that was rebuilt, all that is known of where the source lay is its name.
+        asked = [*paths, *(_relocated(path, tree.path, tree.label) for path in paths)]
+        there: set[int] | None = None
+        for rows in _joined(self.state(job, latest_ns, asked)):
+            last = rows[-1]
+            if last.label != tree.label or last.source not in (tree.path, tree.label):
+                continue
+            below = last.folder[len(last.source) :]
+            if there is None:
+                there = self._ever_pictured(tree, run_id)
+            if _key(below, last.name) not in there:
+                entry = _entry_of(last)._replace(source=tree.path, folder=tree.path + below)
+                yield entry, rows
+
+    def _ever_pictured(self, tree: _PartialTree, run_id: int) -> set[int]:
+        """All that was ever in a picture of a source until then, by `_key`; what is gone from it was deleted."""
+        sql = (
+            "SELECT folder_id, name FROM entries WHERE tree_id = :tree AND from_run <= :run AND folder_id >= :folder "
+            "AND (folder_id > :folder OR name > :name) ORDER BY folder_id, name LIMIT :most"
+        )
+        values = {"tree": tree.id, "run": run_id, "folder": -1, "name": b"", "most": _ENTRIES_AT_A_TIME}
+        found: set[int] = set()
+        while True:
+            with self._looking() as transaction:
+                rows = transaction.ask(sql, values)
+                folders = paths_of(transaction, {folder_id for folder_id, _ in rows})
+            found.update(_key(folders[folder_id][len(tree.path) :], bytes(name)) for folder_id, name in rows)
+            if len(rows) < _ENTRIES_AT_A_TIME:
+                return found
+            values |= {"folder": rows[-1][0], "name": bytes(rows[-1][1])}
 
     def files_as_of(self, job: str, as_of_ns: int | None) -> Iterator[FileEntry]:
         """All that a job's sources had as of a moment, as a list; streamed.
@@ -184,6 +253,17 @@ def _newest(rows: Iterator[Located], of_run: dict[int, int]) -> Iterator[Located
         if of == run and row.part not in parts:
             parts.add(row.part)
             yield row
+
+
+def _key(below: bytes, name: bytes) -> int:
+    """A path below a source, which may be known by another path."""
+    slash = os.sep.encode()
+    return int(xxh3_128_intdigest(below.strip(slash) + b"\0" + name))
+
+
+def _relocated(path: bytes, source: bytes, label: bytes) -> bytes:
+    """Where a path would be if the source were a folder of its label; all of that for a path above the source."""
+    return label + path[len(source) :] if path == source or path.startswith(os.path.join(source, b"")) else label
 
 
 def _joined(rows: Iterable[Located]) -> Iterator[list[Located]]:

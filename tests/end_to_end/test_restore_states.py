@@ -12,7 +12,7 @@ from datetime import datetime
 
 import pytest
 from real_backups import FORMATS, PROGRAM
-from restores import errors_of, restore
+from restores import command, errors_of, restore
 from runs_cut_short import end_when, forget_all, start
 from test_pictures import edit
 from trees_compared import look, noise, seen_by, text, write
@@ -154,4 +154,37 @@ def test_a_file_that_was_cut_is_taken_from_where_all_its_parts_are(office):
     remove(office, first.volumes[0])
     office.backup("--skip-known", max_size=900_000)
 
+    same_as_the_source(office, "--job", "office")
+
+
+def test_what_a_first_run_with_a_date_left_out_is_still_there_after_a_rebuild(office):
+    old = 10**18
+    for name in ("old", "deep/old", "deep/large", "changes", "goes"):
+        write(office.tree / name, noise(2_000_000) if name == "deep/large" else text(5000, len(name)), mtime_ns=old)
+    (office.tree / "link").symlink_to("old")
+    os.utime(office.tree / "link", ns=(old, old), follow_symlinks=False)
+    office.backup(max_size=900_000)
+    for path in office.backups.glob("backalaika.sqlite*"):
+        path.unlink()
+    command(office, "rebuild", office.backups)
+
+    write(office.tree / "changes", text(300, 7))
+    write(office.tree / "goes", text(300, 8))
+    write(office.tree / "new", text(300, 9))
+    office.backup("--since", "2020-01-01")
+    first = this_second(), seen_by(look(office.tree), hard_links=False)
+    (office.tree / "goes").unlink()
+    office.backup("--since", "2020-01-01")
+    same_as_the_source(office, "--job", "office")
+    same_as_the_source(office, office.tree)
+    place = office.place()
+    restore(office, "--job", "office", "--as-of", first[0], to=place)
+    assert seen_by(look(place / "tree"), hard_links=False) == first[1]
+    place = office.place()
+    restore(office, office.tree / "deep", to=place)
+    assert (place / "tree/deep/large").read_bytes() == noise(2_000_000)
+
+    # A run without a date sees all that is there, and then what is gone is gone.
+    (office.tree / "old").unlink()
+    office.backup("--skip-known")
     same_as_the_source(office, "--job", "office")
