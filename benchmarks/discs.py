@@ -18,7 +18,6 @@ import os
 import shutil
 import sqlite3
 import tempfile
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -85,23 +84,27 @@ def compare_restoring(source: Path, rounds: int) -> dict[str, Any]:
         done = back_up(write_job(home, source, "zst"), home)
         archive = archive_of(done)
 
-        def anew(name: str) -> None:
-            shutil.rmtree(home / name, ignore_errors=True)
-            (home / name).mkdir()
+        places: list[Path] = []
 
-        job = str(json.loads(done.out)["job"])
-        command = [*BACKALAIKA, "restore", "--job", job, "--to", str(home / "ours"), "--yes"]
+        def anew() -> None:
+            """A new, empty target; the others stay, for ext4 is slow to make files where some were just deleted."""
+            places.append(home / f"{len(places)}")
+            places[-1].mkdir()
+            os.sync()
+
+        command = [*BACKALAIKA, "restore", "--job", str(json.loads(done.out)["job"]), "--yes", "--to"]
 
         def restore(watch: bool) -> Run:
-            return run(command, environment={"HOME": str(home)}, watch=watch)
+            return run([*command, str(places[-1])], environment={"HOME": str(home)}, watch=watch)
 
-        us = Side(restore, partial(anew, "ours"))
-        unpack = f"zstd -dc -T0 {archive} | tar x -C {home / 'theirs'}"
-        them = Side(lambda watch: run(unpack, watch=watch), partial(anew, "theirs"))
-        for side in (us, them):
-            side.once(counts=False)
-        run(["diff", "-r", str(source), str(next((home / "theirs").iterdir()))])
-        assert count(home / "ours") == (files, content)
+        def unpack(watch: bool) -> Run:
+            return run(f"zstd -dc -T0 {archive} | tar x -C {places[-1]}", watch=watch)
+
+        us, them = Side(restore, anew), Side(unpack, anew)
+        us.once(counts=False)
+        assert count(places[-1]) == (files, content)
+        them.once(counts=False)
+        run(["diff", "-r", str(source), str(next(places[-1].iterdir()))])
         take_turns({"us": us, "them": them}, rounds)
     return compared(
         "restore",

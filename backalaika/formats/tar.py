@@ -203,3 +203,7 @@ def _ustar(
 def _sum(some: bytes) -> int:
     """The sum of up to 256 bytes, in a tenth of the time of sum(): an Adler-32 has it in its lower half, plus 1."""
     return (adler32(some) & 0xFFFF) - 1
+
+
+# What stands before nearly every member: a pax header with the time alone, which takes 30 bytes.
+TIME_HEADER = _pax_header(30)

@@ -106,6 +106,12 @@ class Stream:
         self.position += len(piece)
         return piece
 
+    def at_hand(self) -> memoryview:
+        """What can be had next without copying; it stays. Empty at the end only."""
+        if self._at >= len(self._data):
+            self._data, self._at = self._fetch(), 0
+        return memoryview(self._data)[self._at :]
+
     def give_back(self, size: int) -> None:
         """Take back the end of what `take` gave last."""
         assert size <= self._at

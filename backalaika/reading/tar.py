@@ -36,13 +36,13 @@ def looks_like_tar(block: bytes, may_have_no_name: bool = False) -> bool:
     if len(block) < BLOCK or (not block[0] and not block[345] and not may_have_no_name) or block == _NOTHING:
         return False
     try:
-        told = _octal(block[148:156])
+        told = octal(block[148:156])
     except ArchiveError:
         return False
-    return _has_checksum(block, told)
+    return has_checksum(block, told)
 
 
-def _has_checksum(block: bytes, told: int) -> bool:
+def has_checksum(block: bytes, told: int) -> bool:
     """Whether this is the sum of its bytes: as unsigned, or as signed, as some old programs added them."""
     rest = block[:148] + block[156:BLOCK]
     # The lower half of an Adler-32 is 1 and the sum of the bytes, modulo 65521; it takes a tenth of the time of sum().
@@ -50,7 +50,7 @@ def _has_checksum(block: bytes, told: int) -> bool:
     return told == unsigned or told == unsigned - 256 * sum(byte > 127 for byte in rest)
 
 
-def _octal(field: bytes) -> int:
+def octal(field: bytes) -> int:
     """A number as headers have it: octal digits, or base 256 if the first bit is set."""
     if field[0] & 0x80:
         number = int.from_bytes(field, "big") & ((1 << (8 * len(field) - 1)) - 1)
@@ -158,11 +158,11 @@ def members(source: Stream, budget: Budget, warn: Callable[[str], None]) -> Iter
             return
         if len(block) < BLOCK:
             raise ArchiveError("is cut: it ends in the midst of a tar header")
-        if not _has_checksum(block, _octal(block[148:156])):
+        if not has_checksum(block, octal(block[148:156])):
             raise ArchiveError("is damaged: a tar header is not where it must be" if not first else "is no tar")
         first = False
         flag = block[156:157]
-        size = _octal(block[124:136])
+        size = octal(block[124:136])
         if size < 0:
             raise ArchiveError("is damaged: a member has less than no bytes")
         if flag in b"xgLKX" and flag != b"":
@@ -268,12 +268,12 @@ def attributes(body: Body) -> tuple[int, int, int, bytes, bytes]:
     """
     block, records = body.header
     ids = [
-        _decimal(records[key]) if key in records else _octal(block[at : at + 8])
+        _decimal(records[key]) if key in records else octal(block[at : at + 8])
         for key, at in ((b"uid", 108), (b"gid", 116))
     ]
     user = records.get(b"uname") or block[265:297].split(b"\0", 1)[0]
     group = records.get(b"gname") or block[297:329].split(b"\0", 1)[0]
-    return _octal(block[100:108]) & 0o7777, ids[0], ids[1], user, group
+    return octal(block[100:108]) & 0o7777, ids[0], ids[1], user, group
 
 
 def _header_follows(source: Stream) -> bool:
@@ -301,7 +301,7 @@ def _time(block: bytes, records: dict[bytes, bytes]) -> int:
             number = int(digits) * 1_000_000_000
             return number + part if not whole.startswith(b"-") else -number - part
     try:
-        seconds = _octal(block[136:148])
+        seconds = octal(block[136:148])
     except ArchiveError:
         return 0
     return seconds * 1_000_000_000 if abs(seconds) < _MAX_SECONDS else 0
@@ -315,7 +315,7 @@ def _sparse(
     real = records.get(b"GNU.sparse.realsize") or records.get(b"GNU.sparse.size")
     if flag == b"S":
         extents = _old_map(source, block)
-        return _checked(extents), stored, _octal(block[483:495])
+        return _checked(extents), stored, octal(block[483:495])
     if records.get(b"GNU.sparse.major") == b"1" and real is not None:
         before = source.position
         extents = _map_before_content(source)
@@ -348,7 +348,7 @@ def _entries(block: bytes, start: int, count: int) -> Extents:
     for at in range(start, start + 24 * count, 24):
         if not block[at]:
             break
-        found.append((_octal(block[at : at + 12]), _octal(block[at + 12 : at + 24])))
+        found.append((octal(block[at : at + 12]), octal(block[at + 12 : at + 24])))
     return found
 
 

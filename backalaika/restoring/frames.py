@@ -12,7 +12,7 @@ import os
 import stat
 import struct
 from collections.abc import Iterator, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import groupby
 from typing import NamedTuple
 
@@ -26,6 +26,7 @@ from ..reading.seekable import Seekable
 from ..reading.streams import MAGIC, PIECE, Budget, Stream, decoded, guarded
 from ..walk import FILE, HARD_LINK, SYMLINK, describe_error, open_file
 from .items import Item
+from .plain import plain_member
 
 # No frame has more content than 8 MiB and one header; where a member is said to begin beyond, the manifest is wrong.
 _LARGEST_FRAME = 64 * 1024 * 1024
@@ -254,11 +255,17 @@ def _tar_member(stream: Stream, item: Item, budget: Budget) -> Found:
     stream.skip(offset - stream.position)
     if stream.position != offset:
         raise ArchiveError("is cut: its frame ends before it")
+    if item.kind == FILE and (plain := plain_member(stream.at_hand(), item)) is not None:
+        owner, content = plain
+        return Found(_attributes(*owner), iter((content,)))
     member, body = next(tar_reader.members(stream, budget, _refuse), (None, None))
     if member is None or body is None:
         raise ArchiveError("is cut: its frame ends before it")
     _check(member, item)
     return Found(Attributes(*tar_reader.attributes(body)), _as_long_as(item.size, iter(body.take, b"")))
+
+
+_attributes = lru_cache(maxsize=256)(Attributes)
 
 
 def _refuse(message: str) -> None:

@@ -2,8 +2,9 @@
 
 Every step of a path is opened relative to the directory before it and never through a symbolic link (``openat`` with
 ``O_NOFOLLOW``), so that a link which a member made a moment ago leads nowhere. Where the system has no such calls, each
-step is looked at first. Content goes to a temporary name beside its own, private to the user, and gets its name when
-its digest is right; with ``never`` by a hard link, which cannot replace anything.
+step is looked at first. Content goes to a file without a name, or where there are none and for what is checked while
+it is written, to a temporary name beside its own, private to the user; it gets its name when its digest is right, with
+``never`` by a hard link, which cannot replace anything.
 """
 
 from __future__ import annotations
@@ -13,13 +14,14 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 from ..errors import BackalaikaError
 from .frames import Attributes
+from .writing import NewFile, write_content
 
 try:
     import grp
@@ -37,19 +39,17 @@ _DIRECTORY = _TOP | _NOFOLLOW
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | _NOFOLLOW
 _OLD_FILE = os.O_RDWR | getattr(os, "O_BINARY", 0) | _NOFOLLOW
 _MOST_OPEN = 64
-# Runs of zeros from this size on become holes: what file systems have as a block.
-_HOLE = 4096
-_ZEROS = bytes(_HOLE)
-_WORTH_HOLES = 4 * _HOLE
+_NO_NAMES = (b"", b".", b"..")
+# A file that has no name yet, and goes away with its process.
+_NAMELESS = getattr(os, "O_TMPFILE", 0)
+_DESCRIPTORS = b"/proc/self/fd"
+# What O_TMPFILE says of systems and file systems without it: open(2).
+_NO_NAMELESS = {errno.EISDIR, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS, errno.ENOENT}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
 class PlaceError(BackalaikaError):
     """A member cannot be put where it wants to go; the message goes behind its name."""
-
-
-class NoRoomError(BackalaikaError):
-    """The disk that is restored to is full."""
 
 
 def steps_of(place: bytes) -> list[bytes]:
@@ -65,6 +65,18 @@ def steps_of(place: bytes) -> list[bytes]:
     if bad:
         raise PlaceError("its name would lead out of the directory, or is none")
     return steps
+
+
+def split_place(place: bytes) -> tuple[bytes, bytes]:
+    """The folder of a path below the target directory, and the name in it; the folder's is checked when it is opened.
+
+    Raises:
+        PlaceError: the name leads out of it, or is none.
+    """
+    above, slash, name = place.rpartition(b"/")
+    if name in _NO_NAMES or b"\0" in name or (slash and not above) or sys.platform == "win32":
+        steps_of(place)
+    return above, name
 
 
 class Target:
@@ -90,6 +102,15 @@ class Target:
         self._is_root = hasattr(os, "geteuid") and os.geteuid() == 0
         self._begun: tuple[Any, dict[str, Any]] | None = None
         self.made: list[bytes] = []
+        # Of the open folders those that this process made, in which nothing was before.
+        self._fresh: set[bytes] = set()
+        # Folders that were not there when a task began.
+        self._missing: set[bytes] = set()
+        self._has_nameless = bool(_NAMELESS) and _HAS_DIR_FD and os.path.isdir(_DESCRIPTORS)
+
+    def begin_task(self) -> None:
+        """Forget which folders were not there: other processes make them too."""
+        self._missing.clear()
 
     def take_back(self) -> None:
         """Remove the file that is being written, if there is one; for a process that ends at once."""
@@ -127,7 +148,9 @@ class Target:
             opened = self._enter(opened, steps[number], path, make)
             self._open[path] = opened
             if len(self._open) > _MOST_OPEN:
-                gone = self._open.pop(next(iter(self._open)))
+                first = next(iter(self._open))
+                self._fresh.discard(first)
+                gone = self._open.pop(first)
                 if isinstance(gone, int):
                     os.close(gone)
         return opened
@@ -138,6 +161,7 @@ class Target:
             try:
                 os.mkdir(path, 0o700, **where)
                 self.made.append(place)
+                self._fresh.add(place)
             except FileExistsError:
                 pass  # made before, or by another process; what it is shows when it is opened
         try:
@@ -153,8 +177,8 @@ class Target:
         return path
 
     def _parent(self, place: bytes) -> tuple[Any, bytes]:
-        steps = steps_of(place)
-        return self.folder(b"/".join(steps[:-1])), steps[-1]
+        above, name = split_place(place)
+        return self.folder(above), name
 
     # Looking
 
@@ -164,9 +188,16 @@ class Target:
         Raises:
             PlaceError, OSError: nothing can be put there.
         """
-        steps = steps_of(place)
+        above, name = split_place(place)
+        if above in self._fresh or above in self._missing:
+            return True
         try:
-            path, where = _at(self.folder(b"/".join(steps[:-1]), make=False), steps[-1])
+            folder = self.folder(above, make=False)
+        except FileNotFoundError:
+            self._missing.add(above)
+            return True
+        try:
+            path, where = _at(folder, name)
             info = os.stat(path, follow_symlinks=False, **where)
         except FileNotFoundError:
             return True
@@ -187,6 +218,48 @@ class Target:
         return stat.S_ISREG(info.st_mode) and (info.st_size, info.st_mtime_ns) == (size, mtime_ns)
 
     # Writing
+
+    def put(self, place: bytes, content: bytes | memoryview, attributes: Attributes | None, mtime_ns: int) -> None:
+        """Make a file of content that was checked.
+
+        Where the system can, it has no name until all is in it: that is a tenth faster than to take away another
+        name, and whatever ends the process leaves nothing behind.
+
+        Raises:
+            FileExistsError: something is there and stays.
+            NoRoomError: the disk is full.
+            PlaceError, OSError: it cannot be put there.
+        """
+        folder, name = self._parent(place)
+        descriptor = self._nameless(folder) if self._has_nameless else -1
+        try:
+            if descriptor >= 0:
+                write_content(descriptor, content)
+                self._own(descriptor, attributes)
+                os.chmod(descriptor, self._mode(attributes))
+                os.utime(descriptor, ns=(mtime_ns, mtime_ns))
+                self._make(name, {"dir_fd": folder}, partial(_give_name, descriptor, folder))
+                return
+        except OSError as error:
+            if error.errno not in _NO_LINKS:
+                raise
+            self._has_nameless = False
+        finally:
+            if descriptor >= 0:
+                os.close(descriptor)
+        with self.new_file(place) as file:
+            write_content(file.descriptor, content)
+            file.publishes = attributes, mtime_ns
+
+    def _nameless(self, folder: Any) -> int:
+        """A file without a name; -1 where there are none."""
+        try:
+            return os.open(b".", os.O_RDWR | _NAMELESS | _NOFOLLOW, 0o600, dir_fd=folder)
+        except OSError as error:
+            if error.errno not in _NO_NAMELESS:
+                raise
+            self._has_nameless = False
+            return -1
 
     @contextmanager
     def new_file(self, place: bytes) -> Iterator[NewFile]:
@@ -348,90 +421,8 @@ class Target:
             os.utime(folder, ns=(mtime_ns, mtime_ns))
 
 
-class NewFile:
-    """A file that is being written.
-
-    Attributes:
-        descriptor: open for reading and writing.
-        publishes: what it gets with its name: attributes and modification time; None: it is not to have its name.
-    """
-
-    def __init__(self, descriptor: int) -> None:
-        self.descriptor = descriptor
-        self.publishes: tuple[Attributes | None, int] | None = None
-
-    def close(self) -> None:
-        """Close it; once is enough."""
-        if self.descriptor >= 0:
-            os.close(self.descriptor)
-            self.descriptor = -1
-
-
-def write_pieces(descriptor: int, pieces: Iterable[bytes | memoryview], at: int = 0, is_shared: bool = False) -> int:
-    """Write content from an offset on, and leave holes where it is zeros; returns where it ends.
-
-    The file has that size afterwards, if it was not larger. ``is_shared`` is for one that others write to as well.
-
-    Raises:
-        NoRoomError: the disk is full.
-        OSError: it cannot be written.
-    """
-    os.lseek(descriptor, at, os.SEEK_SET)
-    end = at
-    written = at
-    for piece in pieces:
-        data = piece if isinstance(piece, bytes) or len(piece) < _WORTH_HOLES else bytes(piece)
-        for start, stop in _extents(data, end):
-            if end + start != written:
-                os.lseek(descriptor, end + start, os.SEEK_SET)
-            _write(descriptor, memoryview(data)[start:stop])
-            written = end + stop
-        end += len(data)
-    if end != written and is_shared:
-        # Another process may make it longer between a look at its size and a call that sets it.
-        os.lseek(descriptor, end - 1, os.SEEK_SET)
-        _write(descriptor, memoryview(b"\0"))
-    elif end != written:
-        os.ftruncate(descriptor, end)
-    return end
-
-
-def write_zeros(descriptor: int, at: int, size: int) -> None:
-    """Write zeros over a part of a file."""
-    os.lseek(descriptor, at, os.SEEK_SET)
-    while size > 0:
-        length = min(size, 256 * _HOLE)
-        _write(descriptor, memoryview(bytes(length)))
-        size -= length
-
-
-def _extents(data: bytes | memoryview, offset: int) -> Iterator[tuple[int, int]]:
-    """Where in a piece there is something else than zeros, by the file's blocks; those at both ends may be cut."""
-    start = 0
-    if isinstance(data, bytes) and len(data) >= _WORTH_HOLES:
-        first = -offset % _HOLE
-        last = first + (len(data) - first) // _HOLE * _HOLE
-        # The first byte tells nearly always; comparing all of each block took a tenth of the time of a restore.
-        holes = [at for at in range(first, last, _HOLE) if not data[at] and data.startswith(_ZEROS, at)]
-        edges = [(0, first)] if first and data.count(0, 0, first) == first else []
-        if last < len(data) and data.count(0, last) == len(data) - last:
-            holes.append(last)
-        for at, end in (*edges, *((at, min(at + _HOLE, len(data))) for at in holes)):
-            if at > start:
-                yield start, at
-            start = end
-    if start < len(data):
-        yield start, len(data)
-
-
-def _write(descriptor: int, data: memoryview) -> None:
-    try:
-        while len(data):
-            data = data[os.write(descriptor, data) :]
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
-            raise NoRoomError("the disk is full") from None
-        raise
+def _give_name(descriptor: int, folder: int, name: bytes) -> None:
+    os.link(b"%b/%d" % (_DESCRIPTORS, descriptor), name, dst_dir_fd=folder, follow_symlinks=True)
 
 
 def _at(folder: Any, name: bytes) -> tuple[Any, dict[str, Any]]:

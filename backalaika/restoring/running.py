@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from ..errors import RunError, UsageError
 from ..run.pool import stop_pool
 from ..walk import describe_error
-from .placing import NoRoomError, Target
+from .placing import Target
 from .processes import processes
 from .report import Needed, Observer, RestoreReport
 from .restore import Bring, Restore
@@ -20,6 +20,7 @@ from .selecting import Places, Selection
 from .shelf import Shelf
 from .spreading import spread
 from .worker import start_worker
+from .writing import NoRoomError
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,7 +21,8 @@ from ..run.stopping import leave_to_parent
 from ..walk import DIRECTORY, FILE, SYMLINK, describe_error
 from .frames import ArchiveReader, Attributes, Found
 from .items import Item
-from .placing import NewFile, NoRoomError, PlaceError, Target, write_pieces, write_zeros
+from .placing import PlaceError, Target
+from .writing import NewFile, NoRoomError, write_pieces, write_zeros
 
 # Up to this size, content is checked before anything is written.
 _IN_MEMORY = 4 * 1024 * 1024
@@ -140,6 +141,7 @@ def restore_members(task: Task) -> Outcome:
     with _busy():
         outcome = Outcome()
         target = _target()
+        target.begin_task()
         wanted = list(_wanted(task, outcome))
         if wanted:
             try:
@@ -214,13 +216,11 @@ def _restore(task: Task, item: Item, found: Found | ArchiveError, outcome: Outco
 
 def _write_file(task: Task, item: Item, found: Found) -> None:
     if item.size <= _IN_MEMORY:
-        pieces = list(map(bytes, found.pieces))
+        pieces = list(found.pieces)
         content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if item.digest is None or digest_function(task.digest)(content) != item.digest:
             raise ArchiveError(WRONG_DIGEST if item.digest is not None else "has no digest to be checked by")
-        with _target().new_file(item.place) as file:
-            write_pieces(file.descriptor, (content,))
-            file.publishes = found.attributes, item.mtime_ns
+        _target().put(item.place, content, found.attributes, item.mtime_ns)
         return
     with _target().new_file(item.place) as file:
         _write_checked(task, item, found, file, 0)
