@@ -125,11 +125,15 @@ def in_folders(transaction: Transaction, folder_ids: Sequence[int]) -> Iterator[
 
 def located(row: Sequence[Any]) -> Located:
     """A row as it comes from any database: some have bytes as views, and numbers as their own types."""
-    found = Located._make(row)
-    blobs: dict[str, Any] = {
-        name: bytes(value)
-        for name in ("archive", "label", "source", "folder", "name", "digest", "target", "whole_digest")
-        if (value := getattr(found, name)) is not None and type(value) is not bytes
-    }
-    kind = KINDS[int(row[8])]
-    return found._replace(kind=kind, **blobs) if blobs else found._replace(kind=kind)
+    if type(row[6]) is bytes:  # the folder, which is never missing: then all are
+        return Located._make((*row[:8], KINDS[row[8]], *row[9:]))
+    return Located._make(
+        (
+            *row[:2], _bytes(row[2]), row[3], *map(_bytes, row[4:8]), KINDS[int(row[8])], *row[9:11],
+            _bytes(row[11]), *row[12:14], _bytes(row[14]), *row[15:18], _bytes(row[18]),
+        )
+    )  # fmt: skip
+
+
+def _bytes(value: Any) -> bytes | None:
+    return None if value is None else bytes(value)

@@ -132,13 +132,28 @@ class Pictures(Recording):
             run_id: a run that has a picture.
             below: absolute paths of folders and files, with all that is in them; none: everything.
         """
+        for entry, *_ in self._picture(run_id, below):
+            yield entry
+
+    def _picture(
+        self, run_id: int, below: Sequence[bytes], joined: str = "", columns: Sequence[str] = ()
+    ) -> Iterator[tuple[Any, ...]]:
+        """The picture of a run, to each entry what else is asked of tables that are joined to ``e``."""
         with self._looking() as transaction:
             sources = transaction.ask(
                 "SELECT tree_id, path, label FROM sources WHERE run_id = :run AND tree_id IS NOT NULL ORDER BY id",
                 {"run": run_id},
             )
+        more = "".join(f", {column}" for column in columns)
+        sql = (
+            "SELECT e.folder_id, e.name, e.kind, e.size, e.mtime_ns, e.digest, e.target, e.file_id, e.inode, e.mode, "
+            f"e.uid, e.gid, e.from_run{more} FROM entries e {joined} WHERE e.tree_id = :tree AND e.from_run <= :run "
+            "AND (e.until_run IS NULL OR e.until_run > :run) AND e.folder_id >= :folder AND "
+            f"(e.folder_id > :folder OR e.name > :name) ORDER BY e.folder_id, e.name LIMIT {_PAGE}"
+        )
         for tree_id, path, label in sources:
-            yield from self._picture_of(tree_id, run_id, bytes(path), bytes(label), tuple(below))
+            values = {"tree": tree_id, "run": run_id, "folder": -1, "name": b""}
+            yield from self._picture_of(sql, values, bytes(path), bytes(label), tuple(below))
 
     def members(self, entries: Sequence[PictureEntry]) -> list[int | None]:
         """Where the content of each entry is: the number of a file on a complete volume; best some thousands.
@@ -175,15 +190,8 @@ class Pictures(Recording):
         ]
 
     def _picture_of(
-        self, tree_id: int, run_id: int, source: bytes, label: bytes, below: tuple[bytes, ...]
-    ) -> Iterator[PictureEntry]:
-        sql = (
-            "SELECT e.folder_id, e.name, e.kind, e.size, e.mtime_ns, e.digest, e.target, e.file_id, e.inode, e.mode, "
-            "e.uid, e.gid, e.from_run FROM entries e WHERE e.tree_id = :tree AND e.from_run <= :run AND "
-            "(e.until_run IS NULL OR e.until_run > :run) AND e.folder_id >= :folder AND "
-            f"(e.folder_id > :folder OR e.name > :name) ORDER BY e.folder_id, e.name LIMIT {_PAGE}"
-        )
-        values: dict[str, Any] = {"tree": tree_id, "run": run_id, "folder": -1, "name": b""}
+        self, sql: str, values: dict[str, Any], source: bytes, label: bytes, below: tuple[bytes, ...]
+    ) -> Iterator[tuple[Any, ...]]:
         while True:
             with self._looking() as transaction:
                 rows = transaction.ask(sql, values)
@@ -193,7 +201,8 @@ class Pictures(Recording):
                 if below and not _is_below(folder, name, below):
                     continue
                 digest, target = digest and bytes(digest), target and bytes(target)
-                yield PictureEntry(source, label, folder, name, KINDS[kind], size, mtime_ns, digest, target, *rest)
+                entry = (source, label, folder, name, KINDS[kind], size, mtime_ns, digest, target, *rest[:6])
+                yield PictureEntry._make(entry), *rest[6:]
             if len(rows) < _PAGE:
                 return
             values |= {"folder": rows[-1][0], "name": bytes(rows[-1][1])}

@@ -13,13 +13,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import islice
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from xxhash import xxh3_128_intdigest
 
 from ..errors import CatalogueError
 from .changes import paths_of
-from .locating import Locating, in_folders, of_ids
+from .locating import Locating, in_folders, located, of_ids
 from .pictures import Pictures
 from .recording import path_key
 from .rows import COMPLETE, FileEntry, Located, PictureEntry, RunAt, storable_text
@@ -27,6 +27,15 @@ from .transaction import Transaction, chunks
 
 _NEVER = (1 << 63) - 1
 _ENTRIES_AT_A_TIME = 2000
+# Nearly all entries are where the run has saved them that saw them first: then one query tells all of a page. A number
+# may have been used again, after what had it was removed, so it is compared.
+_AS_SAVED = (
+    "LEFT JOIN files f ON f.id = e.file_id AND f.folder_id = e.folder_id AND f.name = e.name AND f.size = e.size "
+    "AND f.mtime_ns = e.mtime_ns AND f.part IS NULL "
+    f"LEFT JOIN volumes v ON v.id = f.volume_id AND v.state = '{COMPLETE}' "
+    "LEFT JOIN frames ON frames.archive_id = f.archive_id AND frames.number = f.frame"
+)
+_SAVED_AS = ("v.id", "f.archive_id", "f.kind", "f.digest", "frames.offset", "f.offset", "f.target")
 
 
 class _PartialTree(NamedTuple):
@@ -51,16 +60,42 @@ class State(Pictures, Locating):
         what was saved before there were any follows.
         """
         run = self.run_as_of(job, as_of_ns)
-        entries = iter(()) if run is None else self.picture(run.id, paths)
+        entries = iter(()) if run is None else self._picture(run.id, paths, _AS_SAVED, _SAVED_AS)
+        archives: dict[int, tuple[Any, ...]] = {}
         while some := list(islice(entries, _ENTRIES_AT_A_TIME)):
-            numbers = self.members(some)
-            with self._looking() as transaction:
-                found = of_ids(transaction, sorted({number for number in numbers if number is not None}))
-            for entry, number in zip(some, numbers, strict=True):
-                yield entry, found.get(number, []) if number is not None else []
+            self._look_up_archives(archives, {archive_id for _, _, archive_id, *_ in some} - archives.keys())
+            others = []
+            for entry, volume_id, archive_id, kind, digest, frame, offset, target in some:
+                if volume_id is None:
+                    others.append(entry)
+                    continue
+                row = (
+                    entry.file_id, volume_id, *archives[archive_id], entry.folder, entry.name, kind, entry.size,
+                    entry.mtime_ns, digest, frame, offset, target, None, None, None, None,
+                )  # fmt: skip
+                yield entry, [located(row)]
+            yield from self._found_elsewhere(others)
         if run is not None:
             for tree in self._partial_trees(run.id):
                 yield from self._from_before(job, run.id, tree, paths)
+
+    def _look_up_archives(self, archives: dict[int, tuple[Any, ...]], missing: set[int | None]) -> None:
+        """Name and format of some archives, and label and path of their sources."""
+        with self._looking() as transaction:
+            rows = transaction.ask_among(
+                "SELECT a.id, a.name, a.format, s.label, s.path FROM archives a LEFT JOIN sources s "
+                "ON s.id = a.source_id WHERE a.id IN :keys",
+                [number for number in missing if number is not None],
+            )
+        archives.update((number, tuple(rest)) for number, *rest in rows)
+
+    def _found_elsewhere(self, entries: Sequence[PictureEntry]) -> Iterator[tuple[PictureEntry, list[Located]]]:
+        """Where those are that are in parts, or not where the run that saw them first has saved them."""
+        numbers = self.members(entries)
+        with self._looking() as transaction:
+            found = of_ids(transaction, sorted({number for number in numbers if number is not None}))
+        for entry, number in zip(entries, numbers, strict=True):
+            yield entry, found.get(number, []) if number is not None else []
 
     def _partial_trees(self, run_id: int) -> list[_PartialTree]:
         """The sources of a run of which all pictures until then are of runs that left out older files."""

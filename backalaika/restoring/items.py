@@ -10,6 +10,7 @@ import marshal
 import os
 import tempfile
 from collections.abc import Iterator
+from functools import lru_cache
 from typing import IO, NamedTuple
 
 from ..catalogue.rows import Located
@@ -58,8 +59,13 @@ class Item(NamedTuple):
     attributes: tuple[int, int, int] | None = None
 
 
-def item_of(row: Located) -> Item:
-    """The item of a row of the catalogue; it goes to its path in archives."""
+def item_of(
+    row: Located,
+    place: bytes | None = None,
+    mtime_ns: int | None = None,
+    attributes: tuple[int, int, int] | None = None,
+) -> Item:
+    """The item of a row of the catalogue; it goes to its path in archives, if no other place is given."""
     part = None
     if row.label is None or row.source is None:  # a medium added by hand: its paths are those in its archives
         path = _joined(row.folder, row.name)
@@ -67,26 +73,34 @@ def item_of(row: Located) -> Item:
             path = path.rstrip(b"/") + b"/"
         archive = row.archive or b""
     else:
-        below = row.folder[len(row.source) :].replace(os.sep.encode(), b"/").strip(b"/")
-        path = row.label + b"/" + (below + b"/" if below else b"") + row.name
+        path = archive_folder(row.label, row.source, row.folder) + row.name
         archive = row.archive or b""
-    place = path
+    if place is None:
+        place = path.rstrip(b"/") if row.kind == DIRECTORY else path
     if row.part is not None and row.part_offset is not None:
         path += b".part%03d" % row.part
         part = (row.part, row.part_offset, row.whole_size, row.whole_digest)
     return Item(
-        place.rstrip(b"/") if row.kind == DIRECTORY else place,
+        place,
         path,
         row.kind,
         row.size,
-        row.mtime_ns,
+        row.mtime_ns if mtime_ns is None else mtime_ns,
         row.digest,
         row.target,
         archive,
         row.frame,
         row.offset,
         part,
+        attributes,
     )
+
+
+@lru_cache(maxsize=64)  # the files of a folder come one after another
+def archive_folder(label: bytes, source: bytes, folder: bytes) -> bytes:
+    """A folder as archives have it, with a slash at its end."""
+    below = folder[len(source) :].replace(os.sep.encode(), b"/").strip(b"/")
+    return label + b"/" + below + b"/" if below else label + b"/"
 
 
 def _joined(folder: bytes, name: bytes) -> bytes:

@@ -16,7 +16,7 @@ from ..catalogue.rows import Located, PictureEntry, VolumeAt
 from ..errors import UsageError
 from ..walk import DIRECTORY, HARD_LINK
 from .frames import Attributes
-from .items import Item, Spool, item_of
+from .items import Item, Spool, archive_folder, item_of
 from .manifests import digest_by_readme, manifest_items, readme, title_by_readme
 
 if TYPE_CHECKING:
@@ -40,7 +40,10 @@ class Work:
         if item.kind == HARD_LINK:
             self.links.append(item)
             return
-        self.archives.setdefault(item.archive, Spool()).add(item)
+        spool = self.archives.get(item.archive)
+        if spool is None:
+            spool = self.archives[item.archive] = Spool()
+        spool.add(item)
 
     def items(self) -> Iterator[Item]:
         """All items but hard links, archive by archive."""
@@ -97,7 +100,10 @@ class Selection:
 
     def add(self, volume_id: int, item: Item) -> None:
         """Put an item in."""
-        self.volumes.setdefault(volume_id, Work()).add(item)
+        work = self.volumes.get(volume_id)
+        if work is None:
+            work = self.volumes[volume_id] = Work()
+        work.add(item)
 
     @property
     def files(self) -> int:
@@ -271,10 +277,11 @@ def _add_picture(
         if key in seen:
             continue
         seen.add(key)
-        found |= {path for path in paths - found if _is_below(entry, path)}
+        if paths:
+            found |= {path for path in paths - found if _is_below(entry, path)}
         place, own = _place_of(entry), _attributes_of(entry)
         for row in rows:
-            selection.add(row.volume_id, item_of(row)._replace(place=place, mtime_ns=entry.mtime_ns, attributes=own))
+            selection.add(row.volume_id, item_of(row, place, entry.mtime_ns, own))
         if not rows and entry.kind == DIRECTORY:
             selection.folders[place] = None if own is None else Attributes(*own), entry.mtime_ns
         elif not rows:
@@ -290,8 +297,8 @@ def _attributes_of(entry: PictureEntry) -> tuple[int, int, int] | None:
 
 
 def _place_of(entry: PictureEntry) -> bytes:
-    below = entry.folder[len(entry.source) :].replace(os.sep.encode(), b"/").strip(b"/")
-    return b"/".join(step for step in (entry.label, below, entry.name) if step)
+    folder = archive_folder(entry.label, entry.source, entry.folder)
+    return folder + entry.name if entry.name else folder[:-1]
 
 
 def _in_archives(path: bytes) -> Iterator[bytes]:
