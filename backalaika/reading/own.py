@@ -11,7 +11,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import xxhash
 
@@ -23,7 +23,9 @@ from ..recovery.layout import RECOVERY_FILE
 from .members import folder_and_name
 from .messages import LooseFile, PartOf, Row
 from .streams import PIECE, Budget, Stream, decoded
-from .trees import Tree
+
+if TYPE_CHECKING:  # a restore reads manifests, and need not wait for images of discs
+    from .trees import Tree
 
 OWN_FILES = {os.fsencode(name) for name in (MANIFEST, SUMS, README)}
 _MAX_SUMS = 16 * 1024 * 1024

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import shutil
 from collections.abc import Callable
 from concurrent.futures.process import BrokenProcessPool
@@ -103,7 +102,7 @@ def run_restore(
         os.makedirs(root, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{root}: cannot be made: {describe_error(error)}; give another directory") from None
-    token = secrets.token_hex(6)
+    token = os.urandom(6).hex()  # `secrets` would load all of OpenSSL
     target = Target(root, destination.overwrite, token + "m")
     try:
         arguments = root, destination.overwrite, token
