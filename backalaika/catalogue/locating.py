@@ -12,6 +12,7 @@ import os
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from .recording import path_key
 from .rows import COMPLETE, KINDS, Located, VolumeAt
 from .transaction import Transaction, Transactions
 
@@ -115,6 +116,25 @@ def of_ids(transaction: Transaction, file_ids: Sequence[int]) -> dict[int, list[
                     newest.setdefault(part.part, part)
             found[row.id] = list(newest.values())
     return found
+
+
+def folders_below(transaction: Transaction, paths: Sequence[bytes]) -> tuple[set[int], dict[int, set[bytes]]]:
+    """The folders that are one of these paths or below one; and of those above, the names that the paths have there."""
+    slash = os.sep.encode()
+    whole: set[int] = set()
+    single: dict[int, set[bytes]] = {}
+    for path in paths:
+        top = path.rstrip(slash) or slash
+        beginning = top if top == slash else top + slash
+        values = {"top": top, "first": beginning, "after": beginning[:-1] + bytes([slash[0] + 1])}
+        found = transaction.ask(
+            "SELECT id FROM folders WHERE path = :top OR (path >= :first AND path < :after)", values
+        )
+        whole.update(number for (number,) in found)
+        above = path_key(os.path.dirname(top) or slash if top.startswith(slash) else os.path.dirname(top))
+        for (number,) in transaction.ask("SELECT id FROM folders WHERE path_key = :key", {"key": above}):
+            single.setdefault(number, set()).add(os.path.basename(top))
+    return whole, single
 
 
 def in_folders(transaction: Transaction, folder_ids: Sequence[int]) -> Iterator[tuple[Located, int]]:

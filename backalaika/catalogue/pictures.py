@@ -16,13 +16,14 @@ A picture is recorded in the transaction that enters its run as complete, so a r
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from .changes import Recorded, SourcePicture, open_entries, paths_of, record_picture
+from .locating import folders_below
 from .recording import Recording, enter_end, enter_errors, path_key
 from .rows import COMPLETE, KINDS, ErrorRow, OpenEntry, PictureEntry, RunEnd, RunRow, Tree, storable_text
-from .transaction import Transaction
+from .transaction import Transaction, chunks
 
 _PAGE = 5000
 # Far below the depth of an expression that SQLite takes.
@@ -144,16 +145,22 @@ class Pictures(Recording):
                 "SELECT tree_id, path, label FROM sources WHERE run_id = :run AND tree_id IS NOT NULL ORDER BY id",
                 {"run": run_id},
             )
+            whole, single = folders_below(transaction, below) if below else (set(), {})
         more = "".join(f", {column}" for column in columns)
         sql = (
             "SELECT e.folder_id, e.name, e.kind, e.size, e.mtime_ns, e.digest, e.target, e.file_id, e.inode, e.mode, "
-            f"e.uid, e.gid, e.from_run{more} FROM entries e {joined} WHERE e.tree_id = :tree AND e.from_run <= :run "
-            "AND (e.until_run IS NULL OR e.until_run > :run) AND e.folder_id >= :folder AND "
-            f"(e.folder_id > :folder OR e.name > :name) ORDER BY e.folder_id, e.name LIMIT {_PAGE}"
+            f"e.uid, e.gid, e.from_run{more} FROM entries e {joined} WHERE e.tree_id = {{tree}} AND "
+            "e.from_run <= {run} AND (e.until_run IS NULL OR e.until_run > {run}) AND "
         )
         for tree_id, path, label in sources:
-            values = {"tree": tree_id, "run": run_id, "folder": -1, "name": b""}
-            yield from self._picture_of(sql, values, bytes(path), bytes(label), tuple(below))
+            asked = sql.format(tree=int(tree_id), run=int(run_id))
+            path, label = bytes(path), bytes(label)
+            if not below or any(_is_below(path, b"", (place,)) for place in below):
+                yield from self._entries(self._all_rows(asked), path, label)
+            else:
+                rows = self._rows_in(asked, sorted(whole | single.keys()))
+                some = ([row for row in page if row[0] in whole or bytes(row[1]) in single[row[0]]] for page in rows)
+                yield from self._entries(some, path, label)
 
     def members(self, entries: Sequence[PictureEntry]) -> list[int | None]:
         """Where the content of each entry is: the number of a file on a complete volume; best some thousands.
@@ -189,23 +196,36 @@ class Pictures(Recording):
             for entry, number in zip(entries, found, strict=True)
         ]
 
-    def _picture_of(
-        self, sql: str, values: dict[str, Any], source: bytes, label: bytes, below: tuple[bytes, ...]
-    ) -> Iterator[tuple[Any, ...]]:
+    def _all_rows(self, sql: str) -> Iterator[list[tuple[Any, ...]]]:
+        sql += (
+            "e.folder_id >= :folder AND (e.folder_id > :folder OR e.name > :name) "
+            f"ORDER BY e.folder_id, e.name LIMIT {_PAGE}"
+        )
+        values: dict[str, Any] = {"folder": -1, "name": b""}
         while True:
             with self._looking() as transaction:
                 rows = transaction.ask(sql, values)
-                paths = paths_of(transaction, {row[0] for row in rows})
-            for folder_id, name, kind, size, mtime_ns, digest, target, *rest in rows:
-                folder, name = paths[folder_id], bytes(name)
-                if below and not _is_below(folder, name, below):
-                    continue
-                digest, target = digest and bytes(digest), target and bytes(target)
-                entry = (source, label, folder, name, KINDS[kind], size, mtime_ns, digest, target, *rest[:6])
-                yield PictureEntry._make(entry), *rest[6:]
+            yield rows
             if len(rows) < _PAGE:
                 return
-            values |= {"folder": rows[-1][0], "name": bytes(rows[-1][1])}
+            values = {"folder": rows[-1][0], "name": bytes(rows[-1][1])}
+
+    def _rows_in(self, sql: str, folder_ids: Sequence[int]) -> Iterator[list[tuple[Any, ...]]]:
+        for chunk in chunks(folder_ids):
+            with self._looking() as transaction:
+                rows = transaction.ask_among(f"{sql} e.folder_id IN :keys", chunk)
+            yield rows
+
+    def _entries(
+        self, pages: Iterable[list[tuple[Any, ...]]], source: bytes, label: bytes
+    ) -> Iterator[tuple[Any, ...]]:
+        for rows in pages:
+            with self._looking() as transaction:
+                paths = paths_of(transaction, {row[0] for row in rows})
+            for folder_id, name, kind, size, mtime_ns, digest, target, *rest in rows:
+                digest, target = digest and bytes(digest), target and bytes(target)
+                entry = (source, label, paths[folder_id], bytes(name), KINDS[kind], size, mtime_ns, digest, target)
+                yield PictureEntry._make((*entry, *rest[:6])), *rest[6:]
 
 
 def _by_content(transaction: Transaction, pairs: Sequence[tuple[int, bytes]]) -> dict[tuple[int, bytes], int]:

@@ -19,9 +19,8 @@ from xxhash import xxh3_128_intdigest
 
 from ..errors import CatalogueError
 from .changes import paths_of
-from .locating import Locating, in_folders, located, of_ids
+from .locating import Locating, folders_below, in_folders, located, of_ids
 from .pictures import Pictures
-from .recording import path_key
 from .rows import COMPLETE, FileEntry, Located, PictureEntry, RunAt, storable_text
 from .transaction import Transaction, chunks
 
@@ -247,20 +246,7 @@ class State(Pictures, Locating):
 
 def _below(transaction: Transaction, paths: Sequence[bytes]) -> Iterator[Located]:
     """Files that are one of the paths, or below one."""
-    slash = os.sep.encode()
-    whole: set[int] = set()
-    single: dict[int, set[bytes]] = {}
-    for path in paths:
-        top = path.rstrip(slash) or slash
-        beginning = top if top == slash else top + slash
-        values = {"top": top, "first": beginning, "after": beginning[:-1] + bytes([slash[0] + 1])}
-        found = transaction.ask(
-            "SELECT id FROM folders WHERE path = :top OR (path >= :first AND path < :after)", values
-        )
-        whole.update(number for (number,) in found)
-        above = path_key(os.path.dirname(top) or slash if top.startswith(slash) else os.path.dirname(top))
-        for (number,) in transaction.ask("SELECT id FROM folders WHERE path_key = :key", {"key": above}):
-            single.setdefault(number, set()).add(os.path.basename(top))
+    whole, single = folders_below(transaction, paths)
     for chunk in chunks(sorted(whole | single.keys())):
         for row, number in in_folders(transaction, chunk):
             if number in whole or row.name in single[number]:
