@@ -38,6 +38,8 @@ _TOP = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_CLOEXEC", 0)
 _DIRECTORY = _TOP | _NOFOLLOW
 _NEW_FILE = os.O_RDWR | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0) | _NOFOLLOW
 _OLD_FILE = os.O_RDWR | getattr(os, "O_BINARY", 0) | _NOFOLLOW
+# A FIFO that came in the place of a file would make an open wait.
+_READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | _NOFOLLOW
 _MOST_OPEN = 64
 _NO_NAMES = (b"", b".", b"..")
 # A file that has no name yet, and goes away with its process.
@@ -207,12 +209,32 @@ class Target:
             raise PlaceError("a folder of this name is in the way")
         return self.overwrite == ALWAYS or (self.overwrite == OLDER and info.st_mtime_ns < mtime_ns)
 
+    def look(self, place: bytes) -> os.stat_result:
+        """What is there.
+
+        Raises:
+            PlaceError, OSError: nothing that could be looked at.
+        """
+        above, name = split_place(place)
+        path, where = _at(self.folder(above, make=False), name)
+        return os.stat(path, follow_symlinks=False, **where)
+
+    def link_at(self, place: bytes) -> bytes:
+        """Where a symbolic link leads that is there; raises as `look`."""
+        above, name = split_place(place)
+        path, where = _at(self.folder(above, make=False), name)
+        return bytes(os.readlink(path, **where))
+
+    def open_there(self, place: bytes) -> int:
+        """A file that is there, for reading; raises as `look`."""
+        above, name = split_place(place)
+        path, where = _at(self.folder(above, make=False), name)
+        return os.open(path, _READING, **where)
+
     def looks_like(self, place: bytes, size: int, mtime_ns: int) -> bool:
         """Whether a regular file of this size and time is there."""
         try:
-            folder, name = self._parent(place)
-            path, where = _at(folder, name)
-            info = os.stat(path, follow_symlinks=False, **where)
+            info = self.look(place)
         except (PlaceError, OSError):
             return False
         return stat.S_ISREG(info.st_mode) and (info.st_size, info.st_mtime_ns) == (size, mtime_ns)

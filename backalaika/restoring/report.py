@@ -51,7 +51,8 @@ class RestoreReport:
         target: absolute path of the directory.
         state: ``complete``; ``incomplete`` if media were missing; ``interrupted``.
         files, bytes: files and links that were restored, and their content.
-        kept: how many were there before and stay.
+        kept: how many were there before and stay, being as saved, or newer where these stay.
+        differing: how many were there before, are not as saved, and stay; they are among the problems.
         volumes: titles of those that were read.
         missing: volumes that nobody could bring.
         problems: what was not restored, or not as it should be.
@@ -64,6 +65,7 @@ class RestoreReport:
     files: int = 0
     bytes: int = 0
     kept: int = 0
+    differing: int = 0
     volumes: list[str] = field(default_factory=list)
     missing: list[Needed] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
@@ -86,6 +88,7 @@ class RestoreReport:
             "files": self.files,
             "bytes": self.bytes,
             "kept": self.kept,
+            "differing": self.differing,
             "volumes": self.volumes,
             "missing": [needed.as_json() for needed in self.missing],
             "errors": [{"path": problem.path, "message": problem.message} for problem in self.problems],

@@ -17,6 +17,7 @@ from typing import Any
 
 from ..errors import RunError
 from ..walk import FILE, Problem, describe_error
+from .comparing import is_as_saved
 from .frames import Attributes
 from .items import Item
 from .manifests import manifest_items
@@ -259,12 +260,20 @@ class Restore:
         for place in outcome.kept:
             report.kept += 1
             self._mark_missing(place)
+        for place in outcome.differing:
+            self._differs(place)
         for place, why in outcome.refused:
             self._mark_missing(place)
             self._problem(place, why)
         for place, number, part_attributes in outcome.parts:
             self._take_part(volume, place, number, part_attributes)
         self._observer.advance(outcome.files, outcome.size, os.fsdecode(outcome.name))
+
+    def _differs(self, place: bytes) -> None:
+        """Something else is there, and may not be overwritten."""
+        self.report.differing += 1
+        self._mark_missing(place)
+        self._problem(place, "what is there differs, and was not overwritten; see --overwrite")
 
     def _mark_missing(self, place: bytes) -> None:
         if place in self._contents:
@@ -287,8 +296,11 @@ class Restore:
         if cut is None:
             try:
                 if not self._target.is_wanted(item.place, item.mtime_ns):
-                    self.report.kept += 1
                     self._kept_cuts.add(item.place)
+                    if self._target.overwrite != NEVER or is_as_saved(self._target, item, digest_name):
+                        self.report.kept += 1
+                    else:
+                        self._differs(item.place)
                     return None
                 cut = _Cut(self._target.begin_whole(item.place), digest_name, item.mtime_ns)
             except (PlaceError, OSError) as error:
@@ -357,19 +369,26 @@ class Restore:
     def _make_link(self, link: Link) -> None:
         try:
             if not self._target.is_wanted(link.place, link.mtime_ns):
-                self.report.kept += 1
+                self._keep_link(link)
                 return
             if link.content in self._not_there and not self._target.looks_like(link.content, link.size, link.mtime_ns):
                 self._problem(link.place, f"is another name of {os.fsdecode(link.content)}, which was not restored")
                 return
             self._target.hard_link(link.place, link.content)
         except FileExistsError:
-            self.report.kept += 1
+            self._keep_link(link)
         except (PlaceError, OSError) as error:
             self._problem(link.place, _words(error))
         else:
             self.report.files += 1
             self._observer.advance(1, 0, os.fsdecode(link.place))
+
+    def _keep_link(self, link: Link) -> None:
+        is_right = self._target.looks_like(link.place, link.size, link.mtime_ns)
+        if self._target.overwrite != NEVER or is_right:
+            self.report.kept += 1
+        else:
+            self._differs(link.place)
 
 
 def _words(error: Exception) -> str:

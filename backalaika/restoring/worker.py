@@ -19,9 +19,10 @@ from ..digests import digest_function, hasher_factory
 from ..errors import ArchiveError
 from ..run.stopping import leave_to_parent
 from ..walk import DIRECTORY, FILE, SYMLINK, describe_error
+from .comparing import is_as_saved
 from .frames import ArchiveReader, Attributes, Found
 from .items import Item
-from .placing import PlaceError, Target
+from .placing import NEVER, PlaceError, Target
 from .writing import NewFile, NoRoomError, write_pieces, write_zeros
 
 # Up to this size, content is checked before anything is written.
@@ -72,7 +73,8 @@ class Outcome:
         folders: of members that are folders: place, attributes, modification time.
         made: all folders that were made.
         parts: of each part that was written: place of the whole, number, attributes of the part.
-        kept: places where something was before, which stays.
+        kept: places where something was before, which stays: it is as saved, or newer where these stay.
+        differing: the same, and it is not as saved.
         failed: what could not be read, and why; another copy may do.
         refused: places that could not be written, and why.
         name: of the last file, for progress.
@@ -84,6 +86,7 @@ class Outcome:
     made: list[bytes] = field(default_factory=list)
     parts: list[tuple[bytes, int, Attributes | None]] = field(default_factory=list)
     kept: list[bytes] = field(default_factory=list)
+    differing: list[bytes] = field(default_factory=list)
     failed: list[tuple[Item, str]] = field(default_factory=list)
     refused: list[tuple[bytes, str]] = field(default_factory=list)
     name: bytes = b""
@@ -177,7 +180,7 @@ def _wanted(task: Task, outcome: Outcome) -> Iterator[Item]:
             if item.kind == DIRECTORY or item.part is not None or _target().is_wanted(item.place, item.mtime_ns):
                 yield item
             else:
-                outcome.kept.append(item.place)
+                _keep(item, task.digest, outcome)
         except (PlaceError, OSError) as error:
             outcome.refused.append((item.place, _words(error)))
 
@@ -207,11 +210,18 @@ def _restore(task: Task, item: Item, found: Found | ArchiveError, outcome: Outco
     except ArchiveError as error:
         outcome.failed.append((item, str(error)))
     except FileExistsError:
-        outcome.kept.append(item.place)
+        _keep(item, task.digest, outcome)
     except (PlaceError, OSError) as error:
         if isinstance(error, OSError) and error.errno in _FULL:
             raise NoRoomError("the disk is full") from None
         outcome.refused.append((item.place, _words(error)))
+
+
+def _keep(item: Item, digest: str, outcome: Outcome) -> None:
+    """Leave what is in its place; that may be something else."""
+    target = _target()
+    is_right = target.overwrite != NEVER or is_as_saved(target, item, digest)
+    (outcome.kept if is_right else outcome.differing).append(item.place)
 
 
 def _write_file(task: Task, item: Item, found: Found) -> None:

@@ -162,9 +162,12 @@ def test_what_is_there_stays_unless_it_may_be_replaced(office):
     def contents():
         return (back / "a.txt").read_bytes(), (back / "b.txt").read_bytes(), os.readlink(back / "link")
 
-    never = restore(office, "--job", "office", to=back.parent)
+    never = restore(office, "--job", "office", to=back.parent, status=1)
     assert contents() == (b"mine, older", b"mine, newer", "/etc/passwd")
-    assert (never["kept"], never["files"]) == (3, 0)
+    assert (never["kept"], never["differing"], never["files"]) == (0, 3, 0)
+    assert {path: "not overwritten" in why for path, why in errors_of(never).items()} == {
+        "tree/a.txt": True, "tree/b.txt": True, "tree/link": True
+    }  # fmt: skip
 
     older = restore(office, "--job", "office", "--overwrite", "older", to=back.parent)
     assert contents() == (b"saved", b"mine, newer", "/etc/passwd")
@@ -173,6 +176,32 @@ def test_what_is_there_stays_unless_it_may_be_replaced(office):
     restore(office, "--job", "office", "--overwrite", "always", to=back.parent)
     assert contents() == (b"saved", b"saved too", "a.txt")
     assert not leftovers(back)
+
+    os.utime(back / "a.txt")  # another time, but the same content
+    again = restore(office, "--job", "office", to=back.parent)
+    assert (again["kept"], again["differing"], again["files"]) == (3, 0, 0)
+    (back / "b.txt").write_bytes(b"SAVED too")
+    again = restore(office, "--job", "office", to=back.parent, status=1)
+    assert (again["kept"], list(errors_of(again))) == (2, ["tree/b.txt"])
+
+
+def test_what_differs_is_told_of_hard_links_and_cut_files_too(office):
+    write(office.tree / "a", text(5000))
+    os.link(office.tree / "a", office.tree / "b")
+    write(office.tree / "large", noise(2_500_000))
+    office.backup(options="gz", max_size=900_000)
+    back = office.root / "back" / "tree"
+    restore(office, "--job", "office", to=back.parent)
+    again = restore(office, "--job", "office", to=back.parent)
+    assert (again["kept"], again["differing"]) == (3, 0)
+
+    (back / "b").unlink()
+    write(back / "b", b"mine")
+    write(back / "large", b"mine too")
+    again = restore(office, "--job", "office", to=back.parent, status=1)
+
+    assert (again["kept"], set(errors_of(again))) == (1, {"tree/b", "tree/large"})
+    assert (back / "b").read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize("option", ["zip", "zst", "bz2"])
