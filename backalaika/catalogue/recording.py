@@ -66,11 +66,17 @@ class Recording(Transactions):
         return {os.fsdecode(bytes(path)): number for path, number in found}
 
     def has_run(self, name: str) -> bool:
-        """Whether a run's folder has this name; its volumes have titles that start with it, wherever it stood."""
+        """Whether a run's folder had this name, or titles of volumes start with it; wherever it stood.
+
+        A run that saved nothing has no volumes, and one that was rebuilt has no folder.
+        """
         start = f"{storable_text(name)}/"
         sql = "SELECT COUNT(*) FROM volumes WHERE SUBSTR(title, 1, :length) = :start"
         with self._looking() as transaction:
-            return transaction.ask(sql, {"length": len(start), "start": start}) != [(0,)]
+            if transaction.ask(sql, {"length": len(start), "start": start}) != [(0,)]:
+                return True
+            folders = transaction.ask("SELECT folder FROM runs", {})
+        return any(os.path.basename(os.fsdecode(bytes(folder))) == name for (folder,) in folders)
 
     def start_run(self, start: RunStart) -> int:
         """Enter a run of this process as running, and return its id."""

@@ -21,7 +21,7 @@ from ..errors import CatalogueError
 from .changes import paths_of
 from .locating import Locating, folders_below, in_folders, located, of_ids
 from .pictures import Pictures
-from .rows import COMPLETE, FileEntry, Located, PictureEntry, RunAt, storable_text
+from .rows import COMPLETE, FileEntry, Located, PictureEntry, RunAt, RunRow, storable_text
 from .transaction import Transaction, chunks
 
 _NEVER = (1 << 63) - 1
@@ -178,6 +178,23 @@ class State(Pictures, Locating):
                 entry.mtime_ns,
                 entry.digest,
             )
+
+    def left_out(self, job: str, as_of_ns: int | None) -> list[tuple[RunRow, list[str]]]:
+        """Runs that began after the one whose picture counts, and have none; with titles of their complete volumes."""
+        run = self.run_as_of(job, as_of_ns)
+        if run is None:  # then all that was saved counts
+            return []
+        later = [
+            row
+            for row in self.run_rows(job)
+            if row.added is None
+            and (row.started_at_ns, row.id) > (run.started_at_ns, run.id)
+            and (as_of_ns is None or row.started_at_ns <= as_of_ns)
+        ]
+        of_run: dict[int | None, list[str]] = {}
+        for volume in self.complete_volumes().values() if later else ():
+            of_run.setdefault(volume.run_id, []).append(volume.title)
+        return [(row, of_run.get(row.id, [])) for row in later]
 
     def state(self, job: str | None, as_of_ns: int | None, paths: Sequence[bytes] = ()) -> Iterator[Located]:
         """Every file, folder and link of a job's sources as of a moment; of a file that was cut, every part.

@@ -101,6 +101,7 @@ def files(
 ) -> None:
     """List the files of the volume TITLE, of all volumes if it is '', or those that a job's sources had."""
     from .questions import end_of
+    from .runs import notes_on_left_out
 
     if (title is None) == (job is None):
         raise UsageError("files: give the TITLE of a volume, '' for all of them, or --job NAME; one of these")
@@ -112,6 +113,8 @@ def files(
             entries = catalogue.files(title)
         elif job is not None:
             entries = catalogue.files_as_of(job, as_of_ns)
+            for note in notes_on_left_out(catalogue, job, as_of_ns):
+                display.say(f"note: {note}")
         print_entries(entries, as_long, as_csv, as_json, with_volume=not title)
 
 

@@ -47,6 +47,7 @@ class _Source(NamedTuple):
     shelf: Shelf
     places: Places
     problems: list[Problem]
+    notes: list[str]
 
 
 @click.command(
@@ -219,7 +220,12 @@ def _by_catalogue(wanted: _Wanted, db_uri: str, stack: ExitStack) -> _Source:
         selection = selecting.select_state(catalogue, wanted.job, wanted.as_of_ns, paths)
     selecting.resolve_links(selection, selecting.find_by_catalogue(catalogue))
     shelf = Shelf(catalogue.complete_volumes(), catalogue.volumes_with_archives, wanted.folders)
-    return _Source(selection, shelf, places, [])
+    from .runs import notes_on_left_out
+
+    notes = [] if wanted.job is None else notes_on_left_out(catalogue, wanted.job, wanted.as_of_ns)
+    for note in notes:
+        display.say(f"note: {note}")
+    return _Source(selection, shelf, places, [], notes)
 
 
 def _by_manifests(wanted: _Wanted) -> _Source:
@@ -241,7 +247,7 @@ def _by_manifests(wanted: _Wanted) -> _Source:
     selection, volumes = selecting.select_manifests(folders, paths, warn)
     _tell_parts(selecting.part_with_whole(selection))
     selecting.resolve_links(selection, selecting.find_by_manifests(volumes))
-    return _Source(selection, Shelf(volumes, None), selecting.places_by_manifests(volumes), problems)
+    return _Source(selection, Shelf(volumes, None), selecting.places_by_manifests(volumes), problems, [])
 
 
 def _tell_parts(places: list[bytes]) -> None:
@@ -300,6 +306,7 @@ def _run(
             bring = _interruptibly(bring, signals)
         report = run_restore(selection, destination, source.shelf, source.places, bring, observer, signals.check)
     report.problems[:0] = source.problems
+    report.notes[:0] = source.notes
     if as_json:
         click.echo(json.dumps(report.as_json()))
     _show(report)

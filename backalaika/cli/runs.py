@@ -5,12 +5,17 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import shlex
+from typing import TYPE_CHECKING
 
 import click
 
 from ..errors import CatalogueError
 from . import display
 from .listing import EXIT_STATUS, db_option, json_option, open_named
+
+if TYPE_CHECKING:
+    from ..catalogue.state import State
 
 _CHANGES = ("added", "changed", "deleted", "moved")
 
@@ -54,3 +59,21 @@ def runs(job: str | None, db: str | None, as_json: bool) -> None:
             f"saved {display.files(row.files)}, {display.size(row.bytes)}{known}{errors}"
             f"{f'  ({changes})' if changes else ''}{state}"
         )
+
+
+def notes_on_left_out(catalogue: State, job: str, as_of_ns: int | None) -> list[str]:
+    """A line for each run that does not count when a job is restored or listed, for it has not come to its end."""
+    notes = []
+    for run, titles in catalogue.left_out(job, as_of_ns):
+        name = display.printable(os.path.basename(run.folder))
+        state = "has no picture of its sources" if run.state == "complete" else f"is not complete ({run.state})"
+        had = "it has no complete volume"
+        if titles:
+            first = shlex.quote(display.printable(titles[0]))
+            more = f", and so on ({len(titles):,} volumes)" if len(titles) > 1 else ""
+            had = f"what it has saved comes with: backalaika restore --volume {first}{more}"
+        notes.append(
+            f"the run {name} {state} and is left out; {had}"
+            + ("" if run.state == "complete" else "; to go on with it: backalaika backup --resume JOBFILE")
+        )
+    return notes

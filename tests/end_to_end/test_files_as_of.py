@@ -7,9 +7,11 @@ import io
 import json
 import os
 import subprocess
+import time
 
 import pytest
 from real_backups import PROGRAM
+from restores import command
 from test_restore_states import remove, this_second
 from trees_compared import noise, text, write
 
@@ -131,3 +133,47 @@ def test_what_cannot_be_listed_is_told_in_one_line(office, arguments, words):
         message = listed(office, *arguments, *more, status=2)
         assert message.count("\n") == 1
         assert words in message
+
+
+def test_a_run_that_was_interrupted_is_left_out_with_a_note(office):
+    write(office.tree / "a", b"a")
+    office.backup()
+    write(office.tree / "b", noise(100_000))
+    saved = office.backup("--skip-known")
+    folder = saved.volumes[0].parent.name
+    forget_the_end = (
+        "update runs set state = 'interrupted' where id = (select max(id) from runs)",
+        "update sources set tree_id = null, added = null where run_id = (select max(id) from runs)",
+        "delete from entries where from_run = (select max(id) from runs)",
+    )
+    for statement in forget_the_end:
+        office.catalogued(statement)
+
+    report, err = command(office, "restore", "--job", "office", "--to", "back")
+
+    (note,) = report["notes"]
+    assert f"the run {folder} is not complete (interrupted) and is left out" in note
+    assert f"restore --volume {folder}/vol001" in note
+    assert note in err
+    assert not (office.root / "back/tree/b").exists()
+    listing = command_of(office, "--job", "office")
+    assert note in listing.stderr
+    assert "tree/b" not in listing.stdout
+    assert command(office, "restore", "--job", "office", "--as-of", "2100-01-01", "--to", "x", status=2)
+    moment = office.catalogued("select min(started_at_ns) from runs")[0][0] // 10**9
+    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
+    assert command(office, "restore", "--job", "office", "--as-of", at, "--to", "early")[0]["notes"] == []
+
+
+def command_of(office, *arguments):
+    return subprocess.run([*PROGRAM, "files", *arguments], env=office.environment, capture_output=True, text=True)
+
+
+def test_runs_that_saved_nothing_have_names_of_their_own(office):
+    write(office.tree / "a", b"a")
+    for _ in range(4):
+        office.backup("--skip-known")
+
+    names = [folder for (folder,) in office.catalogued("select folder from runs")]
+
+    assert len(set(names)) == 4
