@@ -229,7 +229,7 @@ def _by_catalogue(wanted: _Wanted, db_uri: str, stack: ExitStack) -> _Source:
 
 
 def _by_manifests(wanted: _Wanted) -> _Source:
-    from ..restoring import selecting
+    from ..restoring import by_manifests, selecting
     from ..restoring.shelf import Shelf, volume_folders
 
     folders = list(dict.fromkeys(found for folder in wanted.folders for found in volume_folders(folder)))
@@ -238,16 +238,16 @@ def _by_manifests(wanted: _Wanted) -> _Source:
 
     problems: list[Problem] = []
 
-    def warn(folder: str, message: str) -> None:
-        problem = Problem(os.path.join(folder, "MANIFEST.jsonl.gz"), f"{message}; what is left of it is used")
+    def warn(path: str, message: str) -> None:
+        problem = Problem(path, message)
         problems.append(problem)
         display.say(_problem_line(problem))
 
     paths = [os.fsencode(path) for path in wanted.paths]
-    selection, volumes = selecting.select_manifests(folders, paths, warn)
+    selection, volumes = by_manifests.select_manifests(folders, paths, warn)
     _tell_parts(selecting.part_with_whole(selection))
-    selecting.resolve_links(selection, selecting.find_by_manifests(volumes))
-    return _Source(selection, Shelf(volumes, None), selecting.places_by_manifests(volumes), problems, [])
+    selecting.resolve_links(selection, by_manifests.find_by_manifests(volumes))
+    return _Source(selection, Shelf(volumes, None), by_manifests.places_by_manifests(volumes), problems, [])
 
 
 def _tell_parts(places: list[bytes]) -> None:

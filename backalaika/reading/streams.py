@@ -217,6 +217,11 @@ def _pieces(codec: str, source: Stream) -> Iterator[bytes]:
         yield from one_stream(_MAKERS[codec](), source)
 
 
+def next_stream(codec: str, source: Stream) -> Iterator[bytes]:
+    """What is in one compressed stream, ``gz``, ``bz2`` or ``xz``; raises as `one_stream`."""
+    return one_stream(_MAKERS[codec](), source)
+
+
 def one_stream(decoder: Any, source: Stream) -> Iterator[bytes]:
     """What one decompressor gives until its stream ends; the source then stands after it.
 

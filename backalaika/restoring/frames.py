@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import lru_cache, partial
 from itertools import groupby
 from typing import NamedTuple
@@ -29,7 +29,7 @@ from .items import Item
 from .plain import plain_member
 
 # No frame has more content than 8 MiB and one header; where a member is said to begin beyond, the manifest is wrong.
-_LARGEST_FRAME = 64 * 1024 * 1024
+LARGEST_FRAME = 64 * 1024 * 1024
 _ANY_NUMBER = 1 << 62
 # The longest header of a zstd frame: RFC 8878 3.1.1.1.
 _ZSTD_HEADER = 18
@@ -88,6 +88,11 @@ class ArchiveReader:
         self._file = Seekable(self._at, info.st_size)
         self._identity = self._folder, self._name, info.st_ino, info.st_size, info.st_mtime_ns
 
+    @property
+    def file(self) -> Seekable:
+        """The archive's bytes."""
+        return self._file
+
     def _at(self, offset: int, size: int) -> bytes:
         try:
             if hasattr(os, "pread"):
@@ -135,7 +140,7 @@ class ArchiveReader:
         self, items: list[Item], frame: int, end: int | None
     ) -> Iterator[tuple[Item, Found | ArchiveError]]:
         size = (self._file.size if end is None or end <= frame else end) - frame
-        budget = Budget(1, _LARGEST_FRAME + sum(item.size for item in items), _ANY_NUMBER)
+        budget = Budget(1, LARGEST_FRAME + sum(item.size for item in items), _ANY_NUMBER)
         codec = os.fsdecode(self._name).rpartition(".")[2]
         if codec not in MAGIC:
             yield from ((item, ArchiveError("has a name that tells no format")) for item in items)
@@ -185,25 +190,28 @@ class ArchiveReader:
 def _decoded(codec: str, source: Stream, budget: Budget) -> Iterator[bytes]:
     """What is in the frames of an archive."""
     if codec == "zst":
-        yield from _zstd_frames(source, budget)
+        yield from zstd_frames(source, budget)
     stream = decoded(codec, source, budget)
     while piece := stream.take(PIECE):
         yield bytes(piece)
 
 
-def _zstd_frames(source: Stream, budget: Budget) -> Iterator[bytes]:
+def zstd_frames(source: Stream, budget: Budget, begins: Callable[[], None] | None = None) -> Iterator[bytes]:
     """Frames of which the header tells a modest size, as ours do, each by one call; it ends where one does not.
 
-    Block by block, as what a stranger has compressed must be decoded, took twice as long.
+    Block by block, as what a stranger has compressed must be decoded, took twice as long. ``begins`` is called before
+    each frame is read.
     """
-    decompressor = zstandard.ZstdDecompressor(max_window_size=_LARGEST_FRAME)
+    decompressor = zstandard.ZstdDecompressor(max_window_size=LARGEST_FRAME)
     while len(head := source.peek(_ZSTD_HEADER)) == _ZSTD_HEADER and head.startswith(MAGIC["zst"]):
         try:
             size = zstandard.frame_content_size(head)
         except zstandard.ZstdError:
             return
-        if not 0 < size <= _LARGEST_FRAME:
+        if not 0 < size <= LARGEST_FRAME:
             return
+        if begins is not None:
+            begins()
         budget.spend(size)
         # It gives what the header says, or nothing.
         yield guarded(partial(decompressor.decompress, max_output_size=size), _zstd_frame(source, head, size))
@@ -215,7 +223,7 @@ def _zstd_frame(source: Stream, head: bytes, size: int) -> bytes:
     single_segment = flags >> 5 & 1
     header = 5 + (not single_segment) + (0, 1, 2, 4)[flags & 3] + (single_segment, 2, 4, 8)[flags >> 6]
     pieces = [source.read(header)]
-    most = 2 * size + _LARGEST_FRAME
+    most = 2 * size + LARGEST_FRAME
     last = False
     while not last:
         start = source.read(3)
@@ -250,7 +258,7 @@ def _lasting(pieces: Iterator[bytes]) -> Stream:
 
 def _tar_member(stream: Stream, item: Item, budget: Budget) -> Found:
     offset = item.offset or 0
-    if offset > _LARGEST_FRAME:
+    if offset > LARGEST_FRAME:
         raise ArchiveError("is said to be where no frame can have it")
     stream.skip(offset - stream.position)
     if stream.position != offset:
@@ -258,7 +266,7 @@ def _tar_member(stream: Stream, item: Item, budget: Budget) -> Found:
     if item.kind == FILE and (plain := plain_member(stream.at_hand(), item)) is not None:
         owner, content = plain
         return Found(_attributes(*owner), iter((content,)))
-    member, body = next(tar_reader.members(stream, budget, _refuse), (None, None))
+    member, body = next(tar_reader.members(stream, budget, refuse), (None, None))
     if member is None or body is None:
         raise ArchiveError("is cut: its frame ends before it")
     _check(member, item)
@@ -268,7 +276,7 @@ def _tar_member(stream: Stream, item: Item, budget: Budget) -> Found:
 _attributes = lru_cache(maxsize=256)(Attributes)
 
 
-def _refuse(message: str) -> None:
+def refuse(message: str) -> None:
     """What is damaged in a header costs the member."""
     raise ArchiveError(message)
 

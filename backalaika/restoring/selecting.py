@@ -1,4 +1,4 @@
-"""Selecting: the members that are asked for, volume by volume, from the catalogue or from manifests alone.
+"""Selecting: the members that are asked for, volume by volume, from the catalogue.
 
 Of two members of one path the newest counts. Hard links are kept apart: they are made when the file that they are
 other names of is there, and where that was not asked for, the first of them takes its content.
@@ -12,12 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from xxhash import xxh3_128_intdigest
 
-from ..catalogue.rows import Located, PictureEntry, VolumeAt
+from ..catalogue.rows import Located, PictureEntry
 from ..errors import UsageError
 from ..walk import DIRECTORY, HARD_LINK
 from .frames import Attributes
 from .items import Item, Spool, archive_folder, item_of
-from .manifests import digest_by_readme, manifest_items, readme, title_by_readme
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
@@ -185,16 +184,6 @@ def find_by_catalogue(catalogue: State) -> Find:
     return find
 
 
-def find_by_manifests(volumes: dict[int, VolumeAt]) -> Find:
-    """Reads the volume's manifest."""
-
-    def find(number: int, wanted: set[tuple[bytes, bytes]]) -> Iterator[Item]:
-        items = manifest_items(volumes[number].path or "", lambda message: None)  # it was told before
-        return (item for item in items if (item.archive, item.path) in wanted)
-
-    return find
-
-
 # From the catalogue
 
 
@@ -320,7 +309,7 @@ def select_volume(catalogue: Catalogue, title: str) -> Selection:
         CatalogueError: there is no such volume.
     """
     selection = Selection()
-    for item, row in _newest((item_of(row), row) for row in catalogue.files_on(catalogue.volume_id(title))):
+    for item, row in newest((item_of(row), row) for row in catalogue.files_on(catalogue.volume_id(title))):
         selection.add(row.volume_id, item)
     return selection
 
@@ -345,7 +334,7 @@ def places_by_catalogue(catalogue: Catalogue) -> Places:
         pairs = {(item.size, item.digest) for item in items if item.size and item.digest is not None}
         found = catalogue.places(pairs) if pairs else {}
         return {
-            item: {row.volume_id: _instead(item, item_of(row)) for row in found.get((item.size, item.digest), ())}
+            item: {row.volume_id: instead(item, item_of(row)) for row in found.get((item.size, item.digest), ())}
             for item in items
             if item.digest is not None
         }
@@ -353,103 +342,12 @@ def places_by_catalogue(catalogue: Catalogue) -> Places:
     return places
 
 
-def _instead(item: Item, other: Item) -> Item:
+def instead(item: Item, other: Item) -> Item:
+    """A copy of an item's content elsewhere, for the item's own place."""
     return other._replace(place=item.place, mtime_ns=item.mtime_ns, part=item.part, attributes=item.attributes)
 
 
-# From manifests alone
-
-
-def select_manifests(
-    folders: Sequence[str], paths: Sequence[bytes], warn: Callable[[str, str], None]
-) -> tuple[Selection, dict[int, VolumeAt]]:
-    """What is on some volumes, by their manifests; numbers of volumes are given here.
-
-    Args:
-        folders: of the volumes.
-        paths: in archives, or where the files were, of which the end is such a path; with all below. None: everything.
-        warn: told the folder of a volume whose manifest is damaged, and what is wrong.
-
-    Raises:
-        UsageError: a path is on none of the volumes.
-    """
-    texts = {folder: readme(folder) for folder in folders}
-    ordered = sorted(folders, key=lambda folder: (title_by_readme(texts[folder]) or "", folder))
-    volumes = {}
-    everything = Selection()
-    for number, folder in enumerate(ordered, 1):
-        title = title_by_readme(texts[folder]) or os.path.basename(os.path.abspath(folder))
-        length = 16
-        for item in manifest_items(folder, lambda message, folder=folder: warn(folder, message)):  # type: ignore[misc]
-            everything.add(number, item)
-            length = len(item.digest) if item.digest is not None else length
-        work = everything.volumes.get(number, Work())
-        digest = digest_by_readme(texts[folder], length)
-        volumes[number] = VolumeAt(number, title, os.path.abspath(folder), digest, None, work.files, work.bytes)
-    if paths and not everything:
-        raise UsageError(f"{os.fsdecode(paths[0])}: not on these volumes")
-    selection = Selection()
-    left = set(paths)
-    newest = _newest(
-        (item, number)
-        for number in sorted(everything.volumes, reverse=True)
-        for item in _last_first(everything, number)
-    )
-    for item, number in newest:
-        if paths:
-            matched = {path for path in paths if _matches(item.place, path)}
-            left -= matched
-            if not matched:
-                continue
-        selection.add(number, item)
-    for work in everything.volumes.values():
-        work.close()
-    if left:
-        raise UsageError(
-            f"{', '.join(os.fsdecode(path) for path in sorted(left)[:5])}: not on these volumes; "
-            "give a path as the manifests have it, such as office/letters"
-        )
-    return selection, volumes
-
-
-def _last_first(everything: Selection, number: int) -> Iterator[Item]:
-    work = everything.volumes[number]
-    for name in sorted(work.archives, reverse=True):
-        yield from reversed(work.archives[name])
-    yield from reversed(work.links)
-
-
-def _matches(place: bytes, path: bytes) -> bool:
-    """Whether a member is the path or below it, or that of an absolute path's ends that begins with its top folder."""
-    wanted = path.strip(b"/")
-    if path.startswith(b"/"):
-        steps = wanted.split(b"/")
-        top = place.split(b"/", 1)[0]
-        wanted = next((b"/".join(steps[n:]) for n in range(len(steps)) if steps[n] == top), wanted)
-    return place == wanted or place.startswith(wanted + b"/")
-
-
-def places_by_manifests(volumes: dict[int, VolumeAt]) -> Places:
-    """Copies on the other volumes that are there; their manifests are read when it is asked for the first time."""
-
-    def places(items: list[Item]) -> dict[Item, dict[int, Item]]:
-        wanted: dict[tuple[int, bytes], list[Item]] = {}
-        for item in items:
-            if item.digest is not None and item.size:
-                wanted.setdefault((item.size, item.digest), []).append(item)
-        found: dict[Item, dict[int, Item]] = {item: {} for item in items}
-        for number, volume in volumes.items() if wanted else ():
-            assert volume.path is not None
-            for other in manifest_items(volume.path, lambda message: None):  # it was told before
-                for item in wanted.get((other.size, other.digest or b""), ()):
-                    if other.archive != item.archive or other.path != item.path:
-                        found[item].setdefault(number, _instead(item, other))
-        return found
-
-    return places
-
-
-def _newest(found: Iterable[tuple[Item, T]]) -> Iterator[tuple[Item, T]]:
+def newest(found: Iterable[tuple[Item, T]]) -> Iterator[tuple[Item, T]]:
     """The first of each path; of a file that was cut, all parts of the first kind that comes."""
     seen: dict[int, set[int] | None] = {}
     for item, where in found:

@@ -6,9 +6,10 @@ import os
 import shutil
 import subprocess
 import time
+from dataclasses import replace
 
 import pytest
-from real_backups import digest_of, manifest_of
+from real_backups import FORMATS, digest_of, manifest_of
 from restores import command, errors_of, leftovers, restore
 from trees_compared import NS, look, make_tree, noise, seen_by, set_times, text, write
 
@@ -336,3 +337,47 @@ def test_several_files_of_one_content_come_from_the_one_copy_there_is(office):
     assert report["files"] == 3
     assert not report["errors"]
     assert {(office.root / "back/tree" / name).read_bytes() for name in "abc"} == {noise(50_000)}
+
+
+@pytest.mark.parametrize("option", FORMATS)
+def test_what_a_damaged_manifest_has_lost_is_taken_from_the_archives(office, option):
+    odd_tree(office.tree)
+    write(office.tree / "large", noise(3_000_000))
+    (volume,) = office.backup(options=option).volumes
+    (volume / "MANIFEST.jsonl.gz").write_bytes(b"no longer gzip")
+
+    report = restore(office, "--from", volume, to=office.root / "back", status=1)
+
+    assert list(errors_of(report)) == [str(volume / "MANIFEST.jsonl.gz")]
+    back, there = (seen_by(look(top), hard_links=option != "zip") for top in (office.root / "back/tree", office.tree))
+    if option == "zip":  # only the manifest has its nanoseconds
+        there = {path: replace(thing, mtime_ns=thing.mtime_ns // NS * NS) for path, thing in there.items()}
+    assert back == there
+
+
+@pytest.mark.parametrize("option", FORMATS)
+def test_with_a_damaged_manifest_and_a_damaged_archive_what_is_left_of_both_comes_back(office, option):
+    for number in range(3):
+        write(office.tree / f"{number}.bin", noise(2_500_000, number))
+    for number in range(3000):
+        write(office.tree / f"small {number % 30}" / f"{number}", text(20, number))
+    saved = office.backup(options=option)
+    (volume,) = saved.volumes
+    frames = {line["path"].removeprefix("tree/").rstrip("/").encode(): line["frame"] for line in manifest_of(volume)}
+    damaged = frames[b"1.bin"] + 300_000
+    with open(saved.archive, "r+b") as file:
+        file.seek(damaged)
+        file.write(bytes(byte ^ 0xFF for byte in range(200)))
+    manifest = volume / "MANIFEST.jsonl.gz"
+    data = bytearray(manifest.read_bytes())
+    data[50:60] = b"0123456789"  # of the first piece
+    manifest.write_bytes(data)
+
+    report = restore(office, "--from", volume, to=office.root / "back", status=1)
+
+    back, there = look(office.root / "back/tree"), look(office.tree)
+    begin_there = max(frame for frame in frames.values() if frame <= damaged)
+    assert there.keys() - back.keys() <= {path for path, frame in frames.items() if frame == begin_there} | {b"1.bin"}
+    assert str(manifest) in errors_of(report)
+    for path in (path for path in back if frames.get(path) not in (None, begin_there)):
+        assert (back[path].content, back[path].mtime_ns // NS) == (there[path].content, there[path].mtime_ns // NS)

@@ -190,4 +190,18 @@ def test_what_is_no_line_of_a_manifest_is_told(office, volume, outside, lie):
     report = restored(office, volume, outside)
 
     assert [message for message in errors_of(report).values() if "one of its lines is not what" in message]
-    assert os.listdir(office.root / "target") == ["good"]
+    # What the line was to tell, the archive does.
+    assert sorted(os.listdir(office.root / "target")) == ["bad", "good"]
+
+
+def test_where_the_archive_tells_what_the_manifest_does_not_its_names_and_links_lead_nowhere_either(
+    office, volume, outside
+):
+    lost = {"size": -1}
+    volume.add("../precious/file", **lost).add(str(outside / "file"), **lost).add("..", **lost)
+    volume.add("link", "symlink", target="../precious", **lost).add("link/file", **lost).add("link/new", **lost)
+    volume.add("hard", "hardlink", target="../precious/file", **lost).add("good", content=b"good")
+
+    restored(office, volume, outside)
+
+    assert (office.root / "target" / "good").read_bytes() == b"good"
