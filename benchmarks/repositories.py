@@ -5,13 +5,15 @@
 In each round all begin anew (a repository, a catalogue) and save the files twice; the first time is also compared with
 `tar c | zstd -T0 -3`, which cannot know what it has saved. Neither restic nor borg encrypts more than it must: borg not
 at all, restic always. Before the clock starts, all must have saved the same number of files, and our second run must
-have found all of them known; how many rows it wrote all the same is told.
+have found all of them known; how many rows it wrote all the same, but its own and those of its sources, is told. After
+that a third must find a file that is new in DIRECTORY, which is taken away again.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -25,6 +27,7 @@ from .pairs import Run, Side, compared, count, run, write_job
 
 WANTED = {"zstd": 0.9, "restic": 0.15, "borg": 0.1}
 WANTED_SECOND = 0.2
+TABLES = ("files", "frames", "entries", "listings", "folders", "known", "archives", "volumes")
 
 
 def _fresh(folder: Path, make: Callable[[], object] = lambda: None) -> None:
@@ -72,7 +75,16 @@ REPOSITORIES = {"restic": restic, "borg": borg}
 
 def _rows(home: Path) -> int:
     with sqlite3.connect(home / "backups" / "backalaika.sqlite") as catalogue:
-        return int(catalogue.execute("SELECT count(*) FROM files").fetchone()[0])
+        return sum(catalogue.execute(f"SELECT count(*) FROM {table}").fetchone()[0] for table in TABLES)
+
+
+def _find_a_new_file(source: Path, second: Side) -> None:
+    new = source / "backalaika-bench-new"
+    new.write_bytes(os.urandom(1000))
+    try:
+        assert json.loads(second.once(counts=False).out)["files"] == 1
+    finally:
+        new.unlink()
 
 
 def _files_saved(name: str, done: Run) -> int:
@@ -97,6 +109,7 @@ def compare(source: Path, rounds: int) -> list[dict[str, Any]]:
                 before = _rows(folder / "home")
                 assert json.loads(second.once(counts=False).out)["known_files"] == files
                 written = _rows(folder / "home") - before
+                _find_a_new_file(source, second)
             else:
                 assert _files_saved(name, done) == _files_saved(name, second.once(counts=False)) == files
         zstd.once(counts=False)
