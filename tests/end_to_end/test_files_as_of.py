@@ -7,7 +7,6 @@ import io
 import json
 import os
 import subprocess
-import time
 
 import pytest
 from real_backups import PROGRAM
@@ -138,6 +137,7 @@ def test_what_cannot_be_listed_is_told_in_one_line(office, arguments, words):
 def test_a_run_that_was_interrupted_is_left_out_with_a_note(office):
     write(office.tree / "a", b"a")
     office.backup()
+    early = this_second()
     write(office.tree / "b", noise(100_000))
     saved = office.backup("--skip-known")
     folder = saved.volumes[0].parent.name
@@ -160,9 +160,7 @@ def test_a_run_that_was_interrupted_is_left_out_with_a_note(office):
     assert note in listing.stderr
     assert "tree/b" not in listing.stdout
     assert command(office, "restore", "--job", "office", "--as-of", "2100-01-01", "--to", "x", status=2)
-    moment = office.catalogued("select min(started_at_ns) from runs")[0][0] // 10**9
-    at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(moment))
-    assert command(office, "restore", "--job", "office", "--as-of", at, "--to", "early")[0]["notes"] == []
+    assert command(office, "restore", "--job", "office", "--as-of", early, "--to", "early")[0]["notes"] == []
 
 
 def command_of(office, *arguments):
