@@ -17,6 +17,7 @@ from typing import Any
 from ..errors import CatalogueError
 from .bulk import insert_into, insertions, marks
 from .reasons import catalogue_error
+from .recording import removed_volumes
 from .state import State
 from .transaction import FETCHED, WRITER_TIMEOUT_S, Transaction, chunks
 
@@ -102,6 +103,11 @@ class DirectCatalogue(State):
             found = transaction.ask("SELECT version_num FROM alembic_version", {})
         return str(found[0][0]) if found else ""
 
+    def is_removing(self) -> bool:
+        """Whether a volume is being removed."""
+        with self._looking() as transaction:
+            return bool(removed_volumes(transaction))
+
     @contextmanager
     def _looking(self) -> Iterator[Transaction]:
         with self._lock, self._readable_errors():
@@ -151,7 +157,10 @@ def direct_path(db_uri: str) -> str | None:
 
 
 def open_directly(db_uri: str, revision: str) -> DirectCatalogue | None:
-    """The direct way to a catalogue; None unless it is an SQLite file of this revision that may be written."""
+    """The direct way to a catalogue; None unless it is an SQLite file of this revision that may be written.
+
+    None also while volumes are removed: opening it in full finishes what was cut off.
+    """
     path = direct_path(db_uri)
     if path is None:
         return None
@@ -160,7 +169,7 @@ def open_directly(db_uri: str, revision: str) -> DirectCatalogue | None:
     except CatalogueError:
         return None
     try:
-        current = direct.revision() == revision
+        current = direct.revision() == revision and not direct.is_removing()
     except CatalogueError:  # no catalogue: opening it in full will say what is wrong
         current = False
     if not current:

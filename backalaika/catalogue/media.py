@@ -11,7 +11,7 @@ from sqlalchemy import Connection, delete, select, update
 from ..errors import CatalogueError
 from .database import Database
 from .owning import Owner, this_process
-from .rows import COMPLETE, INCOMPLETE, KINDS, storable_text
+from .rows import COMPLETE, INCOMPLETE, KINDS, REMOVING, storable_text
 from .schema import archives, files, folders, troubles, volumes
 from .transaction import chunks
 
@@ -64,7 +64,8 @@ class Media(Database):
     def is_there(self, volume_id: int) -> bool:
         """Whether a volume is in the catalogue."""
         with self._reading() as connection:
-            return connection.execute(select(volumes.c.id).where(volumes.c.id == volume_id)).first() is not None
+            there = select(volumes.c.id).where(volumes.c.id == volume_id, volumes.c.state != REMOVING)
+            return connection.execute(there).first() is not None
 
     def has_medium(self, title: str, path: str) -> bool:
         """Whether a medium of this title, from this place, was added by hand and is complete."""

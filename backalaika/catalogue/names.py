@@ -36,8 +36,9 @@ _NAMED = (
 _INDEX = "INSERT INTO name_search (rowid, names) SELECT id, names FROM name_lists WHERE volume_id = :volume_id"
 _UNINDEX = (
     "INSERT INTO name_search (name_search, rowid, names) "
-    "SELECT 'delete', id, names FROM name_lists WHERE volume_id = :volume_id"
+    "SELECT 'delete', id, names FROM name_lists WHERE volume_id = :volume_id AND id <= :last"
 )
+_ALL = (1 << 63) - 1
 
 
 def list_names(transaction: Transaction, volume_id: int) -> None:
@@ -52,11 +53,12 @@ def list_names(transaction: Transaction, volume_id: int) -> None:
         transaction.change(_INDEX, {"volume_id": volume_id})
 
 
-def forget_names(transaction: Transaction, volume_id: int) -> None:
-    """Delete the lists of a volume."""
+def forget_names(transaction: Transaction, volume_id: int, last: int = _ALL) -> int:
+    """Delete the lists of a volume, or those of them up to a number; returns how many."""
+    values = {"volume_id": volume_id, "last": last}
     if transaction.has_table(FTS):
-        transaction.change(_UNINDEX, {"volume_id": volume_id})
-    transaction.change("DELETE FROM name_lists WHERE volume_id = :volume_id", {"volume_id": volume_id})
+        transaction.change(_UNINDEX, values)
+    return transaction.change("DELETE FROM name_lists WHERE volume_id = :volume_id AND id <= :last", values)
 
 
 def _lists(volume_id: int, named: Sequence[Any]) -> list[tuple[Any, ...]]:

@@ -25,6 +25,7 @@ from .rows import (
     INCOMPLETE,
     INTERRUPTED,
     KIND_NUMBERS,
+    REMOVING,
     RUNNING,
     ErrorRow,
     FileRow,
@@ -343,16 +344,27 @@ def known_folders(transaction: Transaction, keys: Sequence[bytes]) -> dict[bytes
     return {bytes(key): number for key, number in found}
 
 
+def removed_volumes(transaction: Transaction) -> list[int]:
+    """The numbers of volumes that are being removed, of which no answer may tell."""
+    found = transaction.ask("SELECT id FROM volumes WHERE state = :removing", {"removing": REMOVING})
+    return [number for (number,) in found]
+
+
 def _count(transaction: Transaction, rows: Sequence[FileRow]) -> None:
-    """Add the rows to what their volumes hold: counting a million files when they are listed would take a second."""
+    """Add the rows to what their volumes hold: counting a million files when they are listed would take a second.
+
+    Raises:
+        CatalogueError: one of them is being removed.
+    """
     for volume_id in {row[0] for row in rows}:
         sizes = [row[5] for row in rows if row[0] == volume_id and row[4] != DIRECTORY]
         _add_to_volume(transaction, volume_id, len(sizes), sum(sizes))
 
 
 def _add_to_volume(transaction: Transaction, volume_id: int, files: int, size: int) -> None:
-    add = "UPDATE volumes SET files = files + :files, bytes = bytes + :bytes WHERE id = :id"
-    transaction.change(add, {"files": files, "bytes": size, "id": volume_id})
+    add = "UPDATE volumes SET files = files + :files, bytes = bytes + :bytes WHERE id = :id AND state <> :removing"
+    if not transaction.change(add, {"files": files, "bytes": size, "id": volume_id, "removing": REMOVING}):
+        raise CatalogueError("the volume was removed by another process meanwhile")
 
 
 def _member_rows(frames: Iterable[FrameMembers], numbers: Mapping[bytes, int]) -> Iterator[tuple[Any, ...]]:

@@ -15,6 +15,8 @@ KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 
 # States of a run; the last two of a volume and an archive too.
 RUNNING, INTERRUPTED, FAILED, INCOMPLETE, COMPLETE = "running", "interrupted", "failed", "incomplete", "complete"
+# Of a volume that was removed, and whose rows are on their way out: no answer tells of it.
+REMOVING = "removing"
 
 Looks = tuple[int, int, int | None, int, bytes]
 
@@ -457,6 +459,10 @@ class Removed(NamedTuple):
     archives: int
     folders: int
     runs: int
+
+    def plus(self, more: Removed) -> Removed:
+        """The sum of both."""
+        return Removed(*(here + there for here, there in zip(self, more, strict=True)))
 
 
 _INT64_MAX = 2**63 - 1

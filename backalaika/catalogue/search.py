@@ -24,7 +24,8 @@ from .database import CoreTransaction, Database
 from .fetching import Rows, Telling, file_rows, paged, read_steadily
 from .name_index import folders_with, lists_with
 from .names import list_names
-from .rows import COMPLETE, FILE, HARD_LINK, KINDS, FileEntry
+from .queries import not_removed
+from .rows import COMPLETE, FILE, HARD_LINK, INCOMPLETE, KINDS, REMOVING, FileEntry
 from .schema import files, folders, known, name_lists, volumes
 from .transaction import FETCHED, chunks
 from .wanted import Pattern, Wanted
@@ -54,7 +55,8 @@ class Search(Database):
     def digests_in_use(self) -> list[str]:
         """Which kinds of digest the files of the catalogue have."""
         with self._reading() as connection:
-            return list(connection.execute(select(volumes.c.digest).distinct().order_by(volumes.c.digest)).scalars())
+            asked = select(volumes.c.digest).where(volumes.c.state != REMOVING).distinct()
+            return list(connection.execute(asked.order_by(volumes.c.digest)).scalars())
 
     def _list_what_is_not(self) -> None:
         has_files = exists().where(files.c.volume_id == volumes.c.id)
@@ -74,7 +76,7 @@ class _Found:
     def __init__(self, connection: Connection, wanted: Wanted) -> None:
         self._connection, self._wanted = connection, wanted
         self._telling = Telling(connection)
-        self._conditions = [*_size_is(wanted), *_time_is(wanted)]
+        self._conditions = [*_size_is(wanted), *_time_is(wanted), *not_removed(connection)]
 
     def __iter__(self) -> Iterator[FileEntry]:
         for rows in self._candidates():
@@ -114,7 +116,7 @@ class _Found:
             for row in rows:
                 yield from self._all_parts(row)
         of_file = _content_is(self._wanted, files.c.size, files.c.digest)
-        for volume_id in self._volumes(volumes.c.state != COMPLETE):
+        for volume_id in self._volumes(volumes.c.state == INCOMPLETE):
             yield from file_rows(self._connection, files.c.volume_id == volume_id, of_file, *self._conditions)
 
     def _of_ids(self, ids: Sequence[int]) -> Iterator[Rows]:
@@ -139,7 +141,7 @@ class _Found:
             # By id: the index of volumes would lead through all files of the volume, so it is kept from being used.
             of_volume = files.c.volume_id + 0 == volume_id
             yield from file_rows(self._connection, files.c.id.between(first, last), of_volume, *self._conditions)
-        for volume_id in self._volumes(~_HAS_LISTS):
+        for volume_id in self._volumes(and_(~_HAS_LISTS, volumes.c.state != REMOVING)):
             yield from file_rows(self._connection, files.c.volume_id == volume_id, *self._conditions)
 
     def _volumes(self, condition: ColumnElement[bool]) -> Sequence[int]:

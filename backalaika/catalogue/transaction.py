@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-# How long others that write are waited for; the longest transaction is the removal of a large volume.
+# How long others that write are waited for; the longest transaction is that which completes a large volume.
 WRITER_TIMEOUT_S = 60
 # Far below what one statement may hold: 32,766 variables in SQLite since 3.32, 999 before.
 CHUNK = 500

@@ -23,12 +23,12 @@ EXIT_STATUS = "Exit status: 0 done; 2 wrong usage or configuration, or no such v
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 
 
-def open_named(uri: str | None) -> Catalogue:
-    """Open the catalogue of this URI, or that of the user's configuration."""
+def open_named(uri: str | None, to_write: bool = False) -> Catalogue:
+    """Open the catalogue of this URI, or that of the user's configuration; to ask it, unless ``to_write``."""
     from ..catalogue import open_catalogue
     from ..job.loading import load_user_config
 
-    return open_catalogue(uri or load_user_config().db_uri)
+    return open_catalogue(uri or load_user_config().db_uri, to_write)
 
 
 @click.command(
@@ -109,11 +109,13 @@ def remove(title: str, yes: bool, db: str | None) -> None:
     Of a volume that is not complete the unfinished files go too. TITLE may also be a run that ended early, by the
     name of its folder: then all its volumes that are not complete go, and it can no longer be resumed.
     """
-    with open_named(db) as catalogue:
+    with open_named(db, to_write=True) as catalogue:
         catalogue.mark_abandoned_runs()
         unfinished = catalogue.unfinished(title)
         if unfinished and unfinished.run_state == "running":
             raise CatalogueError(f"{title!r}: its run is still writing; remove it when that has ended")
+        if unfinished is None:
+            catalogue.check_removable(title)
         if not yes:
             if not display.can_ask():
                 raise UsageError(f"{title}: no terminal to ask at whether to remove it; give --yes")
