@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..walk import FILE, Problem
 from .members import joined
 from .messages import INSIDE, Settings
-from .trees import Tree
+from .watched import WatchedTree
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
@@ -48,7 +48,7 @@ def switches(settings: Settings) -> str:
 def compare(
     catalogue: Catalogue,
     volume_id: int,
-    tree: Tree,
+    tree: WatchedTree,
     is_told_otherwise: Callable[[bytes], bool],
     stop: Callable[[], None],
 ) -> Kept:

@@ -118,5 +118,5 @@ def test_damage_that_an_interrupted_add_met_is_told_by_the_one_that_goes_on(home
     assert report.json()["resumed_files"] >= 9
     [problem] = report.json()["errors"]
     assert problem["path"].startswith(str(big / "05.zip"))
-    assert "1 problems:" in report.err
+    assert "\n1 problem:" in report.err
     assert str(big / "05.zip") in report.err
