@@ -71,22 +71,24 @@ class Queries(Database):
             for row in connection.execute(asked):
                 yield VolumeRow._make(row)
 
-    def files(self, title: str) -> Iterator[FileEntry]:
+    def files(self, title: str, encoding: str | None = None) -> Iterator[FileEntry]:
         """The files of a volume in the order they were saved, of all volumes if ``title`` is empty; streamed.
+
+        Paths whose encoding was guessed are read anew in ``encoding``, if given.
 
         Raises:
             CatalogueError: no volume has this title; the message names the nearest.
         """
         if not title:
-            return self._stream_files(None)
+            return self._stream_files(None, encoding)
         with self._reading() as connection:
             volume_id = find_volume(connection, title).id
-        return self._stream_files(volume_id)
+        return self._stream_files(volume_id, encoding)
 
-    def _stream_files(self, volume_id: int | None) -> Iterator[FileEntry]:
+    def _stream_files(self, volume_id: int | None, encoding: str | None) -> Iterator[FileEntry]:
         with self._reading() as connection:
             read_steadily(connection)
-            telling = Telling(connection)
+            telling = Telling(connection, encoding)
             of_volume = not_removed(connection) if volume_id is None else [files.c.volume_id == volume_id]
             for rows in file_rows(connection, *of_volume):
                 yield from telling.entries(rows)

@@ -47,7 +47,8 @@ _MEMBER_COLUMNS = (
     "volume_id", "archive_id", "folder_id", "name", "kind", "size", "mtime_ns", "ctime_ns", "inode", "digest", "frame",
     "offset", "target",
 )  # fmt: skip
-_FILE_COLUMNS = (*_MEMBER_COLUMNS, "part", "part_offset", "whole_size", "whole_digest")
+_PART_COLUMNS = (*_MEMBER_COLUMNS, "part", "part_offset", "whole_size", "whole_digest")
+_FILE_COLUMNS = (*_PART_COLUMNS, "raw_path")
 
 
 class Recording(Transactions):
@@ -181,10 +182,11 @@ class Recording(Transactions):
                     part_offset,
                     whole_size,
                     whole_digest,
+                    raw_path,
                 )
                 for (
                     volume_id, archive_id, folder, name, kind, size, mtime_ns, ctime_ns, inode, digest,
-                    frame, offset, target, part, part_offset, whole_size, whole_digest,
+                    frame, offset, target, part, part_offset, whole_size, whole_digest, raw_path,
                 ) in file_rows
             )  # fmt: skip
             transaction.insert_many("files", _FILE_COLUMNS, rows)
@@ -196,7 +198,7 @@ class Recording(Transactions):
             transaction.insert_many("frames", _FRAME_COLUMNS, frame_rows)
             numbers = folder_ids(transaction, {folder for frame in frames for folder, rows in frame.folders if rows})
             for is_part, some in groupby(frames, lambda frame: frame.part is not None):
-                columns = _FILE_COLUMNS if is_part else _MEMBER_COLUMNS
+                columns = _PART_COLUMNS if is_part else _MEMBER_COLUMNS
                 transaction.insert_many("files", columns, _member_rows(some, numbers))
             for volume_id in {frame.volume_id for frame in frames}:
                 of_volume = [frame for frame in frames if frame.volume_id == volume_id]

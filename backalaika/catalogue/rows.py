@@ -88,6 +88,7 @@ class FileRow(NamedTuple):
         part: number from 1, where the member is a part of the file; its size and digest are the part's.
         part_offset: where the part begins in the whole.
         whole_size, whole_digest: of the whole; the digest is known with the last part only.
+        raw_path: the path's bytes in the archive, where folder and name are what they were guessed to mean.
     """
 
     volume_id: int
@@ -107,6 +108,7 @@ class FileRow(NamedTuple):
     part_offset: int | None = None
     whole_size: int | None = None
     whole_digest: bytes | None = None
+    raw_path: bytes | None = None
 
 
 class MemberRow(NamedTuple):
@@ -177,7 +179,10 @@ class VolumeRow(NamedTuple):
 
 
 class FileEntry(NamedTuple):
-    """A file, for a list. ``archive`` is None for a loose file; ``path`` is where the file was when it was saved."""
+    """A file, for a list. ``archive`` is None for a loose file; ``path`` is where the file was when it was saved.
+
+    ``raw_path`` are the path's bytes in the archive, where ``path`` is what they were guessed to mean.
+    """
 
     volume: str
     archive: str | None
@@ -186,6 +191,7 @@ class FileEntry(NamedTuple):
     size: int
     mtime_ns: int
     digest: bytes | None
+    raw_path: bytes | None = None
 
 
 class EarlyRun(NamedTuple):

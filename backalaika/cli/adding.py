@@ -13,23 +13,13 @@ import click
 from ..digests import DIGESTS
 from ..errors import CatalogueError, CatalogueFullError, SourceError, UsageError
 from . import display
+from .encodings import Encoding
 
 if TYPE_CHECKING:
     from ..reading.report import AddReport, Medium
     from ..reading.watched import WatchedTree
     from ..walk import Problem
     from .progress import Bar, Lines
-
-
-class _Encoding(click.ParamType):  # type: ignore[type-arg]
-    name = "encoding"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            b"".decode(value)
-        except LookupError:
-            self.fail(f"{value!r} is no encoding; there are cp437, cp866, cp1252, shift_jis and others", param, ctx)
-        return value
 
 
 @click.command(
@@ -55,7 +45,7 @@ listed); 2 wrong usage or configuration; 3 failed; 130 interrupted."""
 @click.option("-d", "--description", default="", metavar="TEXT", help="What is on it, or where it lies.")
 @click.option("-n", "--no-hash", is_flag=True, help="Do not read files: names, sizes and times only.")
 @click.option("--depth", default=1, show_default=True, type=click.IntRange(0, 20), help="How deep to enter archives.")
-@click.option("--encoding", type=_Encoding(), help="Of old names that do not tell theirs; else guessed.")
+@click.option("--encoding", type=Encoding(), help="Of old names that do not tell theirs; else guessed.")
 @click.option("--each", metavar="DIR", type=click.Path(), help="Every folder or image in DIR is a medium.")
 @click.option("--digest", type=click.Choice(DIGESTS), help="What names content; by default that of ~/.backalaika.")
 @click.option("--workers", type=click.IntRange(0, 1000), help="Processes that read; by default one for each CPU.")

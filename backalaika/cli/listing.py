@@ -12,6 +12,7 @@ import click
 
 from ..errors import CatalogueError, RunError, UsageError
 from . import display
+from .encodings import encoding_option
 from .entries import EXPLAINED, output_options, print_entries
 
 if TYPE_CHECKING:
@@ -83,12 +84,13 @@ Examples:
 {EXIT_STATUS}"""
 )
 @click.argument("title")
+@encoding_option
 @output_options
 @db_option
-def files(title: str, as_long: bool, as_csv: bool, as_json: bool, db: str | None) -> None:
+def files(title: str, encoding: str | None, as_long: bool, as_csv: bool, as_json: bool, db: str | None) -> None:
     """List the files of the volume TITLE; of all volumes if it is ''."""
     with open_named(db) as catalogue:
-        print_entries(catalogue.files(title), as_long, as_csv, as_json, with_volume=not title)
+        print_entries(catalogue.files(title, encoding), as_long, as_csv, as_json, with_volume=not title)
 
 
 @click.command(

@@ -371,10 +371,12 @@ class _Work:
             self._report.members += 1
         elif row.kind == FILE:
             self._observer.advance(1, 0, os.fsdecode(joined(row.folder, row.name)))
+        number, start, whole_size, whole_digest = row.part or (None, None, None, None)
         self._rows.append(
             FileRow(
                 self._volume_id, archive_id, row.folder, row.name, row.kind, row.size, row.mtime_ns,
-                None, None, row.digest, None, None, row.target, *(row.part or ()),
+                None, None, row.digest, None, None, row.target, number, start, whole_size,
+                whole_digest, row.raw_path,
             )
         )  # fmt: skip
         if len(self._rows) >= _ROWS_AT_A_TIME:

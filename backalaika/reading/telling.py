@@ -52,7 +52,8 @@ class Telling:
     def row(self, archive: bytes | None, member: Member, digest: bytes | None) -> None:
         """Tell a row."""
         folder, name = folder_and_name(member.path, member.kind)
-        self._rows.append(Row(archive, folder, name, member.kind, member.size, member.mtime_ns, digest, member.target))
+        looks = member.kind, member.size, member.mtime_ns
+        self._rows.append(Row(archive, folder, name, *looks, digest, member.target, None, member.raw_path))
         if len(self._rows) >= _ROWS_AT_A_TIME:
             self.flush()
 

@@ -149,12 +149,16 @@ class _Guess:
         self._encoding = encoding
         self._names = names
 
-    def name(self, raw: bytes, flags: int) -> bytes:
+    def path(self, raw: bytes, flags: int, extra: bytes) -> tuple[bytes, bytes | None]:
+        """A member's path as UTF-8; and its bytes, where these have another meaning in another encoding."""
+        if told := _unicode_path(extra, raw):
+            return told, None
         if flags & _UTF8 or raw.isascii() or self._is_utf8(raw):
-            return raw
+            return raw, None
         if self._encoding is None:
             self._encoding = guess_encoding(self._names())
-        return readable_name(raw, self._encoding)
+        path = readable_name(raw, self._encoding)
+        return path, None if path == raw else raw
 
     def _is_utf8(self, raw: bytes) -> bool:
         if self._encoding is not None:
@@ -193,7 +197,7 @@ def _central_member(source: Stream, guess: _Guess) -> ZipMember:
         raise ArchiveError("is cut: its directory ends in the midst of a member")
     fields = _extra_fields(extra)
     size, stored, offset = _zip64(fields.get(0x0001, b""), (size, stored, offset))
-    path = _unicode_path(extra, raw) or guess.name(raw, flags)
+    path, raw_path = guess.path(raw, flags, extra)
     if made_by >> 8 == _DOS and b"/" not in path:
         path = path.replace(b"\\", b"/")  # from programs that did not know APPNOTE 4.4.17
     kind = FILE
@@ -202,7 +206,7 @@ def _central_member(source: Stream, guess: _Guess) -> ZipMember:
         kind = SYMLINK
     elif path.endswith(b"/") or (made_by >> 8 == _DOS and attributes & 0x10 and not size and not stored):
         kind = DIRECTORY  # what has content is a file, whatever its attributes say
-    member = Member(path, kind, size if kind == FILE else 0, _time(fields, dos_date, dos_time))
+    member = Member(path, kind, size if kind == FILE else 0, _time(fields, dos_date, dos_time), raw_path=raw_path)
     member.encrypted = bool(flags & _ENCRYPTED)
     return ZipMember(member, method, flags, crc, stored, size, offset, raw, 0 if disk == 0xFFFF else disk)
 
@@ -393,9 +397,9 @@ def streamed_members(source: Stream, encoding: str | None) -> Iterator[ZipMember
             raise ArchiveError("is cut: it ends in the midst of a member's header")
         fields = _extra_fields(extra)
         size, stored = _zip64(fields.get(0x0001, b""), (size, stored))
-        path = _unicode_path(extra, raw) or guess.name(raw, flags)
+        path, raw_path = guess.path(raw, flags, extra)
         kind = DIRECTORY if path.endswith(b"/") else FILE
-        member = Member(path, kind, size if kind == FILE else 0, _time(fields, dos_date, dos_time))
+        member = Member(path, kind, size if kind == FILE else 0, _time(fields, dos_date, dos_time), raw_path=raw_path)
         member.encrypted = bool(flags & _ENCRYPTED)
         if flags & DESCRIPTOR and stored in (0, _UNKNOWN) and not (method == 0 and _nothing_follows(source)):
             stored = -1

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -18,9 +19,10 @@ from hypothesis import strategies as st
 
 from backalaika.catalogue import Catalogue, open_catalogue
 from backalaika.catalogue.database import CoreTransaction
+from backalaika.catalogue.name_index import FOLDED_TO_ASCII
 from backalaika.catalogue.names import FTS, forget_names
 from backalaika.catalogue.rows import COMPLETE, DIRECTORY, SYMLINK, FileEntry
-from backalaika.catalogue.wanted import Pattern, Wanted
+from backalaika.catalogue.wanted import Pattern, Wanted, folded
 
 NAMES = [
     "budget.ods",
@@ -43,7 +45,26 @@ NAMES = [
     "ab",
     "n" * 255,
 ]
-FOLDERS = ["/srv/office", "/srv/Office/clients", "/srv/budget", "/srv/caf\u00e9", "/srv/\udce9", "/", "relative"]
+FOLDERS = [
+    "/srv/office",
+    "/srv/Office/clients",
+    "/srv/budget",
+    "/srv/caf\u00e9",
+    "/srv/\udce9",
+    "/",
+    "relative",
+    "/srv/Stra\u00dfe",
+    "/srv/o\ufb03ce 2",
+    "/srv/20 \u212aelvin",
+]
+
+
+@pytest.mark.slow
+def test_every_letter_that_is_searched_by_letters_of_ascii_is_known() -> None:
+    letters = (chr(number) for number in range(128, sys.maxunicode + 1) if not 0xD800 <= number < 0xE000)
+    found = {letter for letter in letters if any(piece.isascii() for piece in folded(letter))}
+
+    assert found == set(FOLDED_TO_ASCII)
 
 
 def paths(catalogue: Catalogue, **wanted: Any) -> list[str]:
@@ -73,6 +94,7 @@ PATTERNS = [
     "?", "??", "*", "nnn", "n" * 256, "no such name", "/x", "/", "office/", "office/b", "OFFICE", "office", "/bud",
     "/srv/office/budget.ods", "/srv/*", "*/budget/*", "*/office/*.txt", "*/x", "é/x", "/srv/\udce9/caf", "lat*",
     "/cl", "srv/b", "relative/budget", "/relative", "//", "e/c*",
+    "strasse/b", "stra\u00dfe/b", "STRASSE/*.txt", "*asse/x", "fice 2/x", "kelvin/b", "\u212aelvin/b", "/kelvin",
 ]  # fmt: skip
 
 

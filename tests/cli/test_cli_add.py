@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -138,6 +139,55 @@ def test_names_that_are_not_utf_8_survive(home, disc):
     home.run("add", "Holidays", disc, status=0)
 
     assert name in {os.fsencode(row["path"]) for row in listed(home, "Holidays")}
+
+
+@pytest.fixture
+def old_zip(tmp_path):
+    """A medium with a zip whose names are Russian, of DOS, and do not say so."""
+    root = tmp_path / "old"
+    root.mkdir()
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as out:
+        for name in ("??????/", "!!!!!!/!!!!.txt", "plain.txt"):
+            out.writestr(name, "")
+    content = made.getvalue()
+    for stand_in, name in (("??????/", "Письма/"), ("!!!!!!/!!!!", "Письма/Мама")):
+        content = content.replace(stand_in.encode(), name.encode("cp866"))
+    (root / "old.zip").write_bytes(content)
+    return root
+
+
+def test_the_bytes_of_a_name_whose_encoding_was_guessed_can_be_had(home, old_zip):
+    """Here the guess is wrong, as one that the user insists on may be too."""
+    home.run("add", "Old", old_zip, "--encoding", "cp437", status=0)
+    rows = {bytes.fromhex(row["path_bytes"]): row for row in listed(home, "Old") if "path_bytes" in row}
+
+    assert set(rows) == {"Письма/".encode("cp866"), "Письма/Мама.txt".encode("cp866")}
+    assert all(row["path"] == raw.decode("cp437").rstrip("/") for raw, row in rows.items())
+    anew = home.run("files", "Old", "--encoding", "cp866", "--json", status=0).out
+    assert [json.loads(line)["path"] for line in anew.splitlines()][:2] == ["Письма", "Письма/Мама.txt"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "more", "wanted"),
+    [
+        ("мама", [], ["Письма/Мама.txt"]),
+        ("письма/м", [], ["Письма/Мама.txt"]),
+        ("Пис*", [], ["Письма"]),
+        ("plain", [], ["plain.txt"]),
+        ("*a*", [], ["plain.txt"]),
+        ("мама", ["--digest", "99aa06d3014798d8"], ["Письма/Мама.txt"]),
+        ("*.txt", ["--digest", "99aa06d3014798d8"], ["Письма/Мама.txt", "plain.txt"]),
+    ],
+)
+def test_names_whose_encoding_was_guessed_wrong_are_found_in_the_right_one(home, old_zip, pattern, more, wanted):
+    home.run("add", "Old", old_zip, "--encoding", "cp437", status=0)
+    command = ["find", pattern, *more, "--json"]
+    found = home.run(*command, "--encoding", "cp866", status=0).out.splitlines()
+
+    assert [json.loads(line)["path"] for line in found] == wanted
+    if not pattern.isascii():
+        home.run(*command, status=1)
 
 
 @pytest.mark.timeout(60)
