@@ -72,7 +72,7 @@ class _Folders:
 
     def _counted(self, folder: int) -> Iterator[bytes]:
         packed = self._directory.packed(folder)
-        for piece in unpacked(packed, self._file, packed.size):
+        for piece in unpacked(packed, self._file, packed.size, self._told.budget.memory):
             self._told.budget.spend(len(piece))
             self._told.moved(0)
             yield piece
@@ -92,7 +92,7 @@ class SevenZipTeller:
             OSError: the medium cannot.
         """
         try:
-            directory = read_directory(file)
+            directory = read_directory(file, self._told.budget.memory)
         except EncryptedHeaderError as error:
             self._told.trouble(path, str(error), is_note=True)
             return

@@ -20,8 +20,9 @@ from typing import Any
 from ..errors import ArchiveError
 from ..walk import DIRECTORY, FILE, SYMLINK
 from .members import Member, guess_encoding, readable_name
+from .memory import MIB, Memory
 from .seekable import Seekable
-from .streams import PIECE, Budget, Stream, decoded, guarded, one_stream, zstd_pieces
+from .streams import DICTIONARY_LIMIT, PIECE, Budget, Stream, decoded, guarded, one_stream, xz_stream, zstd_pieces
 
 LOCAL, CENTRAL, END, SPANNED = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x07\x08"
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
@@ -40,7 +41,6 @@ _DOS, _UNIX, _MACOS = 0, 3, 19
 _METHODS = {0: "stored", 8: "deflate", 12: "bz2", 14: "lzma", 93: "zst", 95: "xz"}
 # Methods whose data tell their own end.
 SELF_ENDING = (8, 12)
-_MEMORY_LIMIT = 128 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -315,16 +315,12 @@ def unpacked(found: ZipMember, source: Stream, budget: Budget) -> Iterator[bytes
         stream = decoded(name, source, budget)
         return iter(lambda: stream.take(PIECE), b"")
     if name == "zst":
-        return _counted(zstd_pieces(source), budget)
+        return _counted(zstd_pieces(source, budget.memory), budget)
     if name == "bz2":
-        decoder: Any = bz2.BZ2Decompressor()
-    elif name == "xz":
-        decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY_LIMIT)
-    else:
-        decoder = _lzma_decoder(source)
-        if not found.flags & 2:  # no mark at its end, and a few bits too many
-            return _counted(_unmarked(decoder, source, found.promised), budget)
-    return _counted(one_stream(decoder, source), budget)
+        return _counted(one_stream(bz2.BZ2Decompressor(), source), budget)
+    if name == "xz":
+        return _counted(xz_stream(source, budget.memory), budget)
+    return _counted(_of_lzma(found, source, budget.memory), budget)
 
 
 def _counted(pieces: Iterator[bytes | memoryview], budget: Budget) -> Iterator[bytes | memoryview]:
@@ -333,21 +329,30 @@ def _counted(pieces: Iterator[bytes | memoryview], budget: Budget) -> Iterator[b
         yield piece
 
 
-def _lzma_decoder(source: Stream) -> Any:
+def _of_lzma(found: ZipMember, source: Stream, memory: Memory) -> Iterator[bytes]:
+    chain = _lzma_chain(source)
+    with memory.taking(chain["dict_size"] + MIB):
+        try:
+            decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[chain])
+        except (lzma.LZMAError, ValueError):
+            raise ArchiveError("is damaged: its LZMA properties are impossible") from None
+        if found.flags & 2:
+            yield from one_stream(decoder, source)
+        else:  # no mark at its end, and a few bits too many
+            yield from _unmarked(decoder, source, found.promised)
+
+
+def _lzma_chain(source: Stream) -> dict[str, int]:
     """APPNOTE 5.8.8: a version, then the properties: their size, one byte for lc, lp and pb, the dictionary's size."""
     head = source.read(9)
     if len(head) < 9 or head[2:4] != b"\x05\0" or head[4] >= 225:
         raise ArchiveError("is damaged: its LZMA properties are impossible")
     dictionary = int.from_bytes(head[5:9], "little")
-    if dictionary > _MEMORY_LIMIT:
-        raise ArchiveError("needs more memory to be decoded than is given to it")
+    if dictionary > DICTIONARY_LIMIT:
+        raise ArchiveError(f"needs more memory to be decoded than is given to it ({dictionary:,} bytes)")
     rest, lc = divmod(head[4], 9)
     pb, lp = divmod(rest, 5)
-    chain = {"id": lzma.FILTER_LZMA1, "dict_size": max(dictionary, 4096), "lc": lc, "lp": lp, "pb": pb}
-    try:
-        return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[chain])
-    except (lzma.LZMAError, ValueError):
-        raise ArchiveError("is damaged: its LZMA properties are impossible") from None
+    return {"id": lzma.FILTER_LZMA1, "dict_size": max(dictionary, 4096), "lc": lc, "lp": lp, "pb": pb}
 
 
 def _unmarked(decoder: Any, source: Stream, size: int) -> Iterator[bytes]:
