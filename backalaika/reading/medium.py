@@ -45,6 +45,7 @@ from .watched import WatchedTree
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
+    from ..catalogue.media import UnfinishedMedium
 
 _ROWS_AT_A_TIME = 5000
 _FILES_A_TASK = 64
@@ -144,6 +145,11 @@ class _Work:
         if self._own is not None:
             self.settings = replace(self.settings, digest=self._own.digest)
             self._known = self._catalogue.volume_with_archives(list(self._own.archives.values()))
+        # What will be refused is refused before all sums are read.
+        self._catalogue.check_title(self._medium.title, self._known)
+        early = None if self._known is not None else self._catalogue.unfinished_medium(self._medium.title)
+        if early is not None:
+            self._check_switches(early)
 
     def sums(self) -> Iterator[list[LooseFile]]:
         """Archives of our own, to be compared with their sums; where nothing is to be read they are believed."""
@@ -216,24 +222,34 @@ class _Work:
             self.take(ArchiveEnds(name, size, own.archives[name]))
 
     def _enter_volume(self, stop: Callable[[], None]) -> None:
-        medium, digest, options = self._medium, self.settings.digest, switches(self.settings)
+        medium = self._medium
         early = self._catalogue.unfinished_medium(medium.title)
         if early is None:
+            digest, options = self.settings.digest, switches(self.settings)
             self._volume_id = self._catalogue.add_volume(
                 None, medium.title, None, medium.path, None, medium.description, digest, options
             )
             return
-        before = early.options or options  # what an older version began has none
-        if (early.path, early.digest, before) != (medium.path, digest, options):
-            raise UsageError(
-                f"{medium.title!r}: cataloguing it was interrupted at {early.path} with --digest {early.digest} "
-                f"{before}; go on with these, or remove it first"
-            )
+        self._check_switches(early)
         self._catalogue.take_over(medium.title)
         self._volume_id = early.id
         kept = compare(self._catalogue, early.id, self._tree, self._is_in_manifest, stop)
         self._done = kept.done
         self._keep_problems(kept)
+
+    def _check_switches(self, early: UnfinishedMedium) -> None:
+        """Look whether this call may go on with a medium whose cataloguing was interrupted.
+
+        Raises:
+            UsageError: it has other switches than that.
+        """
+        medium, options = self._medium, switches(self.settings)
+        before = early.options or options  # what an older version began has none
+        if (early.path, early.digest, before) != (medium.path, self.settings.digest, options):
+            raise UsageError(
+                f"{medium.title!r}: cataloguing it was interrupted at {early.path} with --digest {early.digest} "
+                f"{before}; go on with these, or remove it first"
+            )
 
     def _keep_problems(self, kept: Kept) -> None:
         """Report the problems an earlier call had with files that stay; those with others will be met again."""

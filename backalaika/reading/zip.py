@@ -252,7 +252,9 @@ def _time(fields: dict[int, bytes], dos_date: int, dos_time: int) -> int:
     """Modification time in ns since 1970: NTFS's, Unix's, or DOS's, which is local time to 2 seconds."""
     ntfs = fields.get(0x000A, b"")
     if len(ntfs) >= 16 and ntfs[4:8] == b"\x01\0\x18\0":
-        return (int(struct.unpack_from("<Q", ntfs, 8)[0]) - _EPOCH_OF_NTFS) * 100
+        moment_ns = (int(struct.unpack_from("<Q", ntfs, 8)[0]) - _EPOCH_OF_NTFS) * 100
+        if abs(moment_ns) < 1 << 63:  # from 1677 to 2262; what is beyond is no time of a file
+            return moment_ns
     extended = fields.get(0x5455, b"")
     if len(extended) >= 5 and extended[0] & 1:
         seconds = int(struct.unpack_from("<l", extended, 1)[0])

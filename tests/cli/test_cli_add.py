@@ -322,6 +322,29 @@ def damage(archive):
     archive.write_bytes(content)
 
 
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_title_that_is_taken_is_refused_before_the_sums_of_a_volume_of_ours_are_read(home, own, tmp_path, is_known):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "x").write_text("x")
+    home.run("add", "Taken", tmp_path / "other", status=0)
+    if not is_known:
+        home.run("remove", f"{own.parent.name}/vol001", "--yes", status=0)
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\nreal = os.read\n"
+        "def failing(descriptor, size):\n"
+        "    if '.001.' in os.readlink(f'/proc/self/fd/{descriptor}'):\n"
+        "        raise OSError(5, 'Input/output error')\n"
+        "    return real(descriptor, size)\n"
+        "os.read = failing\n"
+    )
+    environment = home.environment | {"PYTHONPATH": f"{tmp_path}:{home.environment['PYTHONPATH']}"}
+    refused = home.run("add", "Taken", own, status=2, env=environment)
+
+    message = "backalaika: 'Taken': a volume of this title is in the catalogue; remove it or take another\n"
+    assert refused.err == message
+    assert "Input/output error" in home.run("add", "Free", own, status=1, env=environment).err
+
+
 @pytest.mark.parametrize("lost", [damage, os.remove])
 def test_a_damaged_copy_of_a_known_volume_takes_no_title_and_no_row(home, own, tmp_path, lost):
     title = f"{own.parent.name}/vol001"
