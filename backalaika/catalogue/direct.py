@@ -19,7 +19,7 @@ from .bulk import insert_into, insertions, marks
 from .reasons import catalogue_error
 from .recording import removed_volumes
 from .state import State
-from .transaction import FETCHED, WRITER_TIMEOUT_S, Transaction, chunks
+from .transaction import WRITER_TIMEOUT_S, Transaction, chunks
 
 # The WAL is copied back every 64 MiB and not every 4: a page of the index by content is then written once for many
 # rows.
@@ -49,11 +49,6 @@ class _SqliteTransaction:
         for chunk in chunks(keys):
             found += self._connection.execute(sql.replace(":keys", f"({marks(chunk)})"), chunk)
         return found
-
-    def pages(self, sql: str, values: Mapping[str, Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
-        cursor = self._connection.execute(sql, {**values, "after": 0})
-        while rows := cursor.fetchmany(FETCHED):
-            yield rows
 
     def has_table(self, name: str) -> bool:
         return bool(self.ask("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :name", {"name": name}))

@@ -168,11 +168,15 @@ class _Found:
 
     def _by_name(self, pattern: Pattern) -> Iterator[Rows]:
         asked = lists_with(self._connection, pattern.pieces)
+        incomplete = set(self._volumes(volumes.c.state != COMPLETE))
         for volume_id, first, last in _ranges(paged(self._connection, asked, name_lists.c.id)):
+            if volume_id in incomplete:
+                continue  # its lists may be some only
             # By id: the index of volumes would lead through all files of the volume, so it is kept from being used.
             of_volume = files.c.volume_id + 0 == volume_id
             yield from file_rows(self._connection, files.c.id.between(first, last), of_volume, *self._conditions)
-        for volume_id in self._volumes(and_(~_HAS_LISTS, volumes.c.state != REMOVING)):
+        without = and_(volumes.c.state == COMPLETE, ~_HAS_LISTS)
+        for volume_id in self._volumes(or_(without, volumes.c.state == INCOMPLETE)):
             yield from file_rows(self._connection, files.c.volume_id == volume_id, *self._conditions)
 
     def _volumes(self, condition: ColumnElement[bool]) -> Sequence[int]:

@@ -33,12 +33,6 @@ class Transaction(Protocol):
     def ask_among(self, sql: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows that a query with ``IN :keys`` finds, for any number of keys."""
 
-    def pages(self, sql: str, values: Mapping[str, Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """The rows that a query with ``id > :after ORDER BY id`` finds, some thousands at a time.
-
-        Their first column is that id. Other things may be done in the transaction meanwhile.
-        """
-
     def has_table(self, name: str) -> bool:
         """Whether there is a table of this name."""
 

@@ -17,7 +17,7 @@ from databases import TestDatabase
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backalaika.catalogue import Catalogue, open_catalogue
+from backalaika.catalogue import Catalogue, names, open_catalogue, recording
 from backalaika.catalogue.database import CoreTransaction
 from backalaika.catalogue.name_index import FOLDED_TO_ASCII
 from backalaika.catalogue.names import FTS, forget_names
@@ -383,3 +383,36 @@ def test_a_part_of_a_name_is_looked_up_in_an_index(full: Catalogue, database: Te
         assert FTS in str(plan)
     else:
         pytest.skip("MySQL has no such index; its lists are read from first to last")
+
+
+def test_a_volume_whose_finishing_was_cut_off_is_searched_whole_and_finished_later(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, lists: Callable[[], int]
+) -> None:
+    """Lists of names are made before it is complete, some at a time, and are of no use until it is."""
+    volume_id = catalogue.add_volume(start_run(catalogue), "run/vol001", 1, "/b", None)
+    catalogue.record([], [file_row(volume_id, None, f"/s/plan {number}.odt") for number in range(300)])
+    monkeypatch.setattr(names, "FETCHED", 64)
+    monkeypatch.setattr(names, "_PAGES", 1)
+    make, left = names.list_some_names, [2]
+
+    def cut_off(*arguments: Any) -> int | None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return make(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recording, "list_some_names", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            catalogue.finish_volume(volume_id, 1)
+
+    assert lists() == 2
+    assert [row.state for row in catalogue.volumes()] == ["incomplete"]
+    assert len(named(catalogue, "plan")) == 300
+    assert named(catalogue, "plan 299.") == ["/s/plan 299.odt"]
+    catalogue.record([], [file_row(volume_id, None, "/s/plan 300.odt")])
+    assert len(named(catalogue, "plan")) == 301
+    catalogue.finish_volume(volume_id, 1)
+    assert lists() == 5
+    assert len(named(catalogue, "plan")) == 301
+    assert named(catalogue, "plan 299.") == ["/s/plan 299.odt"]
