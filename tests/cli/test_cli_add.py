@@ -11,11 +11,11 @@ import shutil
 import signal
 import sqlite3
 import subprocess
-import time
 import zipfile
 
 import pytest
 import xxhash
+from command_line import wait_for
 
 
 def listed(home, title):
@@ -214,9 +214,9 @@ def test_a_file_that_hangs_is_given_up(home, disc, tmp_path):
 
 
 def interrupt(home, title, root, environment):
-    """Begin to add a medium, and stop after a while."""
+    """Begin to add a medium, and stop when something of it is recorded."""
     process = home.start("add", title, root, env=environment)
-    time.sleep(3)
+    wait_for(lambda: home.run("files", title).out)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
