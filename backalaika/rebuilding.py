@@ -23,9 +23,11 @@ from typing import TYPE_CHECKING, Any
 from .catalogue.rows import COMPLETE, DIRECTORY, FileRow, FrameRow, RunStart, SourceFound
 from .digests import DIGESTS
 from .manifest import MANIFEST, SUMS
-from .reading.medium import Medium, add_medium
+from .reading.medium import add_medium
 from .reading.messages import Settings
 from .reading.own import archive_format
+from .reading.report import Medium
+from .reading.watched import watched_tree
 from .restoring.items import Item
 from .restoring.manifests import digest_by_readme, manifest_items, readme, title_by_readme
 from .restoring.report import Observer
@@ -286,7 +288,9 @@ class Rebuild:
         for message in damage:
             self._problem(os.path.join(folder, MANIFEST), f"{message}; the archives are read instead")
         medium = Medium(told.title, os.path.abspath(folder), "rebuilt from its archives")
-        report = add_medium(self._catalogue, medium, Settings(DIGESTS[0]), self._observer, self._stop, 0, 120.0)
+        settings = Settings(DIGESTS[0])
+        with watched_tree(medium.path, settings, self._stop, 0, 120.0) as tree:
+            report = add_medium(self._catalogue, medium, tree, settings, self._observer, self._stop, 0, 120.0)
         self.report.problems += report.problems
         self.report.files += report.members
         self.report.volumes.append(told.title)

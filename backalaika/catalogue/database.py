@@ -18,8 +18,8 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from .bulk import insertions
 from .reasons import readable_errors
 from .schema import metadata
-from .servers import MYSQL, copy_into, only_writer
-from .transaction import FETCHED, Transaction, Transactions, chunks
+from .servers import copy_into, only_writer
+from .transaction import Transaction, Transactions, chunks
 
 WRITES = "backalaika_writes"
 
@@ -38,26 +38,6 @@ class CoreTransaction:
         """The rows that a query with ``IN :keys`` finds."""
         statement = text(sql).bindparams(bindparam("keys", expanding=True))
         return [tuple(row) for chunk in chunks(keys) for row in self._connection.execute(statement, {"keys": chunk})]
-
-    def pages(self, sql: str, values: Mapping[str, Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """The rows that a query finds, some thousands at a time."""
-        connection = self._connection
-        if connection.dialect.name in MYSQL:
-            # A cursor of its lets nothing else be done before its end, or holds all rows.
-            page = text(f"{sql} LIMIT {FETCHED}")
-            after = 0
-            while rows := connection.execute(page, {**values, "after": after}).all():
-                yield [tuple(row) for row in rows]
-                after = rows[-1][0]
-        elif connection.dialect.name == "sqlite":
-            # Past SQLAlchemy's rows, which take as long as all the rest.
-            cursor = connection.exec_driver_sql(sql, {**values, "after": 0}).cursor
-            while cursor is not None and (found := cursor.fetchmany(FETCHED)):
-                yield found
-        else:
-            streamed = text(sql).execution_options(yield_per=FETCHED)
-            for part in connection.execute(streamed, {**values, "after": 0}).partitions():
-                yield [tuple(row) for row in part]
 
     def has_table(self, name: str) -> bool:
         """Whether there is a table of this name."""

@@ -17,8 +17,9 @@ from typing import Any
 from ..errors import CatalogueError
 from .bulk import insert_into, insertions, marks
 from .reasons import catalogue_error
+from .recording import removed_volumes
 from .state import State
-from .transaction import FETCHED, WRITER_TIMEOUT_S, Transaction, chunks
+from .transaction import WRITER_TIMEOUT_S, Transaction, chunks
 
 # The WAL is copied back every 64 MiB and not every 4: a page of the index by content is then written once for many
 # rows.
@@ -48,11 +49,6 @@ class _SqliteTransaction:
         for chunk in chunks(keys):
             found += self._connection.execute(sql.replace(":keys", f"({marks(chunk)})"), chunk)
         return found
-
-    def pages(self, sql: str, values: Mapping[str, Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
-        cursor = self._connection.execute(sql, {**values, "after": 0})
-        while rows := cursor.fetchmany(FETCHED):
-            yield rows
 
     def has_table(self, name: str) -> bool:
         return bool(self.ask("SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = :name", {"name": name}))
@@ -101,6 +97,11 @@ class DirectCatalogue(State):
         with self._looking() as transaction:
             found = transaction.ask("SELECT version_num FROM alembic_version", {})
         return str(found[0][0]) if found else ""
+
+    def is_removing(self) -> bool:
+        """Whether a volume is being removed."""
+        with self._looking() as transaction:
+            return bool(removed_volumes(transaction))
 
     @contextmanager
     def _looking(self) -> Iterator[Transaction]:
@@ -151,7 +152,10 @@ def direct_path(db_uri: str) -> str | None:
 
 
 def open_directly(db_uri: str, revision: str) -> DirectCatalogue | None:
-    """The direct way to a catalogue; None unless it is an SQLite file of this revision that may be written."""
+    """The direct way to a catalogue; None unless it is an SQLite file of this revision that may be written.
+
+    None also while volumes are removed: opening it in full finishes what was cut off.
+    """
     path = direct_path(db_uri)
     if path is None:
         return None
@@ -160,7 +164,7 @@ def open_directly(db_uri: str, revision: str) -> DirectCatalogue | None:
     except CatalogueError:
         return None
     try:
-        current = direct.revision() == revision
+        current = direct.revision() == revision and not direct.is_removing()
     except CatalogueError:  # no catalogue: opening it in full will say what is wrong
         current = False
     if not current:

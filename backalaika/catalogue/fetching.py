@@ -32,6 +32,7 @@ _OF_A_FILE = (
     files.c.digest,
     files.c.part,
     files.c.whole_size,
+    files.c.raw_path,
 )
 _VOLUME, _ARCHIVE, _FOLDER = 1, 2, 3
 
@@ -69,11 +70,32 @@ def file_rows(connection: Connection, *conditions: ColumnElement[bool]) -> Itera
     return paged(connection, select(*_OF_A_FILE).where(*conditions), files.c.id)
 
 
-class Telling:
-    """Tells of files: their volumes, archives and paths, which it looks up for many at a time and keeps for a while."""
+def reread(raw_path: bytes, path: str, encoding: str) -> str:
+    """What the bytes of a path mean in this encoding; ``path`` is what they were guessed to mean, and is told if none.
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    Raises:
+        LookupError: there is no such encoding.
+    """
+    try:
+        text = raw_path.decode(encoding)
+        os.fsencode(text)
+    except UnicodeError:
+        return path
+    if "/" in path and "/" not in text:
+        text = text.replace("\\", "/")  # from programs of DOS that did not know better; the guess has it right
+    return text.rstrip("/") or text
+
+
+class Telling:
+    """Tells of files: their volumes, archives and paths, which it looks up for many at a time and keeps for a while.
+
+    Args:
+        connection: in whose transaction.
+        encoding: of paths whose encoding was guessed, to be told anew; None tells what was guessed.
+    """
+
+    def __init__(self, connection: Connection, encoding: str | None = None) -> None:
+        self._connection, self._encoding = connection, encoding
         self._folders: dict[int, str] = {}
         self._archives: dict[int, str] = {}
         self._volumes: dict[int, str] = {}
@@ -91,18 +113,22 @@ class Telling:
         titles, names, paths = self._volumes, self._archives, self._folders
         decoded = os.fsdecode
         # By place: asked for by its name, each of ten million times ten values takes its time.
-        for _, volume, archive, folder, name, kind, size, mtime_ns, digest, part, _ in map(tuple, rows):
+        for _, volume, archive, folder, name, kind, size, mtime_ns, digest, part, _, raw_path in map(tuple, rows):
             own_name = decoded(name)
             if part is not None:
                 own_name += f".part{part:03}"
+            path = joined(paths[folder], own_name)
+            if raw_path is not None and self._encoding is not None:
+                path = reread(bytes(raw_path), path, self._encoding)
             yield FileEntry(
                 titles[volume],
                 None if archive is None else names[archive],
-                joined(paths[folder], own_name),
+                path,
                 KINDS[kind],
                 size,
                 mtime_ns,
                 digest,
+                raw_path,
             )
 
     def _look_up(self, there: dict[int, str], table: Table, column: Column[Any], ids: Collection[int]) -> None:

@@ -11,11 +11,12 @@ from sqlalchemy import Connection, delete, select, update
 from ..errors import CatalogueError
 from .database import Database
 from .owning import Owner, this_process
-from .rows import COMPLETE, INCOMPLETE, KINDS, storable_text
+from .rows import COMPLETE, INCOMPLETE, KINDS, REMOVING, storable_text
 from .schema import archives, files, folders, troubles, volumes
 from .transaction import chunks
 
 _FETCHED = 5000
+_TAKEN = "{!r}: a volume of this title is in the catalogue; remove it or take another"
 
 
 class UnfinishedMedium(NamedTuple):
@@ -64,7 +65,8 @@ class Media(Database):
     def is_there(self, volume_id: int) -> bool:
         """Whether a volume is in the catalogue."""
         with self._reading() as connection:
-            return connection.execute(select(volumes.c.id).where(volumes.c.id == volume_id)).first() is not None
+            there = select(volumes.c.id).where(volumes.c.id == volume_id, volumes.c.state != REMOVING)
+            return connection.execute(there).first() is not None
 
     def has_medium(self, title: str, path: str) -> bool:
         """Whether a medium of this title, from this place, was added by hand and is complete."""
@@ -135,6 +137,23 @@ class Media(Database):
                     )
         return None
 
+    def check_title(self, title: str, but: str | None) -> None:
+        """Look whether a medium could have this title.
+
+        Args:
+            title: the user's.
+            but: the title of the volume that would change its own; None if none would.
+
+        Raises:
+            CatalogueError: a volume has it that is another, and not a medium whose cataloguing was interrupted.
+        """
+        taken = select(volumes.c.state, volumes.c.run_id).where(volumes.c.title == storable_text(title))
+        with self._reading() as connection:
+            found = connection.execute(taken).first()
+        if found is None or title == but or (but is None and found.run_id is None and found.state == INCOMPLETE):
+            return
+        raise CatalogueError(_TAKEN.format(title))
+
     def retitle(self, title: str, new_title: str, description: str) -> None:
         """Give a volume another title, and a description if one is given.
 
@@ -147,9 +166,7 @@ class Media(Database):
         with self._writing() as connection:
             taken = select(volumes.c.id).where(volumes.c.title == values["title"])
             if new_title != title and connection.execute(taken).first():
-                raise CatalogueError(
-                    f"{new_title!r}: a volume of this title is in the catalogue; remove it or take another"
-                )
+                raise CatalogueError(_TAKEN.format(new_title))
             connection.execute(update(volumes).where(volumes.c.title == storable_text(title)).values(values))
 
 

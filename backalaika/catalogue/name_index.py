@@ -15,6 +15,7 @@ from typing import Any
 from sqlalchemy import (
     ColumnElement,
     Connection,
+    LargeBinary,
     Select,
     Table,
     Text,
@@ -22,7 +23,9 @@ from sqlalchemy import (
     event,
     func,
     inspect,
+    literal,
     literal_column,
+    or_,
     select,
     table,
     text,
@@ -31,10 +34,13 @@ from sqlalchemy.exc import DBAPIError
 
 from .names import FTS
 from .schema import folders, name_lists
+from .wanted import folded
 
 # So many find it as well as all; a pattern of thousands of characters would make too long a query.
 _TRIGRAMS = 60
 _MATCH = text("name_search MATCH :query")
+# All letters beyond ASCII which are looked for by letters of ASCII too: in a search, Straße is strasse.
+FOLDED_TO_ASCII = "ßẞſﬅﬆﬀﬁﬂﬃﬄŉǰẖẗẘẙẚİ\u212a\u037e\u1fef"
 
 _SQLITE = (
     "CREATE VIRTUAL TABLE name_search USING fts5"
@@ -106,11 +112,23 @@ def folders_with(connection: Connection, pieces: Sequence[str]) -> Select[Any]:
         pieces = [piece.replace("\\", "\\\\") for piece in pieces]
     else:
         path = literal_column("CONVERT(folders.path USING latin1)")
-    # What is no ASCII may be written in several ways, and may be anything here.
-    likes = ["%{}%".format(re.sub(r"[^\x01-\x7e]+", "%", _escaped(piece))) for piece in pieces]
     # Only PostgreSQL's LIKE tells capital letters from small ones.
     alike = path.ilike if connection.dialect.name == "postgresql" else path.like
-    return select(folders.c.id, folders.c.path).where(*(alike(like, escape="\\") for like in likes))
+    conditions = []
+    for piece in pieces:
+        # What is no ASCII may be written in several ways, and may be anything here.
+        like = "%{}%".format(re.sub(r"[^\x01-\x7e]+", "%", _escaped(piece)))
+        others = [_holds(connection, letter) for letter in FOLDED_TO_ASCII if {*folded(letter)} & {*folded(piece)}]
+        conditions.append(or_(alike(like, escape="\\"), *others))
+    return select(folders.c.id, folders.c.path).where(*conditions)
+
+
+def _holds(connection: Connection, letter: str) -> ColumnElement[bool]:
+    """Whether the path of a folder has this letter in it, in UTF-8."""
+    letter_bytes = literal(letter.encode(), LargeBinary)
+    if connection.dialect.name == "postgresql":
+        return func.position(letter_bytes.op("IN")(folders.c.path)) > 0
+    return func.instr(folders.c.path, letter_bytes) > 0
 
 
 def _escaped(piece: str) -> str:

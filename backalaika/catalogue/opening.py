@@ -54,11 +54,12 @@ class Catalogue(Removal, Resuming, Media, Search, Copies, State, Rebuilding, Cov
         self.close()
 
 
-def open_catalogue(db_uri: str) -> Catalogue:
+def open_catalogue(db_uri: str, to_write: bool = True) -> Catalogue:
     """Open a catalogue; make it if it is new, migrate it if it is older.
 
     Args:
         db_uri: as SQLAlchemy takes it; in one of SQLite, ``~`` is the home directory.
+        to_write: whether to finish removals that were cut off, which may take minutes.
 
     Raises:
         CatalogueError: it cannot be opened or made, or belongs to a newer version.
@@ -67,13 +68,16 @@ def open_catalogue(db_uri: str) -> Catalogue:
     if url.get_backend_name() == "sqlite":
         url = _prepare_file(url)
     engine = make_engine(url)
+    catalogue = Catalogue(engine)
     try:
         with readable_errors(url):
             _bring_up_to_date(engine)
+        if to_write:
+            catalogue.finish_removals()
     except BaseException:
         engine.dispose()
         raise
-    return Catalogue(engine)
+    return catalogue
 
 
 def catalogue_exists(db_uri: str) -> bool:

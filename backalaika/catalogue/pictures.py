@@ -21,7 +21,7 @@ from typing import Any
 
 from .changes import Recorded, SourcePicture, open_entries, paths_of, record_picture
 from .locating import folders_below
-from .recording import Recording, enter_end, enter_errors, path_key
+from .recording import Recording, enter_end, enter_errors, path_key, removed_volumes
 from .rows import COMPLETE, KINDS, ErrorRow, OpenEntry, PictureEntry, RunEnd, RunRow, Tree, storable_text
 from .transaction import Transaction, chunks
 
@@ -239,11 +239,17 @@ def _by_content(transaction: Transaction, pairs: Sequence[tuple[int, bytes]]) ->
         )
         if _has_all_parts(transaction, number)
     }
+    removed = ", ".join(map(str, removed_volumes(transaction)))
+    still = (
+        f"AND EXISTS (SELECT 1 FROM files f WHERE f.id = known.file_id AND f.volume_id NOT IN ({removed}))"
+        if removed
+        else ""
+    )
     for start in range(0, len(pairs), _PAIRS):
         some = pairs[start : start + _PAIRS]
         # Each by itself, which all databases look up by the index.
         either = " OR ".join(f"(size = {int(size)} AND digest = :d{i})" for i, (size, _) in enumerate(some))
-        asked = f"SELECT size, digest, MIN(file_id) FROM known WHERE {either} GROUP BY size, digest"
+        asked = f"SELECT size, digest, MIN(file_id) FROM known WHERE ({either}) {still} GROUP BY size, digest"
         values = {f"d{i}": digest for i, (_, digest) in enumerate(some)}
         found |= {(size, bytes(digest)): number for size, digest, number in transaction.ask(asked, values)}
     return found

@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import (
     BigInteger,
     Column,
+    ColumnElement,
     Connection,
     MetaData,
     Table,
@@ -27,8 +28,8 @@ from ..errors import CatalogueError
 from .database import CoreTransaction, Database, bulk_insert
 from .fetching import Telling, file_rows, read_steadily
 from .owning import Owner
-from .recording import known_folders, path_key
-from .rows import COMPLETE, FILE, KINDS, FileEntry, Looks, VolumeRow, storable_text
+from .recording import known_folders, path_key, removed_volumes
+from .rows import COMPLETE, FILE, KINDS, REMOVING, FileEntry, Looks, VolumeRow, storable_text
 from .schema import archives, files, known, runs, short_bytes, volumes
 from .transaction import chunks
 
@@ -63,29 +64,32 @@ class Queries(Database):
                 volumes.c.verified_at_ns,
             )
             .join_from(volumes, runs, isouter=True)
+            .where(volumes.c.state != REMOVING)
             .order_by(volumes.c.added_at_ns, volumes.c.id)
         )
         with self._reading() as connection:
             for row in connection.execute(asked):
                 yield VolumeRow._make(row)
 
-    def files(self, title: str) -> Iterator[FileEntry]:
+    def files(self, title: str, encoding: str | None = None) -> Iterator[FileEntry]:
         """The files of a volume in the order they were saved, of all volumes if ``title`` is empty; streamed.
+
+        Paths whose encoding was guessed are read anew in ``encoding``, if given.
 
         Raises:
             CatalogueError: no volume has this title; the message names the nearest.
         """
         if not title:
-            return self._stream_files(None)
+            return self._stream_files(None, encoding)
         with self._reading() as connection:
             volume_id = find_volume(connection, title).id
-        return self._stream_files(volume_id)
+        return self._stream_files(volume_id, encoding)
 
-    def _stream_files(self, volume_id: int | None) -> Iterator[FileEntry]:
+    def _stream_files(self, volume_id: int | None, encoding: str | None) -> Iterator[FileEntry]:
         with self._reading() as connection:
             read_steadily(connection)
-            telling = Telling(connection)
-            of_volume = [] if volume_id is None else [files.c.volume_id == volume_id]
+            telling = Telling(connection, encoding)
+            of_volume = not_removed(connection) if volume_id is None else [files.c.volume_id == volume_id]
             for rows in file_rows(connection, *of_volume):
                 yield from telling.entries(rows)
 
@@ -170,17 +174,30 @@ class Queries(Database):
     def known_sizes(self, sizes: Collection[int]) -> set[int]:
         """Which of these sizes a known file has; a file of another size need not be hashed before it is saved."""
         with self._reading() as connection, wanting(connection, [(size, None) for size in set(sizes)]):
-            is_known = exists().where(known.c.size == wanted.c.size)
+            is_known = exists().where(known.c.size == wanted.c.size, *still_known(connection))
             return set(connection.execute(select(wanted.c.size).where(is_known)).scalars())
 
     def known_digests(self, pairs: Collection[tuple[int, bytes]]) -> set[tuple[int, bytes]]:
         """Which of these sizes and digests are of known files; of one that was cut, if all parts are known."""
         with self._reading() as connection:
             with wanting(connection, list(set(pairs))):
-                is_known = exists().where(known.c.size == wanted.c.size, known.c.digest == wanted.c.digest)
+                same = known.c.size == wanted.c.size, known.c.digest == wanted.c.digest
+                is_known = exists().where(*same, *still_known(connection))
                 asked = select(wanted.c.size, wanted.c.digest).where(is_known)
                 found = {(size, bytes(digest)) for size, digest in connection.execute(asked)}
             return found | cut_files(connection, set(pairs) - found).keys()
+
+
+def not_removed(connection: Connection) -> list[ColumnElement[bool]]:
+    """What files must be like where nothing else says that their volume is not being removed."""
+    numbers = removed_volumes(CoreTransaction(connection))
+    return [files.c.volume_id.not_in(numbers)] if numbers else []
+
+
+def still_known(connection: Connection) -> list[ColumnElement[bool]]:
+    """The same for rows of ``known``; looking for their files takes its time, but only while volumes are removed."""
+    conditions = not_removed(connection)
+    return [known.c.file_id == files.c.id, *conditions] if conditions else []
 
 
 def cut_files(
@@ -249,7 +266,7 @@ def find_volume(connection: Connection, title: str) -> FoundVolume:
     found = connection.execute(asked.where(volumes.c.title == storable_text(title))).first()
     if found is not None:
         return FoundVolume(*found[:3], Owner(*found[3:]))
-    titles = list(connection.execute(select(volumes.c.title)).scalars())
+    titles = list(connection.execute(select(volumes.c.title).where(volumes.c.state != REMOVING)).scalars())
     nearest = difflib.get_close_matches(title, titles, cutoff=0.4)
     if nearest:
         advice = "the nearest titles are " + ", ".join(map(repr, nearest))

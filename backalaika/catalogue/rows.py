@@ -15,6 +15,8 @@ KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 
 # States of a run; the last two of a volume and an archive too.
 RUNNING, INTERRUPTED, FAILED, INCOMPLETE, COMPLETE = "running", "interrupted", "failed", "incomplete", "complete"
+# Of a volume that was removed, and whose rows are on their way out: no answer tells of it.
+REMOVING = "removing"
 
 Looks = tuple[int, int, int | None, int, bytes]
 
@@ -86,6 +88,7 @@ class FileRow(NamedTuple):
         part: number from 1, where the member is a part of the file; its size and digest are the part's.
         part_offset: where the part begins in the whole.
         whole_size, whole_digest: of the whole; the digest is known with the last part only.
+        raw_path: the path's bytes in the archive, where folder and name are what they were guessed to mean.
     """
 
     volume_id: int
@@ -105,6 +108,7 @@ class FileRow(NamedTuple):
     part_offset: int | None = None
     whole_size: int | None = None
     whole_digest: bytes | None = None
+    raw_path: bytes | None = None
 
 
 class MemberRow(NamedTuple):
@@ -178,6 +182,7 @@ class FileEntry(NamedTuple):
     """A file, for a list. ``archive`` is None for a loose file; ``path`` is where the file was when it was saved.
 
     ``volume`` is empty if it is on none.
+    ``raw_path`` are the path's bytes in the archive, where ``path`` is what they were guessed to mean.
     """
 
     volume: str
@@ -187,6 +192,7 @@ class FileEntry(NamedTuple):
     size: int
     mtime_ns: int
     digest: bytes | None
+    raw_path: bytes | None = None
 
 
 class EarlyRun(NamedTuple):
@@ -460,6 +466,10 @@ class Removed(NamedTuple):
     archives: int
     folders: int
     runs: int
+
+    def plus(self, more: Removed) -> Removed:
+        """The sum of both."""
+        return Removed(*(here + there for here, there in zip(self, more, strict=True)))
 
 
 _INT64_MAX = 2**63 - 1

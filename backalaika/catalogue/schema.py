@@ -118,7 +118,10 @@ volumes = Table(
     Column("capacity", BigInteger, comment="bytes that the medium takes"),
     Column("size", BigInteger, nullable=False, comment="bytes on the medium when complete, else 0"),
     Column(
-        "state", String(16), nullable=False, comment="incomplete, or complete: all its bytes are on disk and synced"
+        "state",
+        String(16),
+        nullable=False,
+        comment="incomplete, complete: all its bytes are on disk and synced, or removing: its rows are being deleted",
     ),
     Column("added_at_ns", BigInteger, nullable=False, comment="nanoseconds since 1970, UTC"),
     Column("digest", String(16), nullable=False, comment="which digest its files have: xxh3-128, blake3 or sha256"),
@@ -190,6 +193,9 @@ files = Table(
     Column("part_offset", BigInteger, comment="of the part in the whole"),
     Column("whole_size", BigInteger, comment="of a file that was cut"),
     Column("whole_digest", short_bytes(64), comment="of a file that was cut; with its last part only"),
+    Column(
+        "raw_path", LargeBinary, comment="the path's bytes in an old zip; folder and name are what they may well mean"
+    ),
 )
 
 # Most rows have none; MySQL has no index that leaves them out.

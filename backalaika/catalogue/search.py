@@ -21,13 +21,14 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, f
 
 from ..errors import CatalogueError
 from .database import CoreTransaction, Database
-from .fetching import Rows, Telling, file_rows, paged, read_steadily
+from .fetching import Rows, Telling, file_rows, paged, read_steadily, reread
 from .name_index import folders_with, lists_with
 from .names import list_names
-from .rows import COMPLETE, FILE, HARD_LINK, KINDS, FileEntry
+from .queries import not_removed
+from .rows import COMPLETE, FILE, HARD_LINK, INCOMPLETE, KINDS, REMOVING, FileEntry
 from .schema import files, folders, known, name_lists, volumes
 from .transaction import FETCHED, chunks
-from .wanted import Pattern, Wanted
+from .wanted import Pattern, Wanted, joined
 
 _WITH_SIZE = (KINDS.index(FILE), KINDS.index(HARD_LINK))
 # Between lists whose files are read at once.
@@ -54,7 +55,8 @@ class Search(Database):
     def digests_in_use(self) -> list[str]:
         """Which kinds of digest the files of the catalogue have."""
         with self._reading() as connection:
-            return list(connection.execute(select(volumes.c.digest).distinct().order_by(volumes.c.digest)).scalars())
+            asked = select(volumes.c.digest).where(volumes.c.state != REMOVING).distinct()
+            return list(connection.execute(asked.order_by(volumes.c.digest)).scalars())
 
     def _list_what_is_not(self) -> None:
         has_files = exists().where(files.c.volume_id == volumes.c.id)
@@ -73,12 +75,25 @@ class _Found:
 
     def __init__(self, connection: Connection, wanted: Wanted) -> None:
         self._connection, self._wanted = connection, wanted
-        self._telling = Telling(connection)
-        self._conditions = [*_size_is(wanted), *_time_is(wanted)]
+        self._telling = Telling(connection, wanted.encoding)
+        self._conditions = [*_size_is(wanted), *_time_is(wanted), *not_removed(connection)]
 
     def __iter__(self) -> Iterator[FileEntry]:
+        wanted = self._wanted
         for rows in self._candidates():
             yield from self._telling.entries(self._matching(rows))
+        if wanted.pattern is None or wanted.encoding is None or self._has_content:
+            return
+        # By no list of names: few media have such files, and all of them are looked at.
+        for rows in file_rows(self._connection, files.c.raw_path.is_not(None), *self._conditions):
+            named = {row.id for row in self._named(rows, wanted.pattern)}
+            anew = self._named_anew(rows, wanted.pattern, wanted.encoding)
+            yield from self._telling.entries([row for row in anew if row.id not in named])
+
+    @property
+    def _has_content(self) -> bool:
+        """Whether content decides what is looked at, whatever its name."""
+        return self._wanted.contents is not None or self._wanted.digest is not None or self._wanted.duplicates
 
     def _candidates(self) -> Iterator[Rows]:
         wanted = self._wanted
@@ -92,11 +107,29 @@ class _Found:
 
     def _matching(self, rows: Rows) -> Rows:
         """Those that the pattern wants."""
-        pattern = self._wanted.pattern
+        pattern, encoding = self._wanted.pattern, self._wanted.encoding
         if pattern is None:
             return rows
+        if encoding is None or not self._has_content:
+            return self._named(rows, pattern)
+        either = {row.id for row in (*self._named(rows, pattern), *self._named_anew(rows, pattern, encoding))}
+        return [row for row in rows if row.id in either]
+
+    def _named(self, rows: Rows, pattern: Pattern) -> Rows:
         paths = self._telling.folders({row.folder_id for row in rows if pattern.is_path or not row.name})
         return [row for row in rows if pattern.matches(paths.get(row.folder_id, ""), os.fsdecode(row.name))]
+
+    def _named_anew(self, rows: Rows, pattern: Pattern, encoding: str) -> Rows:
+        """Those that are wanted by what the bytes of their names mean in this encoding."""
+        rows = [row for row in rows if row.raw_path is not None]
+        paths = self._telling.folders({row.folder_id for row in rows})
+        return [
+            row
+            for row in rows
+            if pattern.matches_path(
+                reread(bytes(row.raw_path), joined(paths[row.folder_id], os.fsdecode(row.name)), encoding), not row.name
+            )
+        ]
 
     def _known_conditions(self) -> Iterator[ColumnElement[bool]]:
         """What a row of ``known`` must be like."""
@@ -114,7 +147,7 @@ class _Found:
             for row in rows:
                 yield from self._all_parts(row)
         of_file = _content_is(self._wanted, files.c.size, files.c.digest)
-        for volume_id in self._volumes(volumes.c.state != COMPLETE):
+        for volume_id in self._volumes(volumes.c.state == INCOMPLETE):
             yield from file_rows(self._connection, files.c.volume_id == volume_id, of_file, *self._conditions)
 
     def _of_ids(self, ids: Sequence[int]) -> Iterator[Rows]:
@@ -135,11 +168,15 @@ class _Found:
 
     def _by_name(self, pattern: Pattern) -> Iterator[Rows]:
         asked = lists_with(self._connection, pattern.pieces)
+        incomplete = set(self._volumes(volumes.c.state != COMPLETE))
         for volume_id, first, last in _ranges(paged(self._connection, asked, name_lists.c.id)):
+            if volume_id in incomplete:
+                continue  # its lists may be some only
             # By id: the index of volumes would lead through all files of the volume, so it is kept from being used.
             of_volume = files.c.volume_id + 0 == volume_id
             yield from file_rows(self._connection, files.c.id.between(first, last), of_volume, *self._conditions)
-        for volume_id in self._volumes(~_HAS_LISTS):
+        without = and_(volumes.c.state == COMPLETE, ~_HAS_LISTS)
+        for volume_id in self._volumes(or_(without, volumes.c.state == INCOMPLETE)):
             yield from file_rows(self._connection, files.c.volume_id == volume_id, *self._conditions)
 
     def _volumes(self, condition: ColumnElement[bool]) -> Sequence[int]:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from itertools import islice
 from typing import Any, Protocol, TypeVar
 
-# How long others that write are waited for; the longest transaction is the removal of a large volume.
+# How long others that write are waited for; the longest transaction is that which completes a large volume.
 WRITER_TIMEOUT_S = 60
 # Far below what one statement may hold: 32,766 variables in SQLite since 3.32, 999 before.
 CHUNK = 500
@@ -32,12 +32,6 @@ class Transaction(Protocol):
 
     def ask_among(self, sql: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
         """The rows that a query with ``IN :keys`` finds, for any number of keys."""
-
-    def pages(self, sql: str, values: Mapping[str, Any]) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """The rows that a query with ``id > :after ORDER BY id`` finds, some thousands at a time.
-
-        Their first column is that id. Other things may be done in the transaction meanwhile.
-        """
 
     def has_table(self, name: str) -> bool:
         """Whether there is a table of this name."""

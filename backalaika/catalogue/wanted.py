@@ -81,6 +81,11 @@ class Pattern:
         before = self._text.rpartition("/")[0]
         return self.is_glob or self.is_in(folder) or self._alike(folder).endswith(before)
 
+    def matches_path(self, path: str, is_folder: bool) -> bool:
+        """The same of a whole path."""
+        folder, _, name = path.rpartition("/")
+        return self.matches(path, "") if is_folder else self.matches(folder, name)
+
     def matches(self, folder: str, name: str) -> bool:
         """Whether what has this name in this folder is wanted; ``name`` is empty for the folder itself."""
         if self.is_path:
@@ -110,6 +115,7 @@ class Wanted:
         size: bytes, from and to, both included; either may be None. Only files have a size, and parts have theirs.
         mtime_ns: from and to in nanoseconds since 1970, the latter not included; either may be None.
         duplicates: whether its content must be there at least twice, among what is wanted; empty files do not count.
+        encoding: in which names are read anew whose encoding was guessed, so that the pattern may be of these too.
     """
 
     pattern: Pattern | None = None
@@ -118,3 +124,4 @@ class Wanted:
     size: tuple[int | None, int | None] | None = None
     mtime_ns: tuple[int | None, int | None] | None = None
     duplicates: bool = False
+    encoding: str | None = None

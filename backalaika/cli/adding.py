@@ -13,23 +13,13 @@ import click
 from ..digests import DIGESTS
 from ..errors import CatalogueError, CatalogueFullError, SourceError, UsageError
 from . import display
+from .encodings import Encoding
 
 if TYPE_CHECKING:
-    from ..reading.medium import AddReport, Medium
-    from ..reading.messages import Settings
+    from ..reading.report import AddReport, Medium
+    from ..reading.watched import WatchedTree
     from ..walk import Problem
     from .progress import Bar, Lines
-
-
-class _Encoding(click.ParamType):  # type: ignore[type-arg]
-    name = "encoding"
-
-    def convert(self, value: str, param: click.Parameter | None, ctx: click.Context | None) -> str:
-        try:
-            b"".decode(value)
-        except LookupError:
-            self.fail(f"{value!r} is no encoding; there are cp437, cp866, cp1252, shift_jis and others", param, ctx)
-        return value
 
 
 @click.command(
@@ -55,7 +45,7 @@ listed); 2 wrong usage or configuration; 3 failed; 130 interrupted."""
 @click.option("-d", "--description", default="", metavar="TEXT", help="What is on it, or where it lies.")
 @click.option("-n", "--no-hash", is_flag=True, help="Do not read files: names, sizes and times only.")
 @click.option("--depth", default=1, show_default=True, type=click.IntRange(0, 20), help="How deep to enter archives.")
-@click.option("--encoding", type=_Encoding(), help="Of old names that do not tell theirs; else guessed.")
+@click.option("--encoding", type=Encoding(), help="Of old names that do not tell theirs; else guessed.")
 @click.option("--each", metavar="DIR", type=click.Path(), help="Every folder or image in DIR is a medium.")
 @click.option("--digest", type=click.Choice(DIGESTS), help="What names content; by default that of ~/.backalaika.")
 @click.option("--workers", type=click.IntRange(0, 1000), help="Processes that read; by default one for each CPU.")
@@ -64,7 +54,7 @@ listed); 2 wrong usage or configuration; 3 failed; 130 interrupted."""
     default=120.0,
     show_default=True,
     type=click.FloatRange(0.1),
-    help="Seconds to wait for a file's bytes.",
+    help="Seconds to wait for a file or a folder.",
 )
 @click.option("--db", metavar="URI", help="The catalogue; by default db_uri of ~/.backalaika.")
 @click.option("--json", "as_json", is_flag=True, help="Print a report for programs, one JSON object for each medium.")
@@ -90,6 +80,7 @@ def add(
     from ..job.loading import load_user_config
     from ..reading.medium import add_medium
     from ..reading.messages import Settings
+    from ..reading.watched import watched_tree
     from ..run.pool import available_cpus
     from ..run.stopping import StopSignals
 
@@ -107,8 +98,11 @@ def add(
                 display.say(f"{display.printable(medium.title)}: is in the catalogue already, and left out")
                 continue
             try:
-                with _watch(medium, settings) as observer:
-                    report = add_medium(catalogue, medium, settings, observer, signals.check, workers, timeout)
+                with (
+                    watched_tree(medium.path, settings, signals.check, workers, timeout) as tree,
+                    _watch(tree, hashing=settings.hashing) as observer,
+                ):
+                    report = add_medium(catalogue, medium, tree, settings, observer, signals.check, workers, timeout)
             except (SourceError, CatalogueError, UsageError) as error:
                 if each is None or isinstance(error, CatalogueFullError):
                     raise
@@ -126,8 +120,8 @@ def add(
 
 
 def _media(title: str | None, path: str | None, description: str, each: str | None) -> list[Medium]:
-    from ..reading.medium import Medium
     from ..reading.mounted import the_one_medium
+    from ..reading.report import Medium
 
     if each is not None:
         if title is not None:
@@ -154,14 +148,14 @@ def _is_image(entry: os.DirEntry[str]) -> bool:
     return entry.name.lower().endswith((".iso", ".udf")) and entry.is_file()
 
 
-def _watch(medium: Medium, settings: Settings) -> Bar | Lines:
-    from ..reading.medium import count
+def _watch(tree: WatchedTree, hashing: bool) -> Bar | Lines:
+    from ..reading.watched import count
     from .progress import Bar, Lines
 
     if not sys.stderr.isatty():
         return Lines(None, None, can_ask=False, line=_line)
-    files, size = count(medium.path, settings)
-    return Bar(files, size if settings.hashing else 0, can_ask=False, line=_line)
+    files, size = count(tree)
+    return Bar(files, size if hashing else 0, can_ask=False, line=_line)
 
 
 def _line(problem: Problem) -> str:
@@ -172,7 +166,8 @@ def _show(report: AddReport) -> None:
     for note in report.notes:
         display.say(f"note: {display.printable(note.path)}: {display.printable(note.message)}")
     if report.problems:
-        display.say(f"\n{len(report.problems):,} problems:")
+        number = len(report.problems)
+        display.say(f"\n{number:,} problem{'' if number == 1 else 's'}:")
         for problem in report.problems:
             display.say(f"  {_line(problem)}")
     title = display.printable(report.title)

@@ -21,8 +21,10 @@ With --json each line is an object with volume, archive (its path on the
 medium, null for a loose file; OUTER!/INNER for one in another), path, kind
 (file, dir, symlink or hardlink), size in bytes, mtime in seconds since 1970
 and digest (in hexadecimal digits, or null). In names, a byte that is no UTF-8
-is a character from \\udc80 to \\udcff: its value and 0xdc00. --csv has the
-same columns under their names, and times as they are on the screen."""
+is a character from \\udc80 to \\udcff: its value and 0xdc00. path_bytes is
+there if the encoding of a name in an old zip was guessed: its bytes in
+hexadecimal digits, which --encoding reads anew. --csv has the same columns
+under their names but that one, and times as they are on the screen."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])
 
@@ -100,8 +102,12 @@ def _json(entry: FileEntry) -> str:
     volume = text(entry.volume) if entry.volume else "null"
     return (
         f'{{"volume": {volume}, "archive": {archive}, "path": {text(entry.path)}, "kind": "{entry.kind}", '
-        f'"size": {entry.size}, "mtime": {seconds(entry.mtime_ns)}, "digest": {digest}}}\n'
+        f'"size": {entry.size}, "mtime": {seconds(entry.mtime_ns)}, "digest": {digest}{_raw(entry)}}}\n'
     )
+
+
+def _raw(entry: FileEntry) -> str:
+    return "" if entry.raw_path is None else f', "path_bytes": "{entry.raw_path.hex()}"'
 
 
 def seconds(time_ns: int) -> str:

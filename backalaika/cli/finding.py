@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import SourceError, UsageError
+from .encodings import encoding_option
 from .entries import EXPLAINED, output_options, print_entries
 from .listing import db_option, open_named
 from .ranges import parse_dates, parse_sizes
@@ -48,6 +49,7 @@ Exit status: 0 found; 1 nothing was found; 2 wrong usage or configuration;
 @click.option("--date", metavar="RANGE", help="When it was modified: 2009, 2009-08..2010-01-15, 2009.., ..2008")
 @click.option("--duplicates", is_flag=True, help="There at least twice, on complete volumes; the largest first.")
 @click.option("--match-case", is_flag=True, help="Upper and lower case of PATTERN matter.")
+@encoding_option
 @output_options
 @db_option
 def find(
@@ -58,6 +60,7 @@ def find(
     date: str | None,
     duplicates: bool,
     match_case: bool,
+    encoding: str | None,
     as_long: bool,
     as_csv: bool,
     as_json: bool,
@@ -79,6 +82,7 @@ def find(
             sizes,
             dates,
             duplicates,
+            encoding,
         )
         count = print_entries(catalogue.find(wanted), as_long, as_csv, as_json, with_volume=True, apart=duplicates)
     return 0 if count else 1

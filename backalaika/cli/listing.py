@@ -12,6 +12,7 @@ import click
 
 from ..errors import CatalogueError, RunError, UsageError
 from . import display
+from .encodings import encoding_option
 from .entries import EXPLAINED, output_options, print_entries
 
 if TYPE_CHECKING:
@@ -23,12 +24,12 @@ EXIT_STATUS = "Exit status: 0 done; 2 wrong usage or configuration, or no such v
 json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 
 
-def open_named(uri: str | None) -> Catalogue:
-    """Open the catalogue of this URI, or that of the user's configuration."""
+def open_named(uri: str | None, to_write: bool = False) -> Catalogue:
+    """Open the catalogue of this URI, or that of the user's configuration; to ask it, unless ``to_write``."""
     from ..catalogue import open_catalogue
     from ..job.loading import load_user_config
 
-    return open_catalogue(uri or load_user_config().db_uri)
+    return open_catalogue(uri or load_user_config().db_uri, to_write)
 
 
 @click.command(
@@ -94,10 +95,18 @@ none, and of folders in which nothing was new.
 @click.option(
     "--as-of", metavar="DATE", help="As they were then: 2026-11-22 (the end of that day), '2026-11-22 09:15'."
 )
+@encoding_option
 @output_options
 @db_option
 def files(
-    title: str | None, job: str | None, as_of: str | None, as_long: bool, as_csv: bool, as_json: bool, db: str | None
+    title: str | None,
+    job: str | None,
+    as_of: str | None,
+    encoding: str | None,
+    as_long: bool,
+    as_csv: bool,
+    as_json: bool,
+    db: str | None,
 ) -> None:
     """List the files of the volume TITLE, of all volumes if it is '', or those that a job's sources had."""
     from .questions import end_of
@@ -107,10 +116,12 @@ def files(
         raise UsageError("files: give the TITLE of a volume, '' for all of them, or --job NAME; one of these")
     if job is None and as_of is not None:
         raise UsageError("files: --as-of goes with --job NAME")
+    if job is not None and encoding is not None:
+        raise UsageError("files: --encoding is for names in zips on media that were added; it does not go with --job")
     as_of_ns = end_of(as_of)
     with open_named(db) as catalogue:
         if title is not None:
-            entries = catalogue.files(title)
+            entries = catalogue.files(title, encoding)
         elif job is not None:
             entries = catalogue.files_as_of(job, as_of_ns)
             for note in notes_on_left_out(catalogue, job, as_of_ns):
@@ -136,11 +147,13 @@ def remove(title: str, yes: bool, db: str | None) -> None:
     Of a volume that is not complete the unfinished files go too. TITLE may also be a run that ended early, by the
     name of its folder: then all its volumes that are not complete go, and it can no longer be resumed.
     """
-    with open_named(db) as catalogue:
+    with open_named(db, to_write=True) as catalogue:
         catalogue.mark_abandoned_runs()
         unfinished = catalogue.unfinished(title)
         if unfinished and unfinished.run_state == "running":
             raise CatalogueError(f"{title!r}: its run is still writing; remove it when that has ended")
+        if unfinished is None:
+            catalogue.check_removable(title)
         if not yes:
             if not display.can_ask():
                 raise UsageError(f"{title}: no terminal to ask at whether to remove it; give --yes")

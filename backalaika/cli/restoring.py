@@ -201,7 +201,7 @@ def _by_catalogue(wanted: _Wanted, db_uri: str, stack: ExitStack) -> _Source:
     def full() -> Catalogue:
         from ..catalogue import open_catalogue
 
-        return stack.enter_context(open_catalogue(db_uri))
+        return stack.enter_context(open_catalogue(db_uri, to_write=False))
 
     def places(items: list[Item]) -> dict[Item, dict[int, Item]]:
         return selecting.places_by_catalogue(full())(items)

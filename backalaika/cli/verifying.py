@@ -89,7 +89,7 @@ def verify(
         if catalogue_exists(uri):
             from ..catalogue import open_catalogue
 
-            catalogue = stack.enter_context(open_catalogue(uri))
+            catalogue = stack.enter_context(open_catalogue(uri, to_write=False))
         shelf = _shelf(catalogue, folders)
         found, missing = _find(volumes, shelf, [os.path.abspath(folder) for folder in folders])
         _check_single(repair, len(found) + len(missing))

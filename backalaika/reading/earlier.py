@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from ..walk import FILE, Problem
 from .members import joined
 from .messages import INSIDE, Settings
-from .trees import Tree
+from .watched import WatchedTree
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
@@ -40,15 +40,24 @@ def _tops(path: bytes) -> Iterator[bytes]:
 
 
 def switches(settings: Settings) -> str:
-    """What an interrupted call and the one that goes on must have in common, besides the digest."""
+    """What an interrupted call and the one that goes on must have in common, besides the digest.
+
+    Limits of the configuration are told where they are not those that it has by default.
+    """
     encoding = "" if settings.encoding is None else f" --encoding {settings.encoding}"
-    return f"--depth {settings.depth}{encoding}{'' if settings.hashing else ' --no-hash'}"
+    usual = Settings()
+    limits = [
+        f", with {name}={getattr(settings, name)}"
+        for name in ("max_ratio", "max_members")
+        if getattr(settings, name) != getattr(usual, name)
+    ]
+    return f"--depth {settings.depth}{encoding}{'' if settings.hashing else ' --no-hash'}{''.join(limits)}"
 
 
 def compare(
     catalogue: Catalogue,
     volume_id: int,
-    tree: Tree,
+    tree: WatchedTree,
     is_told_otherwise: Callable[[bytes], bool],
     stop: Callable[[], None],
 ) -> Kept:

@@ -20,6 +20,7 @@ from ..walk import FILE, describe_error
 from . import zip as zip_reader
 from .archives import Archives, mtime_of
 from .members import Member
+from .memory import Memory
 from .messages import ArchiveEnds, LooseFile, Message, NotEntered, Settings, Summed
 from .seekable import AsFile, FileStream, Seekable
 from .sniffing import (
@@ -68,11 +69,14 @@ class Entering:
         tree: the medium.
         settings: how.
         tell: takes the messages.
+        memory: what decoders may take; by default, all there is.
     """
 
-    def __init__(self, tree: Tree, settings: Settings, tell: Callable[[Message], None]) -> None:
+    def __init__(
+        self, tree: Tree, settings: Settings, tell: Callable[[Message], None], memory: Memory | None = None
+    ) -> None:
         self._tree, self._settings = tree, settings
-        self._told = Telling(settings, tell)
+        self._told = Telling(settings, tell, memory or Memory())
         self._archives = Archives(self._told)
 
     def enter(self, file: LooseFile, threads: int = 1) -> None:

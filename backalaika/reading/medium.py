@@ -11,9 +11,9 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING
 
 from ..catalogue.rows import KINDS, FileRow
 from ..errors import ArchiveError, CatalogueError, UsageError
@@ -21,6 +21,7 @@ from ..manifest import MANIFEST, SUMS
 from ..walk import DIRECTORY, FILE, Problem, describe_error
 from .earlier import Kept, compare, mark, switches
 from .image import in_disc_order
+from .looking import SilenceError
 from .members import folder_and_name, joined
 from .messages import (
     INSIDE,
@@ -35,15 +36,17 @@ from .messages import (
     Summed,
     Trouble,
 )
-from .own import OwnVolume, archive_format, find_own, is_own_file, manifest_rows
+from .own import OwnVolume, archive_format, is_own_file
 from .pool import Again, GivenUp, Heard, ReadingPool
+from .report import INTERRUPTED, AddReport, Medium, Observer
 from .sniffing import promised_kind
-from .trees import Found, Tree, tree_at
+from .trees import Found
+from .watched import WatchedTree
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
+    from ..catalogue.media import UnfinishedMedium
 
-COMPLETE, INTERRUPTED = "complete", "interrupted"
 _ROWS_AT_A_TIME = 5000
 _FILES_A_TASK = 64
 _BYTES_A_TASK = 8 * 1024 * 1024
@@ -52,104 +55,10 @@ _LARGE_ARCHIVE = 1024 * 1024
 _BORDER = "is another file system and was not catalogued; add it by itself"
 
 
-class Observer(Protocol):
-    """Who is told how it goes."""
-
-    def advance(self, files: int, size: int, name: str) -> None:
-        """So many files and bytes more were read; ``name`` is where it is now."""
-
-    def problem(self, problem: Problem) -> None:
-        """Something could not be read as it should be."""
-
-
-@dataclass(slots=True)
-class AddReport:
-    """What was catalogued.
-
-    Attributes:
-        title: of the volume.
-        path: absolute path of the medium.
-        state: ``complete`` or ``interrupted``.
-        files, bytes: loose files on the medium, and their bytes.
-        archives, members: archives that were entered, and all that is listed in them.
-        resumed_files: of ``files``, those that an earlier, interrupted call had recorded.
-        recognised: the title that a volume of a run had until now; '' where it is none.
-        damaged_copy_of: the title of the volume that this is a damaged copy of, of which nothing was entered; else ''.
-        problems: what could not be read.
-        notes: what is not in the catalogue by its nature.
-        seconds: how long it took.
-    """
-
-    title: str
-    path: str
-    state: str = COMPLETE
-    files: int = 0
-    bytes: int = 0
-    archives: int = 0
-    members: int = 0
-    resumed_files: int = 0
-    recognised: str = ""
-    damaged_copy_of: str = ""
-    problems: list[Problem] = field(default_factory=list)
-    notes: list[Problem] = field(default_factory=list)
-    seconds: float = 0.0
-
-    @property
-    def exit_status(self) -> int:
-        """0 all done, 1 some of it could not be read, 130 interrupted."""
-        if self.state == INTERRUPTED:
-            return 130
-        return 1 if self.problems else 0
-
-    def as_json(self) -> dict[str, Any]:
-        """The report as plain values."""
-        return {
-            "title": self.title,
-            "path": self.path,
-            "state": self.state,
-            "exit_status": self.exit_status,
-            "files": self.files,
-            "bytes": self.bytes,
-            "archives": self.archives,
-            "members": self.members,
-            "resumed_files": self.resumed_files,
-            "recognised": self.recognised,
-            "damaged_copy_of": self.damaged_copy_of,
-            "errors": [{"path": problem.path, "message": problem.message} for problem in self.problems],
-            "notes": [{"path": problem.path, "message": problem.message} for problem in self.notes],
-            "seconds": round(self.seconds, 3),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Medium:
-    """What to catalogue; ``path`` is absolute."""
-
-    title: str
-    path: str
-    description: str = ""
-
-
-def count(path: str, settings: Settings) -> tuple[int, int]:
-    """Files on a medium and their bytes, for progress.
-
-    Raises:
-        SourceError: it cannot be read.
-    """
-    files = size = 0
-    for found in _tree(path, settings).walk(lambda problem: None):
-        if found.file is not None:
-            files, size = files + 1, size + found.file.size
-    return files, size
-
-
-def _tree(path: str, settings: Settings) -> Tree:
-    return tree_at(path, settings.encoding, settings.max_ratio, settings.max_members)
-
-
 def add_medium(
     catalogue: Catalogue,
     medium: Medium,
+    tree: WatchedTree,
     settings: Settings,
     observer: Observer,
     stop: Callable[[], None],
@@ -161,6 +70,7 @@ def add_medium(
     Args:
         catalogue: where to.
         medium: what.
+        tree: what is there, of `watched.watched_tree`.
         settings: how it is read.
         observer: is told how it goes.
         stop: called often; raises KeyboardInterrupt if the user wants to stop. What is recorded then stays, and the
@@ -169,16 +79,15 @@ def add_medium(
         timeout_s: seconds after which a file that gives nothing is given up.
 
     Raises:
-        SourceError: the medium is missing or empty.
+        SourceError: the medium is gone.
         CatalogueError: the title is taken.
     """
     started = time.monotonic()
     report = AddReport(medium.title, medium.path)
-    tree = _tree(medium.path, settings)
     work = _Work(catalogue, medium, tree, settings, observer, report)
     try:
         work.find_own()
-        with ReadingPool(tree, work.settings, workers, timeout_s) as pool:
+        with ReadingPool(tree.tree, work.settings, workers, timeout_s) as pool:
             for heard in pool.read(work.sums(), stop):
                 work.take(heard)
             if not work.recognise(stop):
@@ -203,7 +112,7 @@ class _Work:
         self,
         catalogue: Catalogue,
         medium: Medium,
-        tree: Tree,
+        tree: WatchedTree,
         settings: Settings,
         observer: Observer,
         report: AddReport,
@@ -226,14 +135,21 @@ class _Work:
     def find_own(self) -> None:
         """Look whether this program wrote the medium; then its manifest says which digest there is."""
         try:
-            self._own = find_own(self._tree)
+            self._own = self._tree.find_own()
         except ArchiveError as error:
             self._trouble(Trouble(os.fsencode(MANIFEST), str(error)))
+        except SilenceError as error:
+            self._trouble(Trouble(os.fsencode(MANIFEST), f"{error}; the archives are read instead"))
         except OSError as error:
             self._trouble(Trouble(os.fsencode(MANIFEST), f"cannot be read: {describe_error(error)}"))
         if self._own is not None:
             self.settings = replace(self.settings, digest=self._own.digest)
             self._known = self._catalogue.volume_with_archives(list(self._own.archives.values()))
+        # What will be refused is refused before all sums are read.
+        self._catalogue.check_title(self._medium.title, self._known)
+        early = None if self._known is not None else self._catalogue.unfinished_medium(self._medium.title)
+        if early is not None:
+            self._check_switches(early)
 
     def sums(self) -> Iterator[list[LooseFile]]:
         """Archives of our own, to be compared with their sums; where nothing is to be read they are believed."""
@@ -283,8 +199,9 @@ class _Work:
             return
         try:
             self._record_manifest(self._own)
-        except ArchiveError as error:
-            # Its sums are right, so it was written like this, and what it says of the rest is worth nothing.
+        except (ArchiveError, SilenceError) as error:
+            # Its sums are right, so it was written like this, and what it says of the rest is worth nothing. Or the
+            # drive gave it once, and not again.
             self._trouble(Trouble(os.fsencode(MANIFEST), f"{error}; the archives are read instead"))
             self._rows = []
             for number in self._open.values():
@@ -294,7 +211,7 @@ class _Work:
     def _record_manifest(self, own: OwnVolume) -> None:
         for name in self._sound:
             self.take(ArchiveBegins(name, archive_format(name)))
-        for row in manifest_rows(own):
+        for row in self._tree.manifest_rows(own):
             if row.archive in self._sound:
                 if not self.settings.hashing:
                     row = row._replace(digest=None)
@@ -305,24 +222,34 @@ class _Work:
             self.take(ArchiveEnds(name, size, own.archives[name]))
 
     def _enter_volume(self, stop: Callable[[], None]) -> None:
-        medium, digest, options = self._medium, self.settings.digest, switches(self.settings)
+        medium = self._medium
         early = self._catalogue.unfinished_medium(medium.title)
         if early is None:
+            digest, options = self.settings.digest, switches(self.settings)
             self._volume_id = self._catalogue.add_volume(
                 None, medium.title, None, medium.path, None, medium.description, digest, options
             )
             return
-        before = early.options or options  # what an older version began has none
-        if (early.path, early.digest, before) != (medium.path, digest, options):
-            raise UsageError(
-                f"{medium.title!r}: cataloguing it was interrupted at {early.path} with --digest {early.digest} "
-                f"{before}; go on with these, or remove it first"
-            )
+        self._check_switches(early)
         self._catalogue.take_over(medium.title)
         self._volume_id = early.id
         kept = compare(self._catalogue, early.id, self._tree, self._is_in_manifest, stop)
         self._done = kept.done
         self._keep_problems(kept)
+
+    def _check_switches(self, early: UnfinishedMedium) -> None:
+        """Look whether this call may go on with a medium whose cataloguing was interrupted.
+
+        Raises:
+            UsageError: it has other switches than that.
+        """
+        medium, options = self._medium, switches(self.settings)
+        before = early.options or options  # what an older version began has none
+        if (early.path, early.digest, before) != (medium.path, self.settings.digest, options):
+            raise UsageError(
+                f"{medium.title!r}: cataloguing it was interrupted at {early.path} with --digest {early.digest} "
+                f"{before}; go on with these, or remove it first"
+            )
 
     def _keep_problems(self, kept: Kept) -> None:
         """Report the problems an earlier call had with files that stay; those with others will be met again."""
@@ -460,10 +387,12 @@ class _Work:
             self._report.members += 1
         elif row.kind == FILE:
             self._observer.advance(1, 0, os.fsdecode(joined(row.folder, row.name)))
+        number, start, whole_size, whole_digest = row.part or (None, None, None, None)
         self._rows.append(
             FileRow(
                 self._volume_id, archive_id, row.folder, row.name, row.kind, row.size, row.mtime_ns,
-                None, None, row.digest, None, None, row.target, *(row.part or ()),
+                None, None, row.digest, None, None, row.target, number, start, whole_size,
+                whole_digest, row.raw_path,
             )
         )  # fmt: skip
         if len(self._rows) >= _ROWS_AT_A_TIME:

@@ -23,6 +23,7 @@ class Member:
         mtime_ns: nanoseconds since 1970, UTC.
         target: of a link.
         encrypted: whether its content cannot be read without a password.
+        raw_path: the bytes of the path in the archive, where ``path`` is what they are guessed, or said, to mean.
     """
 
     path: bytes
@@ -31,6 +32,7 @@ class Member:
     mtime_ns: int
     target: bytes | None = None
     encrypted: bool = False
+    raw_path: bytes | None = None
 
 
 def folder_and_name(path: bytes, kind: str) -> tuple[bytes, bytes]:

@@ -45,7 +45,8 @@ class PartOf(NamedTuple):
 class Row(NamedTuple):
     """A file found; ``archive`` is the path of the archive it is in, None for a loose file.
 
-    A part of a file that was cut has the whole's name, and size and digest of its own.
+    A part of a file that was cut has the whole's name, and size and digest of its own. ``raw_path`` are the bytes of a
+    path whose encoding had to be guessed.
     """
 
     archive: bytes | None
@@ -57,6 +58,7 @@ class Row(NamedTuple):
     digest: bytes | None
     target: bytes | None
     part: PartOf | None = None
+    raw_path: bytes | None = None
 
 
 class Rows(NamedTuple):

@@ -25,7 +25,7 @@ from .messages import LooseFile, PartOf, Row
 from .streams import PIECE, Budget, Stream, decoded
 
 if TYPE_CHECKING:  # a restore reads manifests, and need not wait for images of discs
-    from .trees import Tree
+    from .trees import Sign, Tree
 
 OWN_FILES = {os.fsencode(name) for name in (MANIFEST, SUMS, README)}
 _MAX_SUMS = 16 * 1024 * 1024
@@ -56,14 +56,14 @@ class OwnVolume:
     digest: str
 
 
-def find_own(tree: Tree) -> OwnVolume | None:
-    """The volume that this medium is; None if it is none of ours.
+def find_own(tree: Tree, sign: Sign) -> OwnVolume | None:
+    """The volume that this medium is; None if it is none of ours. ``sign`` is called often.
 
     Raises:
         ArchiveError: its manifest is not what its sums say; the message is of the manifest.
         OSError: they cannot be read.
     """
-    files = tree.top(sorted(OWN_FILES))
+    files = tree.top(sorted(OWN_FILES), sign)
     manifest, sums_file = files.get(os.fsencode(MANIFEST)), files.get(os.fsencode(SUMS))
     if manifest is None or sums_file is None:
         return None
@@ -79,6 +79,7 @@ def find_own(tree: Tree) -> OwnVolume | None:
         stream = opened.stream(0, opened.size)
         while piece := stream.take(PIECE):
             whole.update(piece)
+            sign()
     if sums.get(os.fsencode(MANIFEST)) != whole.digest():
         raise ArchiveError(f"is not what {SUMS} says; the archives are read instead")
     archives = {name: digest for name, digest in sums.items() if name not in OWN_FILES}

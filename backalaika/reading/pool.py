@@ -8,6 +8,7 @@ again is left out. A pipe that is full makes its process wait, which bounds memo
 
 from __future__ import annotations
 
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -21,6 +22,7 @@ from ..errors import RunError
 from ..run.pool import start_process
 from .entering import Entering
 from .members import joined
+from .memory import Memory, share_of
 from .messages import LooseFile, Message, Moved, Rows, Settings
 from .trees import Tree
 
@@ -58,13 +60,42 @@ class GivenUp(NamedTuple):
 Heard = Message | Again | GivenUp
 
 
-class _Signs:
-    """Sends messages on; of progress only now and then, but often enough to show that the process lives."""
+class _WantsTurn(NamedTuple):
+    """A process wants to take more memory than its share; it waits for `_Turn`."""
 
-    def __init__(self, send: Callable[[Message], None]) -> None:
-        self._send = send
+
+class _Turn(NamedTuple):
+    """It may."""
+
+
+class _ReturnsTurn(NamedTuple):
+    """It does not any more."""
+
+
+class _Signs:
+    """Sends messages on; of progress only now and then, but often enough to show that the process lives.
+
+    Threads of the process may want memory meanwhile, of which it sends too.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
         self._moved = 0
         self._next = 0.0
+        self._sending = threading.Lock()
+
+    def _send(self, message: Message | _WantsTurn | _ReturnsTurn) -> None:
+        with self._sending:
+            self._connection.send(message)
+
+    def ask_turn(self) -> None:
+        """Wait until this process may take more memory than its share."""
+        self._send(_WantsTurn())
+        self._connection.recv()
+
+    def return_turn(self) -> None:
+        """Let another process have it."""
+        self._send(_ReturnsTurn())
 
     def __call__(self, message: Message) -> None:
         if not isinstance(message, Moved):
@@ -78,9 +109,10 @@ class _Signs:
             self._moved = 0
 
 
-def _read_files(connection: Connection, tree: Tree, settings: Settings) -> None:
+def _read_files(connection: Connection, tree: Tree, settings: Settings, share: int) -> None:
     """What a process does until its pipe is closed."""
-    entering = Entering(tree, settings, _Signs(connection.send))
+    signs = _Signs(connection)
+    entering = Entering(tree, settings, signs, Memory(share, signs.ask_turn, signs.return_turn))
     try:
         while True:
             connection.send(_Done())
@@ -92,7 +124,7 @@ def _read_files(connection: Connection, tree: Tree, settings: Settings) -> None:
         return
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Worker:
     process: Process
     connection: Connection
@@ -118,6 +150,8 @@ class ReadingPool:
         self._wanted = workers
         self._workers: list[_Worker] = []
         self._lost = 0
+        # Who may take much memory, and who wait for it, in the order in which they asked.
+        self._turns: deque[_Worker] = deque()
 
     def __enter__(self) -> ReadingPool:
         self._workers = [self._start() for _ in range(self._wanted)]
@@ -172,7 +206,9 @@ class ReadingPool:
 
     def _start(self) -> _Worker:
         ours, theirs = Pipe()
-        process = start_process(_read_files, (theirs, self._tree, self._settings), "backalaika-reader")
+        process = start_process(
+            _read_files, (theirs, self._tree, self._settings, share_of(self._wanted)), "backalaika-reader"
+        )
         theirs.close()
         return _Worker(process, ours, time.monotonic())
 
@@ -200,6 +236,14 @@ class ReadingPool:
                 continue
             self._lost = 0
             worker.heard = time.monotonic()
+            if isinstance(message, _WantsTurn):
+                self._turns.append(worker)
+                if len(self._turns) == 1:
+                    self._give_turn()
+                continue
+            if isinstance(message, _ReturnsTurn):
+                self._end_turn(worker)
+                continue
             if isinstance(message, _Done):
                 worker.idle = True
                 continue
@@ -209,13 +253,30 @@ class ReadingPool:
         now = time.monotonic()
         for worker in list(self._workers):
             # What it said while this process was busy counts too.
+            if worker in list(self._turns)[1:]:
+                continue  # it waits for another, and not for the drive
             if not worker.idle and now - worker.heard > self._timeout_s and not worker.connection.poll():
                 silence = f"given up: nothing could be read of it for {self._timeout_s:g} seconds"
                 yield from self._replace(worker, again, silence)
 
+    def _give_turn(self) -> None:
+        """Let the first who waits take much memory."""
+        self._turns[0].heard = time.monotonic()
+        with suppress(OSError):  # it is gone: `_hear` will find out, and another has its turn
+            self._turns[0].connection.send(_Turn())
+
+    def _end_turn(self, worker: _Worker) -> None:
+        """It needs no turn any more, whether it had it or still waited."""
+        if worker in self._turns:
+            had = self._turns[0] is worker
+            self._turns.remove(worker)
+            if had and self._turns:
+                self._give_turn()
+
     def _replace(self, worker: _Worker, again: deque[list[LooseFile]], why: str) -> Iterator[Heard]:
         worker.process.kill()
         worker.connection.close()
+        self._end_turn(worker)
         self._workers[self._workers.index(worker)] = self._start()
         untold = [file for file in worker.files if file.path not in worker.told]
         if len(worker.files) == 1:

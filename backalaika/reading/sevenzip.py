@@ -18,6 +18,7 @@ from itertools import accumulate
 from ..errors import ArchiveError
 from ..walk import DIRECTORY, FILE, SYMLINK
 from .members import Member
+from .memory import Memory
 from .seekable import Seekable
 from .unpacking import Coder, Packed, is_encrypted, last_step, unpacked
 
@@ -391,8 +392,8 @@ def _kind(attributes: int) -> str:
     return SYMLINK if attributes & _IS_REPARSE_POINT else FILE
 
 
-def read_directory(file: Seekable) -> Directory:
-    """The header of a 7z.
+def read_directory(file: Seekable, memory: Memory) -> Directory:
+    """The header of a 7z; where it is packed, its decoders take of ``memory``.
 
     Raises:
         EncryptedHeaderError: it needs a password.
@@ -419,7 +420,7 @@ def read_directory(file: Seekable) -> Directory:
             return Directory(header)
         if kind != _ENCODED:
             break
-        data = _unpacked_header(file, header)
+        data = _unpacked_header(file, header, memory)
     raise ArchiveError("is damaged: its header begins with what is none")
 
 
@@ -434,7 +435,7 @@ def _checked(data: bytes, crc: int) -> bytes:
     return data
 
 
-def _unpacked_header(file: Seekable, header: _Bytes) -> bytes:
+def _unpacked_header(file: Seekable, header: _Bytes, memory: Memory) -> bytes:
     streams = _Streams()
     streams.read(header)
     if not streams.counts:
@@ -443,5 +444,5 @@ def _unpacked_header(file: Seekable, header: _Bytes) -> bytes:
     if is_encrypted(packed.coders):
         raise EncryptedHeaderError("is encrypted, names too: it is listed as one file")
     _limit(packed.size)
-    data = b"".join(unpacked(packed, file, packed.size))
+    data = b"".join(unpacked(packed, file, packed.size, memory))
     return _checked(data, streams.folder_crcs[0])

@@ -16,9 +16,8 @@ from .sniffing import name_without_suffix
 from .streams import BombError, Stream
 from .telling import Telling
 from .unpacking import unpacked
-from .zips import DigestOf, Pieces
+from .zips import DigestOf, Pieces, beginning
 
-_MAX_TARGET = 65536
 # A kilobyte of header can promise a million members that cannot be had: of the others only the number is told.
 _MOST_TROUBLES = 100
 
@@ -72,7 +71,7 @@ class _Folders:
 
     def _counted(self, folder: int) -> Iterator[bytes]:
         packed = self._directory.packed(folder)
-        for piece in unpacked(packed, self._file, packed.size):
+        for piece in unpacked(packed, self._file, packed.size, self._told.budget.memory):
             self._told.budget.spend(len(piece))
             self._told.moved(0)
             yield piece
@@ -92,7 +91,7 @@ class SevenZipTeller:
             OSError: the medium cannot.
         """
         try:
-            directory = read_directory(file)
+            directory = read_directory(file, self._told.budget.memory)
         except EncryptedHeaderError as error:
             self._told.trouble(path, str(error), is_note=True)
             return
@@ -123,7 +122,7 @@ class SevenZipTeller:
     def _read_target(self, path: bytes, member: Member, content: Pieces, folders: _Folders) -> None:
         """Of a link; one that cannot be had costs nothing else."""
         try:
-            member.target = _beginning(content)
+            member.target = beginning(content)
         except BombError:
             raise
         except (ArchiveError, OSError) as error:
@@ -138,11 +137,3 @@ class SevenZipTeller:
             told.trouble(path + INSIDE + member.path, message)
         else:
             folders.lost += 1
-
-
-def _beginning(pieces: Pieces) -> bytes:
-    """Of a link's target, which is short; a long one is read to its end, for its checksum."""
-    target = b""
-    for piece in pieces:
-        target += bytes(piece[: _MAX_TARGET - len(target)])
-    return target

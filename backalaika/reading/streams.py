@@ -24,10 +24,13 @@ import zstandard
 from zlib_ng import zlib_ng
 
 from ..errors import ArchiveError
+from .memory import MIB, Memory
 
 PIECE = 256 * 1024
 # A window or dictionary above this needs an option of the ordinary tools as well (`zstd --long`).
-_MEMORY_LIMIT = 128 * 1024 * 1024
+DICTIONARY_LIMIT = 128 * MIB
+# What a decoder of xz takes besides its dictionary, and one of zstd besides its window.
+_BESIDE = MIB
 # Below, a bomb hurts nobody.
 _HARMLESS = 256 * 1024 * 1024
 # Smaller files are decoded sooner than threads start.
@@ -40,6 +43,9 @@ _FEWEST_THREADS = {"bz2": 1, "gz": 4}
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _MAX_ZSTD_BLOCK = 128 * 1024
 _MAX_SKIPPABLE = 16
+# Of a stream of xz, what tells of its first block: at most 12 and 1,024 bytes.
+_XZ_HEAD = 12 + 1024
+_LZMA2 = 0x21
 
 
 class BombError(ArchiveError):
@@ -57,9 +63,11 @@ class Budget:
         size: bytes of the file.
         max_ratio: how many times that may be decoded; 256 MiB always may.
         max_members: how many members it may have.
+        memory: what its decoders may take.
     """
 
-    def __init__(self, size: int, max_ratio: int, max_members: int) -> None:
+    def __init__(self, size: int, max_ratio: int, max_members: int, memory: Memory | None = None) -> None:
+        self.memory = memory or Memory()
         self._max_bytes = max(_HARMLESS, size * max_ratio)
         self._max_ratio = max_ratio
         self._members = self._max_members = max_members
@@ -179,7 +187,6 @@ _MAKERS: dict[str, Callable[[], Any]] = {
     "gz": lambda: _Deflated(31),
     "deflate": lambda: _Deflated(-15),
     "bz2": bz2.BZ2Decompressor,
-    "xz": lambda: lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY_LIMIT),
 }
 MAGIC = {"gz": b"\x1f\x8b", "bz2": b"BZh", "xz": b"\xfd7zXZ\x00", "zst": _ZSTD_MAGIC}
 _DECODER_ERRORS: Any = (
@@ -199,7 +206,7 @@ def decoded(codec: str, source: Stream, budget: Budget) -> Stream:
     Raises:
         ArchiveError: from its methods: it is damaged, cut, or grows too much.
     """
-    pieces = zstd_pieces(source) if codec == "zst" else _pieces(codec, source)
+    pieces = zstd_pieces(source, budget.memory) if codec == "zst" else _pieces(codec, source, budget.memory)
 
     def fetch() -> bytes:
         for piece in pieces:
@@ -211,10 +218,50 @@ def decoded(codec: str, source: Stream, budget: Budget) -> Stream:
     return Stream(fetch)
 
 
-def _pieces(codec: str, source: Stream) -> Iterator[bytes]:
-    yield from one_stream(_MAKERS[codec](), source)
+def _pieces(codec: str, source: Stream, memory: Memory) -> Iterator[bytes]:
+    yield from _one(codec, source, memory)
     while codec != "deflate" and _another(source, MAGIC[codec]):
-        yield from one_stream(_MAKERS[codec](), source)
+        yield from _one(codec, source, memory)
+
+
+def _one(codec: str, source: Stream, memory: Memory) -> Iterator[bytes]:
+    return xz_stream(source, memory) if codec == "xz" else one_stream(_MAKERS[codec](), source)
+
+
+def xz_stream(source: Stream, memory: Memory) -> Iterator[bytes]:
+    """What is in one stream of xz.
+
+    Raises:
+        ArchiveError: it is damaged or cut, or needs more memory than there is.
+    """
+    size = _xz_dictionary(source.peek(_XZ_HEAD))
+    if size > DICTIONARY_LIMIT:
+        raise ArchiveError(f"needs more memory to be decoded than is given to it ({size:,} bytes)")
+    with memory.taking(size + _BESIDE):
+        # Later blocks may need no more than the first.
+        yield from one_stream(lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=size + _BESIDE), source)
+
+
+def _xz_dictionary(head: bytes) -> int:
+    """Bytes of the dictionary that the first block of a stream needs; 0 where there is none, or no sense in it.
+
+    The format is that of https://tukaani.org/xz/xz-file-format.txt: 2.1.1 the stream's header, 3.1 the block's.
+    """
+    try:
+        flags, at = head[13], 14
+        for flag in (0x40, 0x80):  # sizes of the block, of 7 bits a byte
+            while flags & flag and head[at] & 0x80:
+                at += 1
+            at += bool(flags & flag)
+        for _ in range((flags & 3) + 1):
+            number, size = head[at], head[at + 1]
+            if number == _LZMA2 and size == 1:
+                bits = head[at + 2]
+                return (2 | bits & 1) << (bits // 2 + 11) if bits < 40 else 2**32 - 1
+            at += 2 + size
+    except IndexError:
+        return 0
+    return 0
 
 
 def next_stream(codec: str, source: Stream) -> Iterator[bytes]:
@@ -253,6 +300,8 @@ def guarded(function: Callable[..., bytes], *arguments: Any) -> bytes:
     except MemoryError:
         raise ArchiveError("needs more memory to be decoded than is given to it") from None
     except _DECODER_ERRORS as error:
+        if "emory usage limit" in str(error):  # of lzma, which has no number for it
+            raise ArchiveError("needs more memory to be decoded than its beginning says") from None
         raise ArchiveError(f"is damaged: {' '.join(str(error).split()) or type(error).__name__}") from None
 
 
@@ -272,11 +321,11 @@ def _another(source: Stream, magic: bytes) -> bool:
     raise TrailingDataError("is followed by other data, which were not read")
 
 
-def zstd_pieces(source: Stream) -> Iterator[bytes]:
+def zstd_pieces(source: Stream, memory: Memory) -> Iterator[bytes]:
     """What is in zstd frames, one after another, a block at a time.
 
     Raises:
-        ArchiveError: they are damaged or cut.
+        ArchiveError: they are damaged or cut, or need more memory than there is.
     """
     first = True
     while first or source.peek(1):
@@ -286,7 +335,7 @@ def zstd_pieces(source: Stream) -> Iterator[bytes]:
             if source.skip(size) != size:
                 raise ArchiveError("is cut: its compressed data end too early")
         elif magic == _ZSTD_MAGIC:
-            yield from _zstd_frame(source)
+            yield from _zstd_frame(source, memory)
         elif first:
             raise ArchiveError("is damaged: no zstd frame where one must be")
         elif not magic.strip(b"\0"):
@@ -296,14 +345,31 @@ def zstd_pieces(source: Stream) -> Iterator[bytes]:
         first = False
 
 
-def _zstd_frame(source: Stream) -> Iterator[bytes]:
+def _zstd_frame(source: Stream, memory: Memory) -> Iterator[bytes]:
     descriptor = _exactly(source, 1)
     flags = descriptor[0]
     single_segment = flags >> 5 & 1
     # Window descriptor, dictionary id and content size (RFC 8878 3.1.1.1).
     rest = (not single_segment) + (0, 1, 2, 4)[flags & 3] + ((single_segment, 2, 4, 8)[flags >> 6])
-    decoder = zstandard.ZstdDecompressor(max_window_size=_MEMORY_LIMIT).decompressobj()
-    yield guarded(decoder.decompress, _ZSTD_MAGIC + descriptor + _exactly(source, rest))
+    header = descriptor + _exactly(source, rest)
+    # A window that is larger than the limit is refused by the library.
+    with memory.taking(min(_zstd_window(header), DICTIONARY_LIMIT) + _BESIDE):
+        yield from _zstd_blocks(source, flags, header)
+
+
+def _zstd_window(header: bytes) -> int:
+    """How much of what was decoded the library keeps, by a frame's header without its magic (RFC 8878 3.1.1.1)."""
+    flags = header[0]
+    if not flags >> 5 & 1:
+        base = 1 << (10 + (header[1] >> 3))
+        return base + base // 8 * (header[1] & 7)
+    size = int.from_bytes(header[1 + (0, 1, 2, 4)[flags & 3] :], "little")
+    return size + 256 if flags >> 6 == 1 else size
+
+
+def _zstd_blocks(source: Stream, flags: int, header: bytes) -> Iterator[bytes]:
+    decoder = zstandard.ZstdDecompressor(max_window_size=DICTIONARY_LIMIT).decompressobj()
+    yield guarded(decoder.decompress, _ZSTD_MAGIC + header)
     last = False
     while not last:
         header = _exactly(source, 3)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from ..digests import hasher_factory
 from .members import Member, folder_and_name
+from .memory import Memory
 from .messages import Message, Moved, Row, Rows, Settings, Trouble
 from .sniffing import kind_by_name
 from .streams import Budget
@@ -20,6 +21,7 @@ class Telling:
     Args:
         settings: how media are read.
         send: takes the messages.
+        memory: what decoders may take.
 
     Attributes:
         path: of the file on the medium that is being read.
@@ -28,11 +30,12 @@ class Telling:
         encrypted, other: members of the archive being read that have no content to be had, and that are left out.
     """
 
-    def __init__(self, settings: Settings, send: Callable[[Message], None]) -> None:
+    def __init__(self, settings: Settings, send: Callable[[Message], None], memory: Memory) -> None:
         self.settings = settings
         self.send = send
         self.hasher = hasher_factory(settings.digest)
         self.path = b""
+        self._memory = memory
         self.budget = Budget(0, 0, 0)
         self.unreadable = False
         self.encrypted = self.other = 0
@@ -42,7 +45,7 @@ class Telling:
     def begin(self, path: bytes, size: int) -> None:
         """Another file on the medium."""
         self.path, self.unreadable = path, False
-        self.budget = Budget(size, self.settings.max_ratio, self.settings.max_members)
+        self.budget = Budget(size, self.settings.max_ratio, self.settings.max_members, self._memory)
         self._troubles = Troubles(path, self.send)
 
     def end(self) -> None:
@@ -52,7 +55,8 @@ class Telling:
     def row(self, archive: bytes | None, member: Member, digest: bytes | None) -> None:
         """Tell a row."""
         folder, name = folder_and_name(member.path, member.kind)
-        self._rows.append(Row(archive, folder, name, member.kind, member.size, member.mtime_ns, digest, member.target))
+        looks = member.kind, member.size, member.mtime_ns
+        self._rows.append(Row(archive, folder, name, *looks, digest, member.target, None, member.raw_path))
         if len(self._rows) >= _ROWS_AT_A_TIME:
             self.flush()
 

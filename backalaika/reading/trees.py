@@ -8,12 +8,25 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Container, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 from typing import NamedTuple, Protocol
 
 from ..errors import ArchiveError, SourceError
-from ..walk import DIRECTORY, FILE, SYMLINK, Border, Problem, describe_error, open_file, walk
+from ..walk import (
+    DIRECTORY,
+    FILE,
+    SYMLINK,
+    Border,
+    Directory,
+    Entry,
+    Problem,
+    describe_error,
+    open_file,
+    walk,
+)
 from . import image as images
 from .iso9660 import ImageMember
 from .members import Member, joined
@@ -25,6 +38,9 @@ from .troubles import Troubles
 
 # Of an image, how many files directly in its root are looked at, to know whether this program wrote it.
 _MANY = 100_000
+# Told at a time.
+_AT_A_TIME = 500
+_MOMENT_S = 0.25
 # A file that is longer than what the system reads ahead anyway.
 _LONG = 1024 * 1024
 
@@ -41,7 +57,21 @@ class Found(NamedTuple):
     is_border: bool = False
 
 
+class Listed(NamedTuple):
+    """A part of what is in a tree, and what of it cannot be read.
+
+    ``is_last`` ends a folder, and ``below`` are the folders in it, which come next, the last one first.
+    """
+
+    found: list[Found]
+    problems: list[Problem]
+    below: list[str]
+    is_last: bool
+
+
 Tell = Callable[[Problem], None]
+Sign = Callable[[], None]
+"""Is called now and then while it goes on."""
 
 
 class Tree(Protocol):
@@ -49,9 +79,17 @@ class Tree(Protocol):
 
     in_disc_order: bool
     """Whether its files are best read in the order of the disc."""
+    is_one_piece: bool
+    """Whether it must be listed from its beginning, and not folder by folder."""
 
-    def walk(self, tell: Tell) -> Iterator[Found]:
-        """All that is there, folder by folder; ``tell`` hears of what cannot be read, by its whole path."""
+    def listed(self, sign: Sign, pending: list[str], left_out: Container[str] = ()) -> Iterator[Listed]:
+        """All that is there, folder by folder, in parts.
+
+        Args:
+            sign: is called often.
+            pending: folders to list with all below them, the last one first; [""] for everything.
+            left_out: those among what is below that are not to be listed.
+        """
 
     def open(self, file: LooseFile) -> AbstractContextManager[Seekable]:
         """One of the files."""
@@ -59,7 +97,7 @@ class Tree(Protocol):
     def path_of(self, file: LooseFile) -> bytes | None:
         """The absolute path of one of the files; None if it has none."""
 
-    def top(self, names: list[bytes]) -> dict[bytes, LooseFile]:
+    def top(self, names: list[bytes], sign: Sign) -> dict[bytes, LooseFile]:
         """Those of these files that lie directly in it."""
 
 
@@ -91,25 +129,28 @@ def tree_at(path: str, encoding: str | None = None, max_ratio: int = 1000, max_m
 class _Folder:
     """A folder, as a mounted disc is one."""
 
+    is_one_piece = False
+
     def __init__(self, path: str) -> None:
         self._path = path
         self.in_disc_order = is_optical(path)
 
-    def walk(self, tell: Tell) -> Iterator[Found]:
+    def listed(self, sign: Sign, pending: list[str], left_out: Container[str] = ()) -> Iterator[Listed]:
+        def skips(name: str) -> bool:
+            sign()
+            return False
+
         try:
-            for directory, problems in walk(self._path, lambda name: False, one_filesystem=True):
-                for problem in problems:
-                    tell(Problem(problem.path, problem.message.replace("not saved", "not catalogued")))
-                folder = os.fsencode(directory.path).replace(os.sep.encode(), b"/")
-                for entry in directory.entries:
-                    path = joined(folder, os.fsencode(entry.name))
-                    target = os.fsencode(entry.target) if entry.kind == SYMLINK else None
-                    size = entry.size if entry.kind == FILE else 0
-                    file = LooseFile(path, size, entry.mtime_ns) if entry.kind == FILE else None
-                    if path:
-                        # Where it lies on a disc, its inode's number tells.
-                        member = Member(path, entry.kind, size, entry.mtime_ns, target)
-                        yield Found(member, file, entry.inode, isinstance(directory, Border))
+            number = len(pending)
+            for directory, problems in walk(self._path, skips, one_filesystem=True, pending=pending):
+                below = pending[number - 1 :]
+                pending[number - 1 :] = [folder for folder in below if folder not in left_out]
+                number = len(pending)
+                told = [Problem(path, message.replace("not saved", "not catalogued")) for path, message in problems]
+                entries = iter(directory.entries)
+                while some := list(islice(entries, _AT_A_TIME)):
+                    yield Listed(list(_members(directory, some)), [], [], False)
+                yield Listed([], told, below, True)
         except OSError as error:
             raise SourceError(f"{self._path}: cannot be read: {describe_error(error)}") from None
 
@@ -130,9 +171,10 @@ class _Folder:
     def path_of(self, file: LooseFile) -> bytes | None:
         return os.path.join(os.fsencode(self._path), file.path)
 
-    def top(self, names: list[bytes]) -> dict[bytes, LooseFile]:
+    def top(self, names: list[bytes], sign: Sign) -> dict[bytes, LooseFile]:
         found = {}
         for name in names:
+            sign()
             try:
                 info = os.lstat(os.path.join(os.fsencode(self._path), name))
             except OSError:
@@ -142,10 +184,27 @@ class _Folder:
         return found
 
 
+def _members(directory: Directory, entries: Iterable[Entry]) -> Iterator[Found]:
+    """What of a medium's folder is told of these entries."""
+    folder = os.fsencode(directory.path).replace(os.sep.encode(), b"/")
+    for entry in entries:
+        path = joined(folder, os.fsencode(entry.name))
+        if not path:
+            continue
+        target = os.fsencode(entry.target) if entry.kind == SYMLINK else None
+        size = entry.size if entry.kind == FILE else 0
+        file = LooseFile(path, size, entry.mtime_ns) if entry.kind == FILE else None
+        # Where it lies on a disc, its inode's number tells.
+        yield Found(
+            Member(path, entry.kind, size, entry.mtime_ns, target), file, entry.inode, isinstance(directory, Border)
+        )
+
+
 class _Image:
     """An image of a disc."""
 
     in_disc_order = True
+    is_one_piece = True
 
     def __init__(self, path: str, encoding: str | None, max_ratio: int, max_members: int) -> None:
         self._path, self._encoding = path, encoding
@@ -160,12 +219,21 @@ class _Image:
             _read_ahead(file.fileno())
             yield of_file(file.fileno(), os.fstat(file.fileno()).st_size)
 
-    def walk(self, tell: Tell) -> Iterator[Found]:
+    def listed(self, sign: Sign, pending: list[str], left_out: Container[str] = ()) -> Iterator[Listed]:
+        problems: list[Problem] = []
+        members = self._walk(problems.append, sign)
+        while found := list(_for_a_moment(members)):
+            yield Listed(found, problems[:], [], False)
+            problems.clear()
+        yield Listed([], problems, [], True)
+
+    def _walk(self, tell: Tell, sign: Sign) -> Iterator[Found]:
         def send(trouble: Trouble) -> None:
             path = os.path.join(self._path, os.fsdecode(trouble.path)) if trouble.path else self._path
             tell(Problem(path, trouble.message))
 
         def warn(path: bytes, message: str) -> None:
+            sign()
             troubles.tell(Trouble(path, message))
 
         troubles = Troubles(b"", send)
@@ -173,6 +241,7 @@ class _Image:
             budget = Budget(image.size, self._max_ratio, self._max_members)
             try:
                 for found in images.members(image, self._encoding, warn):
+                    sign()
                     budget.count_member()
                     budget.spend(found.member.size)
                     yield self._found(found, warn)
@@ -200,15 +269,24 @@ class _Image:
     def path_of(self, file: LooseFile) -> bytes | None:
         return None
 
-    def top(self, names: list[bytes]) -> dict[bytes, LooseFile]:
+    def top(self, names: list[bytes], sign: Sign) -> dict[bytes, LooseFile]:
         wanted = set(names)
         found: dict[bytes, LooseFile] = {}
-        for number, there in enumerate(self.walk(_tell_nobody)):
+        for number, there in enumerate(self._walk(_tell_nobody, sign)):
             if number > _MANY or len(found) == len(wanted):
                 break
             if there.file is not None and there.member.path in wanted:
                 found[there.member.path] = there.file
         return found
+
+
+def _for_a_moment(found: Iterator[Found]) -> Iterator[Found]:
+    """Some, and no more than come in a moment: if the drive hangs then, what it gave before is told."""
+    end = time.monotonic() + _MOMENT_S
+    for each in islice(found, _AT_A_TIME):
+        yield each
+        if time.monotonic() > end:
+            return
 
 
 def _read_ahead(descriptor: int) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 
 from ..errors import ArchiveError
 from . import bcj2
+from .memory import Memory
 from .seekable import Seekable
 from .streams import PIECE, Stream, zstd_pieces
 
@@ -131,8 +132,8 @@ class _Input:
         return piece
 
 
-def unpacked(packed: Packed, file: Seekable, size: int) -> Iterator[bytes]:
-    """The first ``size`` bytes of what a folder holds.
+def unpacked(packed: Packed, file: Seekable, size: int, memory: Memory) -> Iterator[bytes]:
+    """The first ``size`` bytes of what a folder holds; decoders take of ``memory``.
 
     Raises:
         ArchiveError: they cannot be decoded.
@@ -142,20 +143,22 @@ def unpacked(packed: Packed, file: Seekable, size: int) -> Iterator[bytes]:
         raise ArchiveError("is cut: its content ends too early")
     last = packed.coders[packed.last]
     if last.method != _BCJ2 or last.ins != 4:
-        return _chain(packed, file, _steps(packed, packed.last), size)
+        return _chain(packed, file, _steps(packed, packed.last), size, memory)
     first = packed.input_of(packed.last)
-    main, calls, jumps, bits = (Stream(_input(packed, file, number).__next__) for number in range(first, first + 4))
+    main, calls, jumps, bits = (
+        Stream(_input(packed, file, number, memory).__next__) for number in range(first, first + 4)
+    )
     return bcj2.joined(main, calls, jumps, bits, size)
 
 
-def _input(packed: Packed, file: Seekable, number: int) -> Iterator[bytes]:
+def _input(packed: Packed, file: Seekable, number: int, memory: Memory) -> Iterator[bytes]:
     """What an input stream takes; empty pieces for ever at its end."""
     if number in packed.places:
         source = file.stream(*packed.lies(number))
         yield from iter(lambda: bytes(source.take(PIECE)), b"")
     else:
         step = packed.bonds[number]
-        yield from _chain(packed, file, _steps(packed, step), packed.sizes[step])
+        yield from _chain(packed, file, _steps(packed, step), packed.sizes[step], memory)
     yield from repeat(b"")
 
 
@@ -179,12 +182,15 @@ def _steps(packed: Packed, last: int) -> list[int]:
             raise ArchiveError("is damaged: its header has impossible coders")
 
 
-def _chain(packed: Packed, file: Seekable, steps: list[int], size: int) -> Iterator[bytes]:
-    for step in steps:
-        _check_memory(packed.coders[step])
+def _chain(packed: Packed, file: Seekable, steps: list[int], size: int, memory: Memory) -> Iterator[bytes]:
+    with memory.taking(sum(_dictionary(packed.coders[step]) for step in steps)):
+        yield from _decoded(packed, file, steps, size, memory)
+
+
+def _decoded(packed: Packed, file: Seekable, steps: list[int], size: int, memory: Memory) -> Iterator[bytes]:
     start, stored = packed.lies(packed.input_of(steps[0]))
     if [packed.coders[step].method for step in steps] == [_ZSTD]:
-        yield from filter(None, zstd_pieces(file.stream(start, stored)))  # the library knows one frame only
+        yield from filter(None, zstd_pieces(file.stream(start, stored), memory))  # the library knows one frame only
         return
     methods = {packed.coders[step].method for step in steps}
     if methods & _IA64 and _LZMA2 not in methods:
@@ -211,7 +217,12 @@ def _some(decoder: Any, source: _Input, limit: int) -> bytes:
     return bytes(decoder.decompress(source, limit))
 
 
-def _check_memory(coder: Coder) -> None:
+def _dictionary(coder: Coder) -> int:
+    """Bytes that a step takes for its dictionary.
+
+    Raises:
+        ArchiveError: they are more than any step gets.
+    """
     properties, needed = coder.properties, 0
     if coder.method == _LZMA and len(properties) == 5:
         needed = int(struct.unpack_from("<L", properties, 1)[0])
@@ -221,6 +232,7 @@ def _check_memory(coder: Coder) -> None:
         raise ArchiveError("is damaged: a method of compression has impossible properties")
     if needed > _MEMORY_LIMIT:
         raise ArchiveError(f"needs more memory to be decoded than is given to it ({needed:,} bytes)")
+    return needed
 
 
 def _decoder(packed: Packed, steps: list[int], stored: int) -> Any:

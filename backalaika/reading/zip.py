@@ -20,8 +20,9 @@ from typing import Any
 from ..errors import ArchiveError
 from ..walk import DIRECTORY, FILE, SYMLINK
 from .members import Member, guess_encoding, readable_name
+from .memory import MIB, Memory
 from .seekable import Seekable
-from .streams import PIECE, Budget, Stream, decoded, guarded, one_stream, zstd_pieces
+from .streams import DICTIONARY_LIMIT, PIECE, Budget, Stream, decoded, guarded, one_stream, xz_stream, zstd_pieces
 
 LOCAL, CENTRAL, END, SPANNED = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x07\x08"
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
@@ -40,7 +41,6 @@ _DOS, _UNIX, _MACOS = 0, 3, 19
 _METHODS = {0: "stored", 8: "deflate", 12: "bz2", 14: "lzma", 93: "zst", 95: "xz"}
 # Methods whose data tell their own end.
 SELF_ENDING = (8, 12)
-_MEMORY_LIMIT = 128 * 1024 * 1024
 
 
 @dataclass(slots=True)
@@ -149,12 +149,16 @@ class _Guess:
         self._encoding = encoding
         self._names = names
 
-    def name(self, raw: bytes, flags: int) -> bytes:
+    def path(self, raw: bytes, flags: int, extra: bytes) -> tuple[bytes, bytes | None]:
+        """A member's path as UTF-8; and its bytes, where these have another meaning in another encoding."""
+        if told := _unicode_path(extra, raw):
+            return told, None
         if flags & _UTF8 or raw.isascii() or self._is_utf8(raw):
-            return raw
+            return raw, None
         if self._encoding is None:
             self._encoding = guess_encoding(self._names())
-        return readable_name(raw, self._encoding)
+        path = readable_name(raw, self._encoding)
+        return path, None if path == raw else raw
 
     def _is_utf8(self, raw: bytes) -> bool:
         if self._encoding is not None:
@@ -193,7 +197,7 @@ def _central_member(source: Stream, guess: _Guess) -> ZipMember:
         raise ArchiveError("is cut: its directory ends in the midst of a member")
     fields = _extra_fields(extra)
     size, stored, offset = _zip64(fields.get(0x0001, b""), (size, stored, offset))
-    path = _unicode_path(extra, raw) or guess.name(raw, flags)
+    path, raw_path = guess.path(raw, flags, extra)
     if made_by >> 8 == _DOS and b"/" not in path:
         path = path.replace(b"\\", b"/")  # from programs that did not know APPNOTE 4.4.17
     kind = FILE
@@ -202,7 +206,7 @@ def _central_member(source: Stream, guess: _Guess) -> ZipMember:
         kind = SYMLINK
     elif path.endswith(b"/") or (made_by >> 8 == _DOS and attributes & 0x10 and not size and not stored):
         kind = DIRECTORY  # what has content is a file, whatever its attributes say
-    member = Member(path, kind, size if kind == FILE else 0, _time(fields, dos_date, dos_time))
+    member = Member(path, kind, size if kind == FILE else 0, _time(fields, dos_date, dos_time), raw_path=raw_path)
     member.encrypted = bool(flags & _ENCRYPTED)
     return ZipMember(member, method, flags, crc, stored, size, offset, raw, 0 if disk == 0xFFFF else disk)
 
@@ -248,7 +252,9 @@ def _time(fields: dict[int, bytes], dos_date: int, dos_time: int) -> int:
     """Modification time in ns since 1970: NTFS's, Unix's, or DOS's, which is local time to 2 seconds."""
     ntfs = fields.get(0x000A, b"")
     if len(ntfs) >= 16 and ntfs[4:8] == b"\x01\0\x18\0":
-        return (int(struct.unpack_from("<Q", ntfs, 8)[0]) - _EPOCH_OF_NTFS) * 100
+        moment_ns = (int(struct.unpack_from("<Q", ntfs, 8)[0]) - _EPOCH_OF_NTFS) * 100
+        if abs(moment_ns) < 1 << 63:  # from 1677 to 2262; what is beyond is no time of a file
+            return moment_ns
     extended = fields.get(0x5455, b"")
     if len(extended) >= 5 and extended[0] & 1:
         seconds = int(struct.unpack_from("<l", extended, 1)[0])
@@ -311,16 +317,12 @@ def unpacked(found: ZipMember, source: Stream, budget: Budget) -> Iterator[bytes
         stream = decoded(name, source, budget)
         return iter(lambda: stream.take(PIECE), b"")
     if name == "zst":
-        return _counted(zstd_pieces(source), budget)
+        return _counted(zstd_pieces(source, budget.memory), budget)
     if name == "bz2":
-        decoder: Any = bz2.BZ2Decompressor()
-    elif name == "xz":
-        decoder = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=_MEMORY_LIMIT)
-    else:
-        decoder = _lzma_decoder(source)
-        if not found.flags & 2:  # no mark at its end, and a few bits too many
-            return _counted(_unmarked(decoder, source, found.promised), budget)
-    return _counted(one_stream(decoder, source), budget)
+        return _counted(one_stream(bz2.BZ2Decompressor(), source), budget)
+    if name == "xz":
+        return _counted(xz_stream(source, budget.memory), budget)
+    return _counted(_of_lzma(found, source, budget.memory), budget)
 
 
 def _counted(pieces: Iterator[bytes | memoryview], budget: Budget) -> Iterator[bytes | memoryview]:
@@ -329,21 +331,30 @@ def _counted(pieces: Iterator[bytes | memoryview], budget: Budget) -> Iterator[b
         yield piece
 
 
-def _lzma_decoder(source: Stream) -> Any:
+def _of_lzma(found: ZipMember, source: Stream, memory: Memory) -> Iterator[bytes]:
+    chain = _lzma_chain(source)
+    with memory.taking(chain["dict_size"] + MIB):
+        try:
+            decoder = lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[chain])
+        except (lzma.LZMAError, ValueError):
+            raise ArchiveError("is damaged: its LZMA properties are impossible") from None
+        if found.flags & 2:
+            yield from one_stream(decoder, source)
+        else:  # no mark at its end, and a few bits too many
+            yield from _unmarked(decoder, source, found.promised)
+
+
+def _lzma_chain(source: Stream) -> dict[str, int]:
     """APPNOTE 5.8.8: a version, then the properties: their size, one byte for lc, lp and pb, the dictionary's size."""
     head = source.read(9)
     if len(head) < 9 or head[2:4] != b"\x05\0" or head[4] >= 225:
         raise ArchiveError("is damaged: its LZMA properties are impossible")
     dictionary = int.from_bytes(head[5:9], "little")
-    if dictionary > _MEMORY_LIMIT:
-        raise ArchiveError("needs more memory to be decoded than is given to it")
+    if dictionary > DICTIONARY_LIMIT:
+        raise ArchiveError(f"needs more memory to be decoded than is given to it ({dictionary:,} bytes)")
     rest, lc = divmod(head[4], 9)
     pb, lp = divmod(rest, 5)
-    chain = {"id": lzma.FILTER_LZMA1, "dict_size": max(dictionary, 4096), "lc": lc, "lp": lp, "pb": pb}
-    try:
-        return lzma.LZMADecompressor(lzma.FORMAT_RAW, filters=[chain])
-    except (lzma.LZMAError, ValueError):
-        raise ArchiveError("is damaged: its LZMA properties are impossible") from None
+    return {"id": lzma.FILTER_LZMA1, "dict_size": max(dictionary, 4096), "lc": lc, "lp": lp, "pb": pb}
 
 
 def _unmarked(decoder: Any, source: Stream, size: int) -> Iterator[bytes]:
@@ -393,9 +404,9 @@ def streamed_members(source: Stream, encoding: str | None) -> Iterator[ZipMember
             raise ArchiveError("is cut: it ends in the midst of a member's header")
         fields = _extra_fields(extra)
         size, stored = _zip64(fields.get(0x0001, b""), (size, stored))
-        path = _unicode_path(extra, raw) or guess.name(raw, flags)
+        path, raw_path = guess.path(raw, flags, extra)
         kind = DIRECTORY if path.endswith(b"/") else FILE
-        member = Member(path, kind, size if kind == FILE else 0, _time(fields, dos_date, dos_time))
+        member = Member(path, kind, size if kind == FILE else 0, _time(fields, dos_date, dos_time), raw_path=raw_path)
         member.encrypted = bool(flags & _ENCRYPTED)
         if flags & DESCRIPTOR and stored in (0, _UNKNOWN) and not (method == 0 and _nothing_follows(source)):
             stored = -1

@@ -142,7 +142,7 @@ class ZipTeller:
             warn(f"is a folder by its name, and has {found.promised:,} bytes of content, which are not read")
         try:
             if member.kind == SYMLINK and told.settings.hashing and not member.encrypted:
-                member.target = _beginning(content)
+                self._read_target(member, content, warn)
             told.member(path, member, None if member.encrypted or member.kind != FILE else digest, depth)
         except BombError:
             raise
@@ -152,6 +152,18 @@ class ZipTeller:
             # A sector that cannot be read costs the members that lie on it; the file's own digest is lost too.
             warn(f"cannot be read: {describe_error(error)}")
             told.unreadable = True
+
+    def _read_target(self, member: Member, content: Pieces, warn: Callable[[str], None]) -> None:
+        """Of a link; one that cannot be had costs nothing else."""
+        try:
+            member.target = beginning(content)
+        except BombError:
+            raise
+        except ArchiveError as error:
+            warn(str(error))
+        except OSError as error:
+            warn(f"cannot be read: {describe_error(error)}")
+            self._told.unreadable = True
 
     def tell_stream(self, path: bytes, source: Stream, depth: int, seen: Container[int] = ()) -> None:
         """The members of a zip that is read in order, by their own headers; those that begin at ``seen`` are known.
@@ -273,6 +285,9 @@ def drain(stream: Stream) -> None:
         pass
 
 
-def _beginning(pieces: Pieces) -> bytes:
-    """Of a link's target, which is short."""
-    return b"".join(map(bytes, pieces))[:_MAX_TARGET]
+def beginning(pieces: Pieces) -> bytes:
+    """Of a link's target, which is short; a long one is read to its end, for its checksum."""
+    target = b""
+    for piece in pieces:
+        target += bytes(piece[: _MAX_TARGET - len(target)])
+    return target

@@ -191,7 +191,7 @@ def _existing_catalogue(db_uri: str) -> Catalogue | None:
     from ..catalogue import open_catalogue
     from ..catalogue.opening import catalogue_exists
 
-    return open_catalogue(db_uri) if catalogue_exists(db_uri) else None
+    return open_catalogue(db_uri, to_write=False) if catalogue_exists(db_uri) else None
 
 
 def _the_same(catalogue: Catalogue) -> Catalogue:

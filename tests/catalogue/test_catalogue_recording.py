@@ -138,11 +138,11 @@ def test_every_column_of_a_member_is_kept(catalogue: Catalogue, ask: Callable[[s
     run_id = start_run(catalogue, sources=[SourceFound("/s", "s", "zip", 1, 2), SourceFound("/t", "t-2", "xz", 3, 4)])
     volume_id = catalogue.add_volume(run_id, "run/vol001", 1, "/b/run/vol001", 99, digest="sha256")
     archive_id = catalogue.add_archive(volume_id, "t.001.tar.xz", "tar.xz", 1)
-    row = FileRow(volume_id, archive_id, b"/t", b"n", SYMLINK, 1, 2, 3, 4, b"5", 6, 7, b"8", 9, 10, 11, b"12")
+    row = FileRow(volume_id, archive_id, b"/t", b"n", SYMLINK, 1, 2, 3, 4, b"5", 6, 7, b"8", 9, 10, 11, b"12", b"\x84")
     catalogue.record([FrameRow(archive_id, 6, 10, 11, 12)], [row])
 
     assert ask("SELECT * FROM files") == [
-        (1, volume_id, archive_id, 1, b"n", 2, 1, 2, 3, 4, b"5", 6, 7, b"8", 9, 10, 11, b"12")
+        (1, volume_id, archive_id, 1, b"n", 2, 1, 2, 3, 4, b"5", 6, 7, b"8", 9, 10, 11, b"12", b"\x84")
     ]
     assert ask("SELECT * FROM frames") == [(archive_id, 6, 10, 11, 12)]
     assert ask(

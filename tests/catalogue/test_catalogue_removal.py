@@ -1,14 +1,19 @@
 from __future__ import annotations
 
+import subprocess
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from catalogue_samples import file_row, save_volume, start_run
 
-from backalaika.catalogue import Catalogue, open_catalogue
+from backalaika.catalogue import REVISION, Catalogue, open_catalogue, purging
+from backalaika.catalogue.direct import open_directly
 from backalaika.catalogue.rows import COMPLETE, ErrorRow, FrameRow, Removed
 from backalaika.catalogue.schema import metadata
+from backalaika.catalogue.wanted import Pattern, Wanted
 from backalaika.errors import CatalogueError
 
 
@@ -138,3 +143,231 @@ def test_a_run_goes_on_in_a_folder_whose_last_other_file_another_process_removed
     catalogue.record([], [file_row(volume_id, None, "/srv/office/a")])
 
     assert [entry.path for entry in catalogue.files("new")] == ["/srv/office/a"]
+
+
+class _CutOffError(Exception):
+    pass
+
+
+def two_volumes(catalogue: Catalogue) -> None:
+    """One that will stay, and one of many pages: 400 files in 20 folders, of which one is in a folder of the other."""
+    run_id = start_run(catalogue)
+    save_volume(catalogue, run_id, "stays", "/srv/0/same", digest=b"s" * 16, size=5)
+    save_volume(catalogue, run_id, "goes", *(f"/srv/{i % 20}/goes {i}.txt" for i in range(400)))
+    catalogue.finish_run(run_id, COMPLETE, 2, 401, 4005, 0, 0)
+
+
+def cut_off_removal(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, pages: int) -> None:
+    """Remove "goes", and end after so many pages."""
+    left = [None] * pages
+
+    def cut(seconds: float) -> None:
+        if not left:
+            raise _CutOffError
+        left.pop()
+
+    monkeypatch.setattr(purging, "_FILES", 70)
+    with monkeypatch.context() as patched:
+        patched.setattr(purging.time, "sleep", cut)
+        with pytest.raises(_CutOffError):
+            catalogue.remove("goes")
+
+
+def orphans(ask: Callable[[str], list[Any]]) -> dict[str, int]:
+    """Rows that belong to nothing."""
+    checks = {
+        "files of no volume": "files WHERE volume_id NOT IN (SELECT id FROM volumes)",
+        "files of no folder": "files WHERE folder_id NOT IN (SELECT id FROM folders)",
+        "known of no file": "known WHERE file_id NOT IN (SELECT id FROM files)",
+        "folders of no file": "folders WHERE id NOT IN (SELECT folder_id FROM files)",
+        "archives of no volume": "archives WHERE volume_id NOT IN (SELECT id FROM volumes)",
+        "frames of no archive": "frames WHERE archive_id NOT IN (SELECT id FROM archives)",
+        "lists of no volume": "name_lists WHERE volume_id NOT IN (SELECT id FROM volumes)",
+        "files of no archive": "files WHERE archive_id IS NOT NULL AND archive_id NOT IN (SELECT id FROM archives)",
+    }
+    return {name: count for name, which in checks.items() if (count := ask(f"SELECT count(*) FROM {which}")[0][0])}
+
+
+def test_page_by_page_all_of_a_volume_goes_and_nothing_else(
+    catalogue: Catalogue, ask: Callable[[str], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_volumes(catalogue)
+    before = list(catalogue.files("stays"))
+    for name, size in (("_FILES", 70), ("_LISTS", 2), ("_ARCHIVES", 1), ("_PAUSE_S", 0)):
+        monkeypatch.setattr(purging, name, size)
+
+    assert catalogue.remove("goes") == Removed(files=400, archives=1, folders=19, runs=0)
+    assert list(catalogue.files("stays")) == before
+    counts = row_counts(ask)
+    assert (counts["volumes"], counts["files"], counts["known"], counts["name_lists"], counts["folders"]) == (1,) * 5
+    assert orphans(ask) == {}
+
+
+@pytest.mark.parametrize("pages", [0, 3])
+def test_no_answer_tells_of_a_volume_whose_removal_was_cut_off(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, ask: Callable[[str], list[Any]], pages: int
+) -> None:
+    two_volumes(catalogue)
+    cut_off_removal(catalogue, monkeypatch, pages)
+    content = (10, b"d" * 16)
+
+    assert ask("SELECT count(*) FROM files") == [(401 - 70 * (pages + 1),)]
+    assert orphans(ask) == {}
+    assert [row.title for row in catalogue.volumes()] == ["stays"]
+    assert [entry.path for entry in catalogue.files("")] == ["/srv/0/same"]
+    with pytest.raises(CatalogueError, match=r"nearest titles are 'stays'$|list the volumes"):
+        catalogue.files("goes")
+    for wanted in (
+        Wanted(Pattern("goes")),
+        Wanted(Pattern("*399.txt")),
+        Wanted(Pattern("19/goes")),
+        Wanted(Pattern("/goes")),
+        Wanted(contents=(content,)),
+        Wanted(digest=content[1].hex()),
+        Wanted(size=(10, 10)),
+        Wanted(duplicates=True),
+    ):
+        assert list(catalogue.find(wanted)) == []
+    assert catalogue.known_sizes({10, 5}) == {5}
+    assert catalogue.known_digests({content, (5, b"s" * 16)}) == {(5, b"s" * 16)}
+    assert catalogue.known_by_looks([b"/srv/7"]) == {b"/srv/7": {}}
+    assert catalogue.copies([content]) == {}
+    assert list(catalogue.files_with_digest(content[1])) == []
+    assert catalogue.places([content]) == {}
+    assert [row.name for row in catalogue.state("office", None)] == [b"same"]
+    assert [row.name for row in catalogue.state("office", None, [b"/srv"])] == [b"same"]
+    assert catalogue.spare_volumes() == []
+    assert catalogue.recorded_volumes(1)[0].title == "stays"
+    assert len(catalogue.recorded_volumes(1)) == 1
+
+
+def test_a_run_finds_nothing_known_on_a_volume_whose_removal_was_cut_off(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not by the pictures either, which look for the same content elsewhere."""
+    two_volumes(catalogue)
+    cut_off_removal(catalogue, monkeypatch, 1)
+    with catalogue._looking() as transaction:
+        from backalaika.catalogue.pictures import _by_content
+
+        assert _by_content(transaction, [(10, b"d" * 16)]) == {}
+        assert list(_by_content(transaction, [(5, b"s" * 16), (10, b"d" * 16)])) == [(5, b"s" * 16)]
+
+
+def test_the_next_who_opens_the_catalogue_to_write_finishes_a_removal(
+    catalogue: Catalogue, db_uri: str, monkeypatch: pytest.MonkeyPatch, ask: Callable[[str], list[Any]]
+) -> None:
+    two_volumes(catalogue)
+    cut_off_removal(catalogue, monkeypatch, 1)
+    open_catalogue(db_uri, to_write=False).close()
+    left = row_counts(ask)["files"]
+    direct = open_directly(db_uri, REVISION)
+    open_catalogue(db_uri).close()
+
+    assert (left, direct) == (261, None)
+    counts = row_counts(ask)
+    assert (counts["volumes"], counts["files"], counts["known"], counts["name_lists"]) == (1, 1, 1, 1)
+    assert orphans(ask) == {}
+
+
+def test_a_removal_at_which_another_process_is_still_is_left_to_it(
+    catalogue: Catalogue, db_uri: str, monkeypatch: pytest.MonkeyPatch, ask: Callable[[str], list[Any]]
+) -> None:
+    two_volumes(catalogue)
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+        cut_off_removal(catalogue, monkeypatch, 0)
+        with catalogue._changing() as transaction:
+            transaction.change("UPDATE volumes SET pid = :pid WHERE state = 'removing'", {"pid": other.pid})
+        open_catalogue(db_uri).close()
+        left = row_counts(ask)["files"]
+        other.communicate()
+    open_catalogue(db_uri).close()
+
+    assert left == 331
+    assert row_counts(ask)["files"] == 1
+
+
+def test_the_title_of_a_removed_volume_is_free_before_its_rows_are_gone(
+    catalogue: Catalogue, db_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_volumes(catalogue)
+    cut_off_removal(catalogue, monkeypatch, 0)
+    save_volume(catalogue, start_run(catalogue), "goes", "/srv/19/goes 19.txt")
+    open_catalogue(db_uri).close()
+
+    assert [entry.path for entry in catalogue.files("goes")] == ["/srv/19/goes 19.txt"]
+    assert [entry.path for entry in catalogue.find(Wanted(Pattern("goes")))] == ["/srv/19/goes 19.txt"]
+    assert catalogue.known_digests({(10, b"d" * 16)}) == {(10, b"d" * 16)}
+
+
+def test_who_writes_to_a_volume_that_another_process_removes_is_told(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    volume_id = catalogue.add_volume(None, "goes", None, "/media/cd", None)
+    catalogue.record([], [file_row(volume_id, None, f"/media/cd/{i}") for i in range(200)])
+    cut_off_removal(catalogue, monkeypatch, 0)
+
+    assert not catalogue.is_there(volume_id)
+    with pytest.raises(CatalogueError, match="removed by another process"):
+        catalogue.record([], [file_row(volume_id, None, "/media/cd/new")])
+    with pytest.raises(CatalogueError, match="removed by another process"):
+        catalogue.finish_volume(volume_id, 1)
+
+
+def test_others_write_between_two_pages_of_a_removal(
+    catalogue: Catalogue, db_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    two_volumes(catalogue)
+    monkeypatch.setattr(purging, "_FILES", 20)
+    order: list[str] = []
+    entered = threading.Event()
+
+    def note(*arguments: Any) -> Any:
+        entered.set()
+        order.append("page")
+        return delete_page(*arguments)
+
+    delete_page = purging._delete_page
+    monkeypatch.setattr(purging, "_delete_page", note)
+    with open_catalogue(db_uri) as other:
+        removing = threading.Thread(target=catalogue.remove, args=["goes"])
+        removing.start()
+        entered.wait(30)
+        for i in range(3):
+            other.add_volume(None, f"new {i}", None, "/m", None)
+            order.append("written")
+        removing.join()
+
+    assert order.count("written") == 3
+    assert order[-1] == "page", "the removal ended before all was written"
+
+
+def test_a_removal_that_is_killed_leaves_no_orphan_and_is_finished_later(
+    catalogue: Catalogue, db_uri: str, ask: Callable[[str], list[Any]]
+) -> None:
+    two_volumes(catalogue)
+    code = (
+        "from backalaika.catalogue import open_catalogue, purging\n"
+        "purging._FILES, purging._LISTS = 40, 2\n"
+        "def tell(seconds): print('page', flush=True); input()\n"
+        "purging.time.sleep = tell\n"
+        f"open_catalogue({db_uri!r}).remove('goes')\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as removing:
+        assert removing.stdin is not None
+        assert removing.stdout is not None
+        for _ in range(3):
+            assert removing.stdout.readline() == "page\n"
+            removing.stdin.write("\n")
+            removing.stdin.flush()
+        removing.kill()
+    between = orphans(ask), len(list(catalogue.files("")))
+    left = row_counts(ask)["files"]
+    open_catalogue(db_uri).close()
+
+    assert between == ({}, 1)
+    assert 1 < left <= 401 - 3 * 40
+    assert orphans(ask) == {}
+    assert (row_counts(ask)["files"], row_counts(ask)["volumes"]) == (1, 1)

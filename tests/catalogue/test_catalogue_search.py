@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,11 +17,12 @@ from databases import TestDatabase
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from backalaika.catalogue import Catalogue, open_catalogue
+from backalaika.catalogue import Catalogue, names, open_catalogue, recording
 from backalaika.catalogue.database import CoreTransaction
+from backalaika.catalogue.name_index import FOLDED_TO_ASCII
 from backalaika.catalogue.names import FTS, forget_names
 from backalaika.catalogue.rows import COMPLETE, DIRECTORY, SYMLINK, FileEntry
-from backalaika.catalogue.wanted import Pattern, Wanted
+from backalaika.catalogue.wanted import Pattern, Wanted, folded
 
 NAMES = [
     "budget.ods",
@@ -43,7 +45,26 @@ NAMES = [
     "ab",
     "n" * 255,
 ]
-FOLDERS = ["/srv/office", "/srv/Office/clients", "/srv/budget", "/srv/caf\u00e9", "/srv/\udce9", "/", "relative"]
+FOLDERS = [
+    "/srv/office",
+    "/srv/Office/clients",
+    "/srv/budget",
+    "/srv/caf\u00e9",
+    "/srv/\udce9",
+    "/",
+    "relative",
+    "/srv/Stra\u00dfe",
+    "/srv/o\ufb03ce 2",
+    "/srv/20 \u212aelvin",
+]
+
+
+@pytest.mark.slow
+def test_every_letter_that_is_searched_by_letters_of_ascii_is_known() -> None:
+    letters = (chr(number) for number in range(128, sys.maxunicode + 1) if not 0xD800 <= number < 0xE000)
+    found = {letter for letter in letters if any(piece.isascii() for piece in folded(letter))}
+
+    assert found == set(FOLDED_TO_ASCII)
 
 
 def paths(catalogue: Catalogue, **wanted: Any) -> list[str]:
@@ -73,6 +94,7 @@ PATTERNS = [
     "?", "??", "*", "nnn", "n" * 256, "no such name", "/x", "/", "office/", "office/b", "OFFICE", "office", "/bud",
     "/srv/office/budget.ods", "/srv/*", "*/budget/*", "*/office/*.txt", "*/x", "é/x", "/srv/\udce9/caf", "lat*",
     "/cl", "srv/b", "relative/budget", "/relative", "//", "e/c*",
+    "strasse/b", "stra\u00dfe/b", "STRASSE/*.txt", "*asse/x", "fice 2/x", "kelvin/b", "\u212aelvin/b", "/kelvin",
 ]  # fmt: skip
 
 
@@ -361,3 +383,36 @@ def test_a_part_of_a_name_is_looked_up_in_an_index(full: Catalogue, database: Te
         assert FTS in str(plan)
     else:
         pytest.skip("MySQL has no such index; its lists are read from first to last")
+
+
+def test_a_volume_whose_finishing_was_cut_off_is_searched_whole_and_finished_later(
+    catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, lists: Callable[[], int]
+) -> None:
+    """Lists of names are made before it is complete, some at a time, and are of no use until it is."""
+    volume_id = catalogue.add_volume(start_run(catalogue), "run/vol001", 1, "/b", None)
+    catalogue.record([], [file_row(volume_id, None, f"/s/plan {number}.odt") for number in range(300)])
+    monkeypatch.setattr(names, "FETCHED", 64)
+    monkeypatch.setattr(names, "_PAGES", 1)
+    make, left = names.list_some_names, [2]
+
+    def cut_off(*arguments: Any) -> int | None:
+        left[0] -= 1
+        if left[0] < 0:
+            raise KeyboardInterrupt
+        return make(*arguments)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(recording, "list_some_names", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            catalogue.finish_volume(volume_id, 1)
+
+    assert lists() == 2
+    assert [row.state for row in catalogue.volumes()] == ["incomplete"]
+    assert len(named(catalogue, "plan")) == 300
+    assert named(catalogue, "plan 299.") == ["/s/plan 299.odt"]
+    catalogue.record([], [file_row(volume_id, None, "/s/plan 300.odt")])
+    assert len(named(catalogue, "plan")) == 301
+    catalogue.finish_volume(volume_id, 1)
+    assert lists() == 5
+    assert len(named(catalogue, "plan")) == 301
+    assert named(catalogue, "plan 299.") == ["/s/plan 299.odt"]

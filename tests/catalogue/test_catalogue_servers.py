@@ -6,9 +6,10 @@ import multiprocessing
 import socket
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 from catalogue_samples import file_row, save_volume, start_run
@@ -16,11 +17,9 @@ from databases import DATABASES, TestDatabase, new_database
 from sqlalchemy import make_url
 from sqlalchemy.engine import URL
 
-from backalaika.catalogue import REVISION, Catalogue, open_catalogue, recording
-from backalaika.catalogue.database import bulk_insert
-from backalaika.catalogue.names import list_names
+from backalaika.catalogue import REVISION, Catalogue, open_catalogue
+from backalaika.catalogue.database import CoreTransaction, bulk_insert
 from backalaika.catalogue.schema import folders
-from backalaika.catalogue.transaction import Transaction
 from backalaika.catalogue.wanted import Pattern, Wanted
 from backalaika.errors import CatalogueError
 
@@ -139,26 +138,36 @@ def test_a_connection_lost_in_the_middle_of_an_insert_leaves_nothing_and_the_nex
         assert [entry.path for entry in catalogue.files("")] == ["/srv/office/a"]
 
 
+@pytest.mark.parametrize("at", ["INSERT INTO known", "SELECT COALESCE(MAX(id), 0) FROM name_lists"])
 def test_a_connection_lost_while_a_volume_is_finished_leaves_no_half_volume(
-    server: TestDatabase, monkeypatch: pytest.MonkeyPatch
+    server: TestDatabase, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
-    def list_and_be_cut_off(transaction: Transaction, volume_id: int) -> None:
-        list_names(transaction, volume_id)
-        server.cut_off()
-        transaction.change("UPDATE volumes SET size = 1 WHERE id = :id", {"id": volume_id})
+    def cut_off_after(method: str) -> None:
+        real = getattr(CoreTransaction, method)
+
+        def execute(self: CoreTransaction, sql: str, values: Mapping[str, Any]) -> Any:
+            done = real(self, sql, values)
+            if sql.startswith(at):
+                server.cut_off()
+            return done
+
+        monkeypatch.setattr(CoreTransaction, method, execute)
 
     with open_catalogue(server.uri) as catalogue:
         volume_id = catalogue.add_volume(None, "disc", None, "/media/disc", None)
         catalogue.record([], [file_row(volume_id, None, f"/srv/{i}/plan") for i in range(6000)])
-        monkeypatch.setattr(recording, "list_names", list_and_be_cut_off)
+        cut_off_after("change")
+        cut_off_after("ask")
         with pytest.raises(CatalogueError):
             catalogue.finish_volume(volume_id, 1)
 
         assert server.ask("SELECT state, files FROM volumes") == [("incomplete", 6000)]
-        assert [server.ask(f"SELECT count(*) FROM {name}") for name in ("known", "name_lists")] == [[(0,)]] * 2
+        assert server.ask("SELECT count(*) FROM known") == [(0,)]
+        assert sum(1 for _ in catalogue.find(Wanted(Pattern("PLAN")))) == 6000
         monkeypatch.undo()
         catalogue.finish_volume(volume_id, 1)
         assert server.ask("SELECT state FROM volumes") == [("complete",)]
+        assert server.ask("SELECT count(*) FROM known") == [(6000,)]
         assert sum(1 for _ in catalogue.find(Wanted(Pattern("PLAN")))) == 6000
 
 

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import io
 import json
 import os
 import shutil
 import signal
 import sqlite3
 import subprocess
-import time
 import zipfile
 
 import pytest
 import xxhash
+from command_line import wait_for
 
 
 def listed(home, title):
@@ -140,6 +141,55 @@ def test_names_that_are_not_utf_8_survive(home, disc):
     assert name in {os.fsencode(row["path"]) for row in listed(home, "Holidays")}
 
 
+@pytest.fixture
+def old_zip(tmp_path):
+    """A medium with a zip whose names are Russian, of DOS, and do not say so."""
+    root = tmp_path / "old"
+    root.mkdir()
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as out:
+        for name in ("??????/", "!!!!!!/!!!!.txt", "plain.txt"):
+            out.writestr(name, "")
+    content = made.getvalue()
+    for stand_in, name in (("??????/", "Письма/"), ("!!!!!!/!!!!", "Письма/Мама")):
+        content = content.replace(stand_in.encode(), name.encode("cp866"))
+    (root / "old.zip").write_bytes(content)
+    return root
+
+
+def test_the_bytes_of_a_name_whose_encoding_was_guessed_can_be_had(home, old_zip):
+    """Here the guess is wrong, as one that the user insists on may be too."""
+    home.run("add", "Old", old_zip, "--encoding", "cp437", status=0)
+    rows = {bytes.fromhex(row["path_bytes"]): row for row in listed(home, "Old") if "path_bytes" in row}
+
+    assert set(rows) == {"Письма/".encode("cp866"), "Письма/Мама.txt".encode("cp866")}
+    assert all(row["path"] == raw.decode("cp437").rstrip("/") for raw, row in rows.items())
+    anew = home.run("files", "Old", "--encoding", "cp866", "--json", status=0).out
+    assert [json.loads(line)["path"] for line in anew.splitlines()][:2] == ["Письма", "Письма/Мама.txt"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "more", "wanted"),
+    [
+        ("мама", [], ["Письма/Мама.txt"]),
+        ("письма/м", [], ["Письма/Мама.txt"]),
+        ("Пис*", [], ["Письма"]),
+        ("plain", [], ["plain.txt"]),
+        ("*a*", [], ["plain.txt"]),
+        ("мама", ["--digest", "99aa06d3014798d8"], ["Письма/Мама.txt"]),
+        ("*.txt", ["--digest", "99aa06d3014798d8"], ["Письма/Мама.txt", "plain.txt"]),
+    ],
+)
+def test_names_whose_encoding_was_guessed_wrong_are_found_in_the_right_one(home, old_zip, pattern, more, wanted):
+    home.run("add", "Old", old_zip, "--encoding", "cp437", status=0)
+    command = ["find", pattern, *more, "--json"]
+    found = home.run(*command, "--encoding", "cp866", status=0).out.splitlines()
+
+    assert [json.loads(line)["path"] for line in found] == wanted
+    if not pattern.isascii():
+        home.run(*command, status=1)
+
+
 @pytest.mark.timeout(60)
 def test_a_file_that_hangs_is_given_up(home, disc, tmp_path):
     shim = tmp_path / "sitecustomize.py"
@@ -164,9 +214,9 @@ def test_a_file_that_hangs_is_given_up(home, disc, tmp_path):
 
 
 def interrupt(home, title, root, environment):
-    """Begin to add a medium, and stop after a while."""
+    """Begin to add a medium, and stop when something of it is recorded."""
     process = home.start("add", title, root, env=environment)
-    time.sleep(3)
+    wait_for(lambda: home.run("files", title).out)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
@@ -270,6 +320,29 @@ def damage(archive):
     content = bytearray(archive.read_bytes())
     content[-30] ^= 255
     archive.write_bytes(content)
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_title_that_is_taken_is_refused_before_the_sums_of_a_volume_of_ours_are_read(home, own, tmp_path, is_known):
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "x").write_text("x")
+    home.run("add", "Taken", tmp_path / "other", status=0)
+    if not is_known:
+        home.run("remove", f"{own.parent.name}/vol001", "--yes", status=0)
+    (tmp_path / "sitecustomize.py").write_text(
+        "import os\nreal = os.read\n"
+        "def failing(descriptor, size):\n"
+        "    if '.001.' in os.readlink(f'/proc/self/fd/{descriptor}'):\n"
+        "        raise OSError(5, 'Input/output error')\n"
+        "    return real(descriptor, size)\n"
+        "os.read = failing\n"
+    )
+    environment = home.environment | {"PYTHONPATH": f"{tmp_path}:{home.environment['PYTHONPATH']}"}
+    refused = home.run("add", "Taken", own, status=2, env=environment)
+
+    message = "backalaika: 'Taken': a volume of this title is in the catalogue; remove it or take another\n"
+    assert refused.err == message
+    assert "Input/output error" in home.run("add", "Free", own, status=1, env=environment).err
 
 
 @pytest.mark.parametrize("lost", [damage, os.remove])

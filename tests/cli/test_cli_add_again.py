@@ -80,6 +80,24 @@ def test_an_add_goes_on_with_the_same_switches_only(home, big, slow, switches):
 
 
 @pytest.mark.timeout(120)
+def test_an_add_goes_on_with_the_same_limits_against_bombs_only(home, big, slow):
+    config = home.root / ".backalaika"
+    interrupt(begin(home, slow, big))
+    config.write_text("config = dict(max_ratio=7)\n")
+    config.chmod(0o600)
+    refused = home.run("add", "Big", big, status=2)
+    config.unlink()
+    home.run("remove", "Big", "--yes", status=0)
+
+    assert "with --digest xxh3-128 --depth 1; go on with these" in refused.err
+    config.write_text("config = dict(max_members=70000)\n")
+    config.chmod(0o600)
+    interrupt(begin(home, slow, big))
+    config.unlink()
+    assert "--depth 1, with max_members=70000; go on with these" in home.run("add", "Big", big, status=2).err
+
+
+@pytest.mark.timeout(120)
 def test_what_changed_on_a_medium_before_an_add_goes_on_is_read_anew(home, big, slow):
     (big / "folder").mkdir()
     (big / "folder" / "gone.txt").write_text("gone")
@@ -118,5 +136,5 @@ def test_damage_that_an_interrupted_add_met_is_told_by_the_one_that_goes_on(home
     assert report.json()["resumed_files"] >= 9
     [problem] = report.json()["errors"]
     assert problem["path"].startswith(str(big / "05.zip"))
-    assert "1 problems:" in report.err
+    assert "\n1 problem:" in report.err
     assert str(big / "05.zip") in report.err

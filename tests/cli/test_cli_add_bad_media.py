@@ -9,13 +9,12 @@ import shutil
 import subprocess
 import tarfile
 import tempfile
-import time
 import zipfile
 from pathlib import Path
 
-import psutil
 import pytest
 from command_line import PROGRAM
+from memory import peak_memory
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 
@@ -151,21 +150,6 @@ def test_what_is_mounted_below_the_path_is_left_out_and_told(home):
     assert {"path": "/dev/shm", "message": message} in done.json()["notes"]
     assert "shm" in paths
     assert f"shm/{os.path.basename(there.name)}" not in paths
-
-
-def peak_memory(process):
-    """Bytes of all its processes together, at most, until it ends; what they share is counted once."""
-    peak = 0
-    while process.poll() is None:
-        total = 0
-        for one in [psutil.Process(process.pid), *psutil.Process(process.pid).children(recursive=True)]:
-            try:
-                total += one.memory_full_info().pss
-            except psutil.Error:
-                continue
-        peak = max(peak, total)
-        time.sleep(0.05)
-    return peak
 
 
 def nested(depth):

@@ -157,6 +157,10 @@ def test_without_a_terminal_removing_wants_yes(home, saved):
     assert saved in home.run("volumes", status=0).out
 
 
+def test_removing_what_is_not_there_is_refused_before_anything_is_asked(home, saved):
+    assert "no volume of this title; the nearest titles are" in home.refused("remove", saved[:-1])
+
+
 def test_help_tells_examples_and_exit_statuses(home):
     text = " ".join(home.run("--help", status=0).out.split())
     assert "backalaika backup jobs/example.py" in text

@@ -12,6 +12,8 @@ import random
 import struct
 import subprocess
 import tarfile
+import time
+import tracemalloc
 import zipfile
 from pathlib import Path
 
@@ -23,6 +25,7 @@ from samples import CONTENT, MAKERS, make, make_tree, zip_of
 from told import Told
 
 from backalaika.reading.messages import Trouble
+from backalaika.reading.zips import beginning
 
 
 def sha256(content: bytes) -> bytes:
@@ -391,3 +394,42 @@ def test_members_of_a_zip_are_the_same_whether_threads_read_them_or_not(damaged,
     assert several.rows == one.rows
     assert several.troubles == one.troubles
     assert bool(one.troubles) == damaged
+
+
+def test_a_link_in_a_zip_whose_target_is_damaged_is_listed_all_the_same(tmp_path):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as out:
+        for name in ("bad", "good"):
+            link = zipfile.ZipInfo(name)
+            link.create_system, link.external_attr = 3, 0o120777 << 16
+            out.writestr(link, f"target of {name}")
+    path.write_bytes(path.read_bytes().replace(b"target of bad", b"TARGET of bad"))
+    told = Told(path)
+
+    links = {row.name: row.target for row in told.rows if row.kind == "symlink"}
+    assert links == {b"bad": None, b"good": b"target of good"}
+    assert [(trouble.path, "checksum" in trouble.message) for trouble in told.troubles] == [(b"x.zip!/bad", True)]
+
+
+@pytest.mark.parametrize("ticks", [2**64 - 1, 2**63, 2**62, 0])  # 0 is the year 1601
+def test_a_time_that_no_file_can_have_is_left_for_that_of_dos(ticks, tmp_path):
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as out:
+        member = zipfile.ZipInfo("a", (2009, 8, 15, 12, 0, 0))
+        member.extra = struct.pack("<HHLHHQQQ", 0x000A, 32, 0, 1, 24, ticks, ticks, ticks)
+        out.writestr(member, "x")
+    [row] = [row for row in Told(path).rows if row.archive]
+
+    assert row.mtime_ns == int(time.mktime((2009, 8, 15, 12, 0, 0, 0, 0, -1))) * 1_000_000_000
+
+
+def test_of_the_target_of_a_link_only_its_beginning_is_kept_in_memory():
+    tracemalloc.start()
+    try:
+        target = beginning(bytes(256 * 1024) for _ in range(400))
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert target == bytes(65536)
+    assert peak < 4_000_000

@@ -21,8 +21,10 @@ from told import Told
 
 from backalaika.errors import SourceError
 from backalaika.reading import image, streams, udf
+from backalaika.reading.messages import Settings
 from backalaika.reading.seekable import AsFile, Seekable, of_bytes
 from backalaika.reading.trees import tree_at
+from backalaika.reading.watched import watched_tree
 from backalaika.walk import Problem
 
 LONG = "a name that is much longer than the eight and three of old, grüße 中.txt"
@@ -62,9 +64,10 @@ def expected(tree: Path) -> dict[bytes, tuple[int, bytes]]:
     }
 
 
-def listed(path: Path) -> tuple[list, list[Problem]]:
+def listed(path: Path, **settings) -> tuple[list, list[Problem]]:
     problems: list[Problem] = []
-    return list(tree_at(str(path)).walk(problems.append)), problems
+    with watched_tree(str(path), Settings(**settings), lambda: None, 0, 1) as tree:
+        return list(tree.walk(problems.append)), problems
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -294,8 +297,7 @@ def test_files_that_lie_over_each_other_end_at_the_limit(tmp_path):
         content[at + 2 : at + 6], content[at + 10 : at + 14] = bytes(4), struct.pack("<L", size)
     path.write_bytes(content)
     told = Told(path, max_ratio=10)
-    problems: list[Problem] = []
-    found = list(tree_at(str(path), max_ratio=10).walk(problems.append))
+    found, problems = listed(path, max_ratio=10)
 
     assert "bomb" in told.troubles[-1].message
     assert len(told.rows) < 400
@@ -375,7 +377,7 @@ def test_a_large_archive_in_an_image_is_decoded_by_several_threads(codec, tmp_pa
     subprocess.run(["bsdtar", "-caf", tree / f"x.tar.{codec}", "-C", tmp_path, "noise"], check=True)
     path = make_image(tmp_path / "x.iso", tree, "-R")
     disc = tree_at(str(path))
-    [file] = [there.file for there in disc.walk(print) if there.file is not None]
+    [file] = [there.file for there in listed(path)[0] if there.file is not None]
     used = []
     decoder = streams.ParallelStream
     monkeypatch.setattr(

@@ -1,0 +1,142 @@
+"""Looking: what must be known of a medium before its files are read, asked of a process that may be lost.
+
+A drive that cannot read a folder or the header of an image keeps who asks for it, and no signal ends that. So another
+process looks, and is given up when it has told nothing for a while; the next question starts another.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from multiprocessing import Pipe, Process
+from multiprocessing.connection import Connection
+from typing import Any, NamedTuple, TypeVar
+
+from ..errors import ArchiveError, RunError, SourceError
+from ..run.pool import start_process
+
+_SECONDS_BETWEEN_SIGNS = 0.25
+_POLL_S = 0.2
+
+T = TypeVar("T")
+
+
+class SilenceError(Exception):
+    """Nothing was told for so long that the process was given up; the message goes behind a name."""
+
+
+class _Failed(NamedTuple):
+    error: Exception
+
+
+class _End(NamedTuple):
+    """All is told."""
+
+
+class _Sign(NamedTuple):
+    """It lives."""
+
+
+def _answer(connection: Connection) -> None:
+    """What the process does until its pipe is closed."""
+    told = 0.0
+
+    def sign() -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told > _SECONDS_BETWEEN_SIGNS:
+            told = now
+            connection.send(_Sign())
+
+    with suppress(EOFError, BrokenPipeError, ConnectionResetError):  # nobody wants to know any more
+        while True:
+            question, arguments = connection.recv()
+            try:
+                for item in question(sign, *arguments):
+                    connection.send(item)
+            except (BrokenPipeError, ConnectionResetError):
+                return
+            except (SourceError, ArchiveError, OSError) as error:
+                connection.send(_Failed(error))
+            else:
+                connection.send(_End())
+
+
+class Looker:
+    """Asks a process of its own. A context manager.
+
+    Args:
+        timeout_s: seconds of silence after which the process is given up; None asks this process itself.
+        stop: called often while it is waited for; may raise to end it.
+    """
+
+    def __init__(self, timeout_s: float | None, stop: Callable[[], None]) -> None:
+        self._timeout_s = timeout_s
+        self._stop = stop
+        self._process: Process | None = None
+        self._connection: Connection | None = None
+
+    def __enter__(self) -> Looker:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._give_up()
+
+    def ask(self, question: Callable[..., Iterator[T]], *arguments: Any) -> Iterator[T]:
+        """What a generator yields there: a function of a module, whose first argument it calls where it goes on.
+
+        Raises:
+            SilenceError: it told nothing for so long.
+            SourceError, ArchiveError, OSError: it did.
+        """
+        if self._timeout_s is None:
+            yield from question(self._stop, *arguments)
+            return
+        is_done = False
+        try:
+            connection = self._start()
+            connection.send((question, arguments))
+            while True:
+                message = self._hear(connection, self._timeout_s)
+                if isinstance(message, _End | _Failed):
+                    is_done = True
+                    break
+                if not isinstance(message, _Sign):
+                    yield message
+        finally:
+            if not is_done:  # it may be in the midst of an answer that nobody wants any more
+                self._give_up()
+        if isinstance(message, _Failed):
+            raise message.error
+
+    def ask_one(self, question: Callable[..., Iterator[T]], *arguments: Any) -> T:
+        """The one thing that a generator yields there; raises as `ask` does."""
+        [answer] = self.ask(question, *arguments)
+        return answer
+
+    def _hear(self, connection: Connection, timeout_s: float) -> Any:
+        deadline = time.monotonic() + timeout_s
+        while not connection.poll(_POLL_S):
+            self._stop()
+            if time.monotonic() > deadline and not connection.poll():
+                raise SilenceError(f"given up: nothing could be read of it for {timeout_s:g} seconds")
+        self._stop()
+        try:
+            return connection.recv()
+        except (EOFError, OSError):
+            raise RunError("the process that looks at the medium was killed; it may need much memory") from None
+
+    def _start(self) -> Connection:
+        if self._connection is None:
+            self._connection, theirs = Pipe()
+            self._process = start_process(_answer, (theirs,), "backalaika-looker")
+            theirs.close()
+        return self._connection
+
+    def _give_up(self) -> None:
+        if self._process is not None and self._connection is not None:
+            self._connection.close()
+            self._process.kill()
+            self._process.join(1)  # one that hangs in a drive ends when that gives up
+        self._process = self._connection = None

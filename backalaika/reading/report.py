@@ -1,0 +1,88 @@
+"""Report: what is to be catalogued, who is told how it goes, and what is told in the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ..walk import Problem
+
+COMPLETE, INTERRUPTED = "complete", "interrupted"
+
+
+class Observer(Protocol):
+    """Who is told how it goes."""
+
+    def advance(self, files: int, size: int, name: str) -> None:
+        """So many files and bytes more were read; ``name`` is where it is now."""
+
+    def problem(self, problem: Problem) -> None:
+        """Something could not be read as it should be."""
+
+
+@dataclass(slots=True)
+class AddReport:
+    """What was catalogued.
+
+    Attributes:
+        title: of the volume.
+        path: absolute path of the medium.
+        state: ``complete`` or ``interrupted``.
+        files, bytes: loose files on the medium, and their bytes.
+        archives, members: archives that were entered, and all that is listed in them.
+        resumed_files: of ``files``, those that an earlier, interrupted call had recorded.
+        recognised: the title that a volume of a run had until now; '' where it is none.
+        damaged_copy_of: the title of the volume that this is a damaged copy of, of which nothing was entered; else ''.
+        problems: what could not be read.
+        notes: what is not in the catalogue by its nature.
+        seconds: how long it took.
+    """
+
+    title: str
+    path: str
+    state: str = COMPLETE
+    files: int = 0
+    bytes: int = 0
+    archives: int = 0
+    members: int = 0
+    resumed_files: int = 0
+    recognised: str = ""
+    damaged_copy_of: str = ""
+    problems: list[Problem] = field(default_factory=list)
+    notes: list[Problem] = field(default_factory=list)
+    seconds: float = 0.0
+
+    @property
+    def exit_status(self) -> int:
+        """0 all done, 1 some of it could not be read, 130 interrupted."""
+        if self.state == INTERRUPTED:
+            return 130
+        return 1 if self.problems else 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The report as plain values."""
+        return {
+            "title": self.title,
+            "path": self.path,
+            "state": self.state,
+            "exit_status": self.exit_status,
+            "files": self.files,
+            "bytes": self.bytes,
+            "archives": self.archives,
+            "members": self.members,
+            "resumed_files": self.resumed_files,
+            "recognised": self.recognised,
+            "damaged_copy_of": self.damaged_copy_of,
+            "errors": [{"path": problem.path, "message": problem.message} for problem in self.problems],
+            "notes": [{"path": problem.path, "message": problem.message} for problem in self.notes],
+            "seconds": round(self.seconds, 3),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Medium:
+    """What to catalogue; ``path`` is absolute."""
+
+    title: str
+    path: str
+    description: str = ""

@@ -1,0 +1,195 @@
+"""`backalaika add` where a drive hangs, wherever that is: it costs what lies there, and no more."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+pytestmark = pytest.mark.timeout(120)
+
+# The program's processes look at these with it; no signal but SIGKILL ends who waits.
+SHIM = """
+import os, signal, time
+def hang():
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, signal.SIG_IGN)
+    with open({log!r}, "a") as log:
+        log.write("hung\\n")
+    time.sleep(1000)
+def name_of(descriptor):
+    return os.readlink(f"/proc/self/fd/{{descriptor}}")
+scandir, pread = os.scandir, os.pread
+def slow_scandir(path="."):
+    name = name_of(path) if isinstance(path, int) else os.fspath(path)
+    if os.path.basename(name) == {folder!r}:
+        hang()
+    return scandir(path)
+def slow_pread(descriptor, size, offset):
+    if os.path.basename(name_of(descriptor)) == {file!r} and offset >= {start}:
+        if not os.path.exists({switch!r}) or os.path.getsize({switch!r}) == 0:
+            hang()
+        os.truncate({switch!r}, os.path.getsize({switch!r}) - 1)
+    return pread(descriptor, size, offset)
+os.scandir, os.pread = slow_scandir, slow_pread
+"""
+
+
+class Hanging:
+    """Makes environments in which a folder, or a file from an offset on, hangs.
+
+    A file is read ``gives`` times there before it does.
+    """
+
+    def __init__(self, environment, place) -> None:
+        self._environment, self._place, self.log = environment, place, place / "log"
+        place.mkdir()
+
+    def at(self, folder="", file="", start=0, gives=0):
+        self.log.write_text("")
+        switch = self._place / "switch"
+        switch.write_bytes(b"x" * gives)
+        values = {"folder": folder, "file": file, "start": start, "log": str(self.log), "switch": str(switch)}
+        (self._place / "sitecustomize.py").write_text(SHIM.format(**values))
+        return self._environment | {"PYTHONPATH": f"{self._place}:{self._environment['PYTHONPATH']}"}
+
+    @property
+    def times(self):
+        """How often somebody hung."""
+        return len(self.log.read_text().split())
+
+
+@pytest.fixture
+def hanging(home, tmp_path):
+    return Hanging(home.environment, tmp_path / "shim")
+
+
+@pytest.fixture
+def disc(tmp_path):
+    root = tmp_path / "disc"
+    for folder in ("good", "hangs/below", "more"):
+        (root / folder).mkdir(parents=True)
+        (root / folder / "a.txt").write_text(folder)
+    return root
+
+
+def listed(home, title):
+    rows = map(json.loads, home.run("files", title, "--json", status=0).out.splitlines())
+    return [(row["archive"], row["path"], row["digest"]) for row in rows]
+
+
+def test_a_folder_that_hangs_costs_what_is_in_it(home, hanging, disc):
+    environment = hanging.at(folder="hangs")
+    report = home.run("add", "Holidays", disc, "--timeout", "1", "--json", status=1, env=environment).json()
+
+    message = "directory is given up: nothing could be read of it for 1 seconds"
+    assert report["errors"] == [{"path": str(disc / "hangs"), "message": message}]
+    assert report["state"] == "complete"
+    assert [path for _, path, _ in listed(home, "Holidays")] == ["good", "more", "good/a.txt", "more/a.txt"]
+    assert hanging.times == 1
+
+
+def test_a_folder_that_hangs_is_waited_for_once_though_a_medium_is_walked_more_than_once(hanging, disc):
+    """To count its files, say, or to compare it with what an interrupted call had recorded."""
+    code = (
+        "from backalaika.reading.messages import Settings\n"
+        "from backalaika.reading.watched import count, watched_tree\n"
+        f"with watched_tree({str(disc)!r}, Settings(), lambda: None, 2, 1) as tree:\n"
+        "    for _ in range(3):\n"
+        "        problems = []\n"
+        "        print(count(tree), sorted(found.member.path for found in tree.walk(problems.append)), len(problems))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=hanging.at(folder="hangs"),
+        capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+
+    assert done.stdout == "(2, 8) [b'good', b'good/a.txt', b'more', b'more/a.txt'] 1\n" * 3
+    assert hanging.times == 1
+
+
+def test_a_medium_that_hangs_is_an_error_that_says_so(home, hanging, disc):
+    begun = time.monotonic()
+    done = home.run("add", "Holidays", disc, "--timeout", "1", status=2, env=hanging.at(folder="disc"))
+
+    assert f"{disc}: given up: nothing could be read of it for 1 seconds" in done.err
+    assert time.monotonic() - begun < 30
+
+
+def test_a_hanging_medium_of_many_does_not_end_the_pile(home, hanging, disc, tmp_path):
+    for name in ("one", "two"):
+        shutil.copytree(disc, tmp_path / "pile" / name)
+    environment = hanging.at(folder="one")
+    done = home.run("add", "--each", tmp_path / "pile", "--timeout", "1", status=1, env=environment)
+
+    assert "one: given up" in done.err
+    assert len(listed(home, "two")) == 7
+
+
+@pytest.fixture
+def image(disc, tmp_path):
+    path = tmp_path / "disc.iso"
+    subprocess.run(["genisoimage", "-quiet", "-R", "-o", path, disc], check=True, timeout=60)
+    return path
+
+
+def test_the_header_of_an_image_that_hangs_is_an_error_that_says_so(home, hanging, image):
+    environment = hanging.at(file="disc.iso")
+    done = home.run("add", "Holidays", image, "--timeout", "1", status=2, env=environment)
+
+    assert f"{image}: given up: nothing could be read of it for 1 seconds" in done.err
+
+
+@pytest.mark.parametrize("gives", [0, 3])
+def test_an_image_whose_folders_hang_costs_what_follows(home, hanging, image, gives):
+    """What else it has in common with a whole one is for the pool to say, which reads files with as much patience."""
+    environment = hanging.at(file="disc.iso", start=40_000, gives=gives)
+    report = home.run("add", "Holidays", image, "--timeout", "1", "--json", status=1, env=environment).json()
+
+    assert report["errors"][0]["path"] == str(image)
+    assert report["errors"][0]["message"].startswith(
+        "given up: nothing could be read of it for 1 seconds; what follows"
+    )
+    assert report["state"] == "complete"
+
+
+@pytest.fixture
+def volume(home):
+    """A volume of a run that is in no catalogue any more."""
+    home.run("backup", home.job(), "--yes", status=0)
+    made = home.folders()[0] / "vol001"
+    shutil.copytree(made, home.root / "burnt")
+    home.run("remove", f"{made.parent.name}/vol001", "--yes", status=0)
+    return home.root / "burnt"
+
+
+@pytest.mark.parametrize("gives", range(3))
+def test_where_a_manifest_hangs_the_archives_are_read(home, hanging, volume, gives):
+    """When it is compared with its sum, or when its lines are wanted."""
+    home.run("add", "Whole", volume, status=0)
+    environment = hanging.at(file="MANIFEST.jsonl.gz", gives=gives)
+    report = home.run("add", "Burnt", volume, "--timeout", "2", "--json", status=1, env=environment).json()
+
+    silence = "given up: nothing could be read of it for 2 seconds"
+    assert f"{silence}; the archives are read instead" in {error["message"] for error in report["errors"]}
+    assert hanging.times >= 1
+    burnt, whole = ({row for row in listed(home, title) if row[0]} for title in ("Burnt", "Whole"))
+    assert {path for _, path, _ in whole} > {"source", "source/0.txt"}
+    assert {row for row in burnt if row[0] != "MANIFEST.jsonl.gz"} == whole
+
+
+def test_an_add_at_a_folder_that_hangs_can_be_stopped(home, hanging, disc):
+    process = home.start("add", "Holidays", disc, "--timeout", "100", env=hanging.at(folder="hangs"))
+    deadline = time.monotonic() + 30
+    while not hanging.times and time.monotonic() < deadline:
+        time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=20)
+
+    assert process.returncode == 130, err
+    assert "the same command goes on with it" in err
