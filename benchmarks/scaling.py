@@ -29,7 +29,7 @@ import psutil
 
 from .formats import back_up
 from .office import make_office
-from .pairs import BACKALAIKA, CHECKOUT, run, write_job
+from .pairs import BACKALAIKA, CHECKOUT, write_job
 from .trees import make_tree
 
 FILE_SIZE = 1000
@@ -115,25 +115,14 @@ def measure_serial(files: int) -> Iterator[Line]:
 
 
 def _serial(source: Path, option: str, workers: int, home: Path) -> Line:
-    job = write_job(home, source, option)
-    environment = {"HOME": str(home)}
-    # The catalogue is made by another run: a first one loads what later ones do without.
     (home / "one").mkdir()
     (home / "one" / "file").write_bytes(b"1")
-    first = home / "first.py"
-    first.write_text(job.read_text().replace(str(source), str(home / "one")).replace("'bench'", "'first'"))
-    first.chmod(0o600)
-    run([*BACKALAIKA, "backup", str(first), "--yes"], environment=environment)
-    command = [*BACKALAIKA, "backup", str(job), "--yes", "--json", "--workers", str(workers)]
-    variables = os.environ | {"PYTHONPATH": str(CHECKOUT)} | environment
-    with psutil.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
-        used = _watch(process)
-        assert process.stdout is not None
-        report = json.loads(process.stdout.read())
-    main, writer, *others = (used[pid] for pid in sorted(used))  # in the order in which they are started
-    assert len(others) == workers, f"{len(others)} workers were seen"
-    files, frames = report["files"], _frames(home)
-    serial = main - _STARTED
+    one = write_job(home, home / "one", option)
+    _used(one, workers, home)  # makes the catalogue, for which a run loads what later ones do without
+    fixed, _, _, _ = _used(one, workers, home)
+    before = _frames(home)
+    main, writer, others, files = _used(write_job(home, source, option), workers, home)
+    frames, serial = _frames(home) - before, main - fixed
     return {
         "row": "serial",
         "tree": source.name,
@@ -141,17 +130,27 @@ def _serial(source: Path, option: str, workers: int, home: Path) -> Line:
         "workers": workers,
         "files": files,
         "frames": frames,
-        "processor_seconds": {"main": round(main, 2), "writer": round(writer, 2), "workers": round(sum(others), 2)},
+        "processor_seconds": {"main": round(main, 2), "writer": round(writer, 2), "workers": round(others, 2)},
+        "of_which_fixed": round(fixed, 2),
         "main_microseconds_a_file": round(serial / files * 1e6, 1),
         "writer_microseconds_a_frame": round(writer / frames * 1e6, 1),
         "files_a_second_at_most": round(files / serial),
         "frames_a_second_at_most": round(frames / max(serial, writer)),
-        "workers_fed": round(sum(others) / max(serial, writer), 1),
+        "workers_fed": round(others / max(serial, writer), 1),
     }
 
 
-# Seconds that the main process takes until the first file and after the last, of which there is one of each a run.
-_STARTED = 0.12
+def _used(job: Path, workers: int, home: Path) -> tuple[float, float, float, int]:
+    """Back up, and tell the processor seconds of the main process, the writer and all workers, and the files."""
+    command = [*BACKALAIKA, "backup", str(job), "--yes", "--json", "--workers", str(workers)]
+    variables = os.environ | {"PYTHONPATH": str(CHECKOUT), "HOME": str(home)}
+    with psutil.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        used = _watch(process)
+        assert process.stdout is not None
+        report = json.loads(process.stdout.read())
+    main, writer, *others = (used[pid] for pid in sorted(used))  # in the order in which they are started
+    assert len(others) == workers, f"{len(others)} workers were seen"
+    return main, writer, sum(others), report["files"]
 
 
 def _watch(process: psutil.Popen) -> dict[int, float]:
