@@ -318,6 +318,7 @@ def _run_values(start: RunStart) -> dict[str, Any]:
         "since_ns": start.since_ns,
         "skip_known": start.skip_known,
         "digest": start.digest,
+        "copies": start.copies,
         **this_process(),
     }
 

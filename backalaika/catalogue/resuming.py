@@ -68,6 +68,7 @@ class Resuming(Recording, Database):
             saved_bytes,
             [(os.fsdecode(path), os.fsdecode(label), options) for path, label, options in found],
             digest,
+            run.copies,
         )
 
     def ended_runs(self) -> list[EndedRun]:

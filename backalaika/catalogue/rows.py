@@ -43,6 +43,7 @@ class RunStart(NamedTuple):
         since_ns: only files modified since then, in nanoseconds since 1970; None for all.
         skip_known: whether known files are left out.
         digest: which digest it uses.
+        copies: on how many volumes a file must be to be known; None where nobody can tell.
     """
 
     job: str
@@ -53,6 +54,7 @@ class RunStart(NamedTuple):
     since_ns: int | None = None
     skip_known: bool = False
     digest: str = "xxh3-128"
+    copies: int | None = None
 
 
 class RunEnd(NamedTuple):
@@ -204,6 +206,7 @@ class EarlyRun(NamedTuple):
         files, bytes: what is recorded as saved, without folders.
         sources: path, label and options of each, in the order of the job.
         digest: which digest its files have; None as long as no volume is recorded.
+        copies: on how many volumes a file must be to be known; None if that was not kept.
     """
 
     id: int
@@ -216,6 +219,7 @@ class EarlyRun(NamedTuple):
     bytes: int
     sources: list[tuple[str, str, str]]
     digest: str | None
+    copies: int | None
 
 
 class EndedRun(NamedTuple):

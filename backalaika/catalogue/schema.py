@@ -85,6 +85,7 @@ runs = Table(
     Column("since_ns", BigInteger, comment="only files modified since then; null for all"),
     Column("skip_known", Boolean, nullable=False, server_default=false(), comment="whether known files were left out"),
     Column("digest", String(16), comment="which digest it uses: xxh3-128, blake3 or sha256"),
+    Column("copies", Integer, comment="on how many volumes a file must be to be known; null if that was not kept"),
 )
 
 sources = Table(

@@ -111,7 +111,7 @@ def backup(
     if resume and rehash:
         raise UsageError("--resume goes on with what its run has read; leave out --rehash")
     skip_known = True if rehash else skip_known
-    trusting = partial(replace, rehash=rehash, copies=copies)
+    trusting = partial(_trusting, rehash=rehash, copies=copies)
     if dry_run:
         _dry_run(job_file, Given(skip_known, since, comment or ""), yes, as_json, nice, trusting)
     from ..run.resuming import answers_of
@@ -136,6 +136,11 @@ def backup(
         _write_json(report, report_to)
     _show_report(report, job_file)
     sys.exit(report.exit_status)
+
+
+def _trusting(answers: Answers, rehash: bool, copies: int | None) -> Answers:
+    """The answers with what the switches say; a run that goes on has its number of copies already."""
+    return replace(answers, rehash=rehash, copies=answers.copies if copies is None else copies)
 
 
 def _early_run(job: Job, given: Given, resume: bool | None, terminal: bool) -> EarlyRun | None:

@@ -237,7 +237,7 @@ def find_early_run(job: Job) -> EarlyRun | None:
 
 def answers_of(early: EarlyRun) -> Answers:
     """The answers that a run was started with."""
-    return Answers(early.skip_known, early.since_ns, early.comment)
+    return Answers(early.skip_known, early.since_ns, early.comment, copies=early.copies)
 
 
 def check_sources(job: Job, early: EarlyRun, sources: list[Found]) -> None:

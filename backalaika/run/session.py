@@ -287,6 +287,7 @@ class Session:
             answers.since_ns,
             answers.skip_known,
             self.job.config.digest,
+            self._trust.copies,
         )
         try:
             self._recording.mark_abandoned_runs()

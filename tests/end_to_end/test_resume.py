@@ -372,3 +372,16 @@ def test_a_run_that_leaves_out_known_files_goes_on_and_has_a_picture(office, opt
     assert seen_by(back, hard_links=False) == seen_by(tree, hard_links=False)
     again = office.backup("--skip-known", options=option, **SMALL_MEDIA)
     assert again.report["files"] == 0
+
+
+def test_a_run_that_goes_on_makes_as_many_copies_as_it_began_with(office):
+    make_office_tree(office.tree)
+    office.backup(**ONE_MEDIUM)
+    process = start(office.command("--skip-known", "--copies", "2", options="xz", max_size=60 * MIB), office)
+    end_when(process, lambda: bytes_unfinished(office) >= 4_000_000, signal.SIGINT)
+    assert process.returncode == 130
+
+    went_on = resume(office, options="xz", max_size=60 * MIB)
+
+    assert went_on.report["files"] > 60
+    assert office.backup("--skip-known", "--copies", "2", **ONE_MEDIUM).report["files"] == 0
