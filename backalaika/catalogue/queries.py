@@ -263,7 +263,8 @@ def find_volume(connection: Connection, title: str) -> FoundVolume:
     """
     columns = (volumes.c.id, volumes.c.run_id, runs.c.state, volumes.c.host, volumes.c.pid, volumes.c.pid_seen)
     asked = select(*columns).join_from(volumes, runs, isouter=True)
-    found = connection.execute(asked.where(volumes.c.title == storable_text(title))).first()
+    there = volumes.c.title == storable_text(title), volumes.c.state != REMOVING
+    found = connection.execute(asked.where(*there)).first()
     if found is not None:
         return FoundVolume(*found[:3], Owner(*found[3:]))
     titles = list(connection.execute(select(volumes.c.title).where(volumes.c.state != REMOVING)).scalars())

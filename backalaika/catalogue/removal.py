@@ -42,7 +42,9 @@ class Removal(Purging, Recording, Queries):
             _removable(connection, title)
 
     def remove(self, title: str) -> Removed:
-        """Remove a volume, and its run with the last one; the media themselves are not touched.
+        """Remove a volume, and its run with the last one, unless the run has a picture of its sources, which stays.
+
+        The media themselves are not touched.
 
         Raises:
             CatalogueError: as `check_removable` does. A medium that another host catalogues, or did until it died, is

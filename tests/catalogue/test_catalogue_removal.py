@@ -217,6 +217,9 @@ def test_no_answer_tells_of_a_volume_whose_removal_was_cut_off(
     assert [entry.path for entry in catalogue.files("")] == ["/srv/0/same"]
     with pytest.raises(CatalogueError, match=r"nearest titles are 'stays'$|list the volumes"):
         catalogue.files("goes")
+    ((title,),) = ask("SELECT title FROM volumes WHERE state = 'removing'")
+    with pytest.raises(CatalogueError, match="no volume of this title"):
+        catalogue.files(title)
     for wanted in (
         Wanted(Pattern("goes")),
         Wanted(Pattern("*399.txt")),
