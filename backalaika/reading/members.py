@@ -95,5 +95,5 @@ def readable_name(raw: bytes, encoding: str) -> bytes:
     """A name from a zip without the UTF-8 flag, as UTF-8; its own bytes where it is not in that encoding."""
     try:
         return raw.decode(encoding).encode()
-    except (UnicodeDecodeError, UnicodeEncodeError):
+    except UnicodeError:  # punycode and its like raise no finer one
         return raw

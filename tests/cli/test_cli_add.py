@@ -168,6 +168,26 @@ def test_the_bytes_of_a_name_whose_encoding_was_guessed_can_be_had(home, old_zip
     assert [json.loads(line)["path"] for line in anew.splitlines()][:2] == ["Письма", "Письма/Мама.txt"]
 
 
+@pytest.mark.parametrize("command", [["add", "Old", "."], ["files", ""], ["find", "mama"]])
+@pytest.mark.parametrize("name", ["cp9999", "", "undefined", "hex", "rot13", "utf-16"])
+def test_an_encoding_that_is_none_or_decodes_no_names_is_refused_in_one_line(home, command, name):
+    done = home.run(*command, "--encoding", name, status=2)
+
+    told = [line for line in done.err.splitlines() if "cp866" in line]
+    assert len(told) == 1
+    assert repr(name) in told[0]
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize("name", ["idna", "punycode"])
+def test_an_odd_encoding_in_which_a_name_is_not_loses_no_name(home, old_zip, name):
+    home.run("add", "Old", old_zip, "--encoding", name, status=0)
+
+    raw = os.fsdecode("Письма".encode("cp866"))
+    assert raw in {row["path"] for row in listed(home, "Old")}
+    home.run("files", "Old", "--encoding", name, status=0)
+
+
 @pytest.mark.parametrize(
     ("pattern", "more", "wanted"),
     [
