@@ -34,7 +34,12 @@ def looks_like_image(head: bytes) -> bool:
 
 
 def members(image: Seekable, encoding: str | None, warn: Warn) -> Iterator[ImageMember]:
-    """The members of an image, folder by folder.
+    """The members of an image, folder by folder; as `members_and_pauses`, without the pauses."""
+    return (found for found in members_and_pauses(image, encoding, warn) if found is not None)
+
+
+def members_and_pauses(image: Seekable, encoding: str | None, warn: Warn) -> Iterator[ImageMember | None]:
+    """The members of an image, folder by folder, and None where one ends: what follows must be read first.
 
     Args:
         image: the bytes.
@@ -44,10 +49,10 @@ def members(image: Seekable, encoding: str | None, warn: Warn) -> Iterator[Image
     Raises:
         ArchiveError: it is none, or cannot be read any further.
     """
-    names = [image.all_at(number * SECTOR + 1, 5) for number in range(16, 80)]
-    has_iso = names[0] == b"CD001"
+    has_iso = image.all_at(16 * SECTOR + 1, 5) == b"CD001"
     if has_iso and iso9660.has_rock_ridge(image):
         return iso9660.members(image, encoding, warn)
+    names = [image.all_at(number * SECTOR + 1, 5) for number in range(16, 80)]
     if b"NSR02" in names or b"NSR03" in names:
         try:
             return udf.members(image, warn)

@@ -92,8 +92,8 @@ class Folders:
             self._waiting[start:] = reversed(self._waiting[start:])
 
 
-def members(image: Seekable, encoding: str | None, warn: Warn) -> Iterator[ImageMember]:
-    """The members of an image, folder by folder.
+def members(image: Seekable, encoding: str | None, warn: Warn) -> Iterator[ImageMember | None]:
+    """The members of an image, folder by folder, and None where one ends.
 
     Args:
         image: the bytes.
@@ -158,13 +158,14 @@ class _Tree:
         self._encoding, self._warn = encoding, warn
         self._folders = Folders(image.size)
 
-    def members(self) -> Iterator[ImageMember]:
+    def members(self) -> Iterator[ImageMember | None]:
         self._folders.add(b"", self._volume.root, self._volume.root_size, self._warn)
         for path, place, size in self._folders:
             try:
                 yield from self._folder(path, place, size)
             except OSError as error:
                 self._warn(path, f"cannot be read: {error.strerror or error}; what is in it is not listed")
+            yield None
 
     def _folder(self, folder: bytes, place: int, size: int) -> Iterator[ImageMember]:
         source = self._image.stream(place * self._volume.block, size)

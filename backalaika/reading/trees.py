@@ -38,9 +38,9 @@ from .troubles import Troubles
 
 # Of an image, how many files directly in its root are looked at, to know whether this program wrote it.
 _MANY = 100_000
-# Told at a time.
+# Told at a time; of an image also what came in a moment, for in UDF each member is read by itself.
 _AT_A_TIME = 500
-_MOMENT_S = 0.25
+_MOMENT_S = 0.05
 # A file that is longer than what the system reads ahead anyway.
 _LONG = 1024 * 1024
 
@@ -82,13 +82,16 @@ class Tree(Protocol):
     is_one_piece: bool
     """Whether it must be listed from its beginning, and not folder by folder."""
 
-    def listed(self, sign: Sign, pending: list[str], left_out: Container[str] = ()) -> Iterator[Listed]:
+    def listed(
+        self, sign: Sign, pending: list[str], left_out: Container[str] = (), most: int | None = None
+    ) -> Iterator[Listed]:
         """All that is there, folder by folder, in parts.
 
         Args:
             sign: is called often.
             pending: folders to list with all below them, the last one first; [""] for everything.
             left_out: those among what is below that are not to be listed.
+            most: how many members of an image are looked for; None for all. Nothing behind them is read.
         """
 
     def open(self, file: LooseFile) -> AbstractContextManager[Seekable]:
@@ -135,7 +138,9 @@ class _Folder:
         self._path = path
         self.in_disc_order = is_optical(path)
 
-    def listed(self, sign: Sign, pending: list[str], left_out: Container[str] = ()) -> Iterator[Listed]:
+    def listed(
+        self, sign: Sign, pending: list[str], left_out: Container[str] = (), most: int | None = None
+    ) -> Iterator[Listed]:
         def skips(name: str) -> bool:
             sign()
             return False
@@ -219,15 +224,30 @@ class _Image:
             _read_ahead(file.fileno())
             yield of_file(file.fileno(), os.fstat(file.fileno()).st_size)
 
-    def listed(self, sign: Sign, pending: list[str], left_out: Container[str] = ()) -> Iterator[Listed]:
+    def listed(
+        self, sign: Sign, pending: list[str], left_out: Container[str] = (), most: int | None = None
+    ) -> Iterator[Listed]:
         problems: list[Problem] = []
-        members = self._walk(problems.append, sign)
-        while found := list(_for_a_moment(members)):
-            yield Listed(found, problems[:], [], False)
-            problems.clear()
+        some: list[Found] = []
+        number = 0
+        end = time.monotonic() + _MOMENT_S
+        # What was found is told before more is read: the drive may hang then.
+        for found in self._walk(problems.append, sign):
+            if found is not None:
+                some.append(found)
+                number += 1
+            if some and (found is None or len(some) >= _AT_A_TIME or number == most or time.monotonic() > end):
+                yield Listed(some, problems[:], [], False)
+                problems.clear()
+                some = []
+                end = time.monotonic() + _MOMENT_S
+            if number == most:
+                break
         yield Listed([], problems, [], True)
 
-    def _walk(self, tell: Tell, sign: Sign) -> Iterator[Found]:
+    def _walk(self, tell: Tell, sign: Sign) -> Iterator[Found | None]:
+        """What there is; None where a folder ends."""
+
         def send(trouble: Trouble) -> None:
             path = os.path.join(self._path, os.fsdecode(trouble.path)) if trouble.path else self._path
             tell(Problem(path, trouble.message))
@@ -240,8 +260,11 @@ class _Image:
         with self._image() as image:
             budget = Budget(image.size, self._max_ratio, self._max_members)
             try:
-                for found in images.members(image, self._encoding, warn):
+                for found in images.members_and_pauses(image, self._encoding, warn):
                     sign()
+                    if found is None:
+                        yield None
+                        continue
                     budget.count_member()
                     budget.spend(found.member.size)
                     yield self._found(found, warn)
@@ -275,18 +298,9 @@ class _Image:
         for number, there in enumerate(self._walk(_tell_nobody, sign)):
             if number > _MANY or len(found) == len(wanted):
                 break
-            if there.file is not None and there.member.path in wanted:
+            if there is not None and there.file is not None and there.member.path in wanted:
                 found[there.member.path] = there.file
         return found
-
-
-def _for_a_moment(found: Iterator[Found]) -> Iterator[Found]:
-    """Some, and no more than come in a moment: if the drive hangs then, what it gave before is told."""
-    end = time.monotonic() + _MOMENT_S
-    for each in islice(found, _AT_A_TIME):
-        yield each
-        if time.monotonic() > end:
-            return
 
 
 def _read_ahead(descriptor: int) -> None:

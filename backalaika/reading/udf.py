@@ -56,8 +56,8 @@ class _Map(NamedTuple):
     file: Extents = ()
 
 
-def members(image: Seekable, warn: Warn) -> Iterator[ImageMember]:
-    """The members of an image, folder by folder.
+def members(image: Seekable, warn: Warn) -> Iterator[ImageMember | None]:
+    """The members of an image, folder by folder, and None where one ends.
 
     Args:
         image: the bytes.
@@ -187,7 +187,7 @@ class _Volume:
             raise ArchiveError("is damaged: it names a place behind its metadata")
         return found
 
-    def members(self, warn: Warn) -> Iterator[ImageMember]:
+    def members(self, warn: Warn) -> Iterator[ImageMember | None]:
         root = self._node(self._root)
         folders = Folders(self._image.size)
         waiting = {self._offset(self._root): root}
@@ -208,6 +208,7 @@ class _Volume:
                 warn(path, f"{error}; the rest of this folder is not listed")
             except OSError as error:
                 warn(path, f"cannot be read: {error.strerror or error}; the rest of this folder is not listed")
+            yield None
 
     def _member(self, path: bytes, place: _Place, warn: Warn) -> tuple[ImageMember, _Node | None] | None:
         """A member, and what there is of it if it is a folder; None if it is damaged."""

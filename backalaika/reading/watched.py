@@ -73,13 +73,12 @@ class WatchedTree:
             return
         # Once more, up to where it hung; what it told of until then is told again.
         most, problem = self._hung_after
-        for listed in self._looker.ask(_listed, self.tree, [""], set()) if most else ():
-            for found in _told(listed, tell):
-                if number < most:
-                    number += 1
-                    yield found
-            if number >= most:
-                break
+        try:
+            for listed in self._looker.ask(_listed, self.tree, [""], set(), most) if most else ():
+                yield from _told(listed, tell)
+                number += len(listed.found)
+        except SilenceError:  # the drive hangs before that now: the next walk need not find out
+            self._hung_after = number, problem
         tell(problem)
 
     def _without_hanging(self, folders: list[str], tell: Tell) -> list[str]:
@@ -167,8 +166,8 @@ def _tree(sign: Sign, path: str, settings: Settings) -> Iterator[Tree]:
     yield tree_at(path, settings.encoding, settings.max_ratio, settings.max_members)
 
 
-def _listed(sign: Sign, tree: Tree, pending: list[str], hanging: set[str]) -> Iterator[Listed]:
-    return tree.listed(sign, list(pending), hanging)
+def _listed(sign: Sign, tree: Tree, pending: list[str], hanging: set[str], most: int | None = None) -> Iterator[Listed]:
+    return tree.listed(sign, list(pending), hanging, most)
 
 
 def _top(sign: Sign, tree: Tree, names: list[bytes]) -> Iterator[dict[bytes, LooseFile]]:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 
+import pycdlib
 import pytest
 
 pytestmark = pytest.mark.timeout(120)
@@ -31,7 +32,10 @@ def slow_scandir(path="."):
         hang()
     return scandir(path)
 def slow_pread(descriptor, size, offset):
-    if os.path.basename(name_of(descriptor)) == {file!r} and offset >= {start}:
+    if os.path.basename(name_of(descriptor)) == {file!r} and os.path.getsize({pauses!r}):
+        os.truncate({pauses!r}, os.path.getsize({pauses!r}) - 1)
+        time.sleep(0.1)
+    if os.path.basename(name_of(descriptor)) == {file!r} and {start} <= offset < {stop}:
         if not os.path.exists({switch!r}) or os.path.getsize({switch!r}) == 0:
             hang()
         os.truncate({switch!r}, os.path.getsize({switch!r}) - 1)
@@ -43,18 +47,28 @@ os.scandir, os.pread = slow_scandir, slow_pread
 class Hanging:
     """Makes environments in which a folder, or a file from an offset on, hangs.
 
-    A file is read ``gives`` times there before it does.
+    A file is read ``gives`` times there before it does; the first ``slow`` times that it is read anywhere take longer.
     """
 
     def __init__(self, environment, place) -> None:
         self._environment, self._place, self.log = environment, place, place / "log"
         place.mkdir()
 
-    def at(self, folder="", file="", start=0, gives=0):
+    def at(self, folder="", file="", start=0, stop=1 << 60, gives=0, slow=0):
         self.log.write_text("")
         switch = self._place / "switch"
         switch.write_bytes(b"x" * gives)
-        values = {"folder": folder, "file": file, "start": start, "log": str(self.log), "switch": str(switch)}
+        pauses = self._place / "pauses"
+        pauses.write_bytes(b"x" * slow)
+        values = {
+            "pauses": str(pauses),
+            "folder": folder,
+            "file": file,
+            "start": start,
+            "stop": stop,
+            "log": str(self.log),
+            "switch": str(switch),
+        }
         (self._place / "sitecustomize.py").write_text(SHIM.format(**values))
         return self._environment | {"PYTHONPATH": f"{self._place}:{self._environment['PYTHONPATH']}"}
 
@@ -156,6 +170,66 @@ def test_an_image_whose_folders_hang_costs_what_follows(home, hanging, image, gi
         "given up: nothing could be read of it for 1 seconds; what follows"
     )
     assert report["state"] == "complete"
+
+
+@pytest.fixture
+def folders_image(tmp_path):
+    """An image of empty files in three folders, and where on it the last folder, and the root, are told of."""
+    root = tmp_path / "folders"
+    for folder in ("a", "b", "z"):
+        (root / folder).mkdir(parents=True)
+        for number in range(20):
+            (root / folder / f"{number}.txt").touch()
+    path = tmp_path / "folders.iso"
+    subprocess.run(["genisoimage", "-quiet", "-R", "-o", path, root], check=True, timeout=60)
+    image = pycdlib.PyCdlib()
+    image.open(str(path))
+    places = [image.get_record(rr_path=name).extent_location() * 2048 for name in ("/z", "/")]
+    image.close()
+    return path, *places
+
+
+BEFORE_Z = {"a", "b", "z", *(f"{folder}/{number}.txt" for folder in "ab" for number in range(20))}
+WALKS = """
+from backalaika.reading.messages import Settings
+from backalaika.reading.watched import count, watched_tree
+with watched_tree({path!r}, Settings(), lambda: None, 2, 1) as tree:
+    for _ in range(3):
+        problems = []
+        print(count(tree)[0], len(list(tree.walk(problems.append))), len(problems))
+"""
+
+
+def walked(path, environment):
+    """How many files and members there are each time, and problems."""
+    command = [sys.executable, "-c", WALKS.format(path=str(path))]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=True)
+    return [tuple(map(int, line.split())) for line in done.stdout.splitlines()]
+
+
+def test_an_image_that_hangs_costs_nothing_of_what_came_before(home, hanging, folders_image):
+    path, last, _ = folders_image
+    environment = hanging.at(file="folders.iso", start=last, stop=last + 2048)
+    home.run("add", "Disc", path, "--timeout", "1", "--json", status=1, env=environment)
+
+    assert {name for _, name, _ in listed(home, "Disc")} == BEFORE_Z
+
+
+@pytest.mark.parametrize("slow", [0, 10])
+def test_an_image_that_hangs_is_waited_for_once_though_it_is_walked_more_than_once(hanging, folders_image, slow):
+    """What took long when it was read first is at hand the next time, and comes with what is behind it."""
+    path, last, _ = folders_image
+    environment = hanging.at(file="folders.iso", start=last, stop=last + 2048, slow=slow)
+
+    assert walked(path, environment) == [(40, 43, 1)] * 3
+    assert hanging.times == 1
+
+
+def test_an_image_that_gives_less_the_next_time_is_listed_as_far_as_it_goes(hanging, folders_image):
+    path, _, root = folders_image
+    environment = hanging.at(file="folders.iso", start=root, gives=5)
+
+    assert walked(path, environment) == [(40, 0, 1), (0, 0, 1), (0, 0, 1)]
 
 
 @pytest.fixture
