@@ -13,7 +13,7 @@ from multiprocessing import Pipe, Process
 from multiprocessing.connection import Connection
 from typing import Any, NamedTuple, TypeVar
 
-from ..errors import ArchiveError, RunError, SourceError
+from ..errors import ArchiveError, SourceError
 from ..run.pool import start_process
 
 _SECONDS_BETWEEN_SIGNS = 0.25
@@ -24,6 +24,10 @@ T = TypeVar("T")
 
 class SilenceError(Exception):
     """Nothing was told for so long that the process was given up; the message goes behind a name."""
+
+
+class _DiedError(Exception):
+    """The process is no more."""
 
 
 class _Failed(NamedTuple):
@@ -67,15 +71,18 @@ class Looker:
     """Asks a process of its own. A context manager.
 
     Args:
+        path: of the medium, for messages.
         timeout_s: seconds of silence after which the process is given up; None asks this process itself.
         stop: called often while it is waited for; may raise to end it.
     """
 
-    def __init__(self, timeout_s: float | None, stop: Callable[[], None]) -> None:
+    def __init__(self, path: str, timeout_s: float | None, stop: Callable[[], None]) -> None:
+        self._path = path
         self._timeout_s = timeout_s
         self._stop = stop
         self._process: Process | None = None
         self._connection: Connection | None = None
+        self._has_died = False
 
     def __enter__(self) -> Looker:
         return self
@@ -89,20 +96,32 @@ class Looker:
         Raises:
             SilenceError: it told nothing for so long.
             SourceError, ArchiveError, OSError: it did.
+            SourceError: it died, and so did the one that took its place; or when it had told a part of its answer.
         """
         if self._timeout_s is None:
             yield from question(self._stop, *arguments)
             return
-        is_done = False
+        is_done = has_told = False
         try:
-            connection = self._start()
-            connection.send((question, arguments))
+            connection = None
             while True:
-                message = self._hear(connection, self._timeout_s)
+                try:
+                    connection = connection or self._put(question, arguments)
+                    message = self._hear(connection, self._timeout_s)
+                except _DiedError:
+                    self._give_up()
+                    connection = None
+                    if has_told or self._has_died:
+                        raise SourceError(
+                            f"{self._path}: the process that looks at the medium was killed; it may need much memory"
+                        ) from None
+                    self._has_died = True
+                    continue
                 if isinstance(message, _End | _Failed):
                     is_done = True
                     break
                 if not isinstance(message, _Sign):
+                    has_told = True
                     yield message
         finally:
             if not is_done:  # it may be in the midst of an answer that nobody wants any more
@@ -125,7 +144,15 @@ class Looker:
         try:
             return connection.recv()
         except (EOFError, OSError):
-            raise RunError("the process that looks at the medium was killed; it may need much memory") from None
+            raise _DiedError from None
+
+    def _put(self, question: Callable[..., Any], arguments: tuple[Any, ...]) -> Connection:
+        connection = self._start()
+        try:
+            connection.send((question, arguments))
+        except (BrokenPipeError, ConnectionResetError):
+            raise _DiedError from None
+        return connection
 
     def _start(self) -> Connection:
         if self._connection is None:

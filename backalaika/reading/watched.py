@@ -141,7 +141,7 @@ def watched_tree(
     Raises:
         SourceError: it is neither, or empty, or cannot be read.
     """
-    with Looker(timeout_s if workers else None, stop) as looker:
+    with Looker(path, timeout_s if workers else None, stop) as looker:
         try:
             tree = looker.ask_one(_tree, path, settings)
         except SilenceError as error:

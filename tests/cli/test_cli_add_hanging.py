@@ -145,6 +145,47 @@ def test_a_hanging_medium_of_many_does_not_end_the_pile(home, hanging, disc, tmp
     assert len(listed(home, "two")) == 7
 
 
+DEADLY = """
+import os, signal
+scandir = os.scandir
+def deadly_scandir(path="."):
+    name = os.readlink(f"/proc/self/fd/{{path}}") if isinstance(path, int) else os.fspath(path)
+    if name.endswith({folder!r}) and os.path.getsize({switch!r}):
+        os.truncate({switch!r}, os.path.getsize({switch!r}) - 1)
+        os.kill(os.getpid(), signal.SIGKILL)
+    return scandir(path)
+os.scandir = deadly_scandir
+"""
+
+
+@pytest.fixture
+def pile(disc, tmp_path):
+    for name in ("one", "two"):
+        shutil.copytree(disc, tmp_path / "pile" / name)
+    return tmp_path / "pile"
+
+
+def deadly(home, place, folder, deaths):
+    """An environment in which the process that lists a folder is killed, so many times."""
+    (place / "switch").write_bytes(b"x" * deaths)
+    (place / "sitecustomize.py").write_text(DEADLY.format(folder=folder, switch=str(place / "switch")))
+    return home.environment | {"PYTHONPATH": f"{place}:{home.environment['PYTHONPATH']}"}
+
+
+def test_another_takes_the_place_of_a_process_that_looks_at_a_medium_and_is_killed(home, pile, tmp_path):
+    home.run("add", "--each", pile, status=0, env=deadly(home, tmp_path, "/one", 1))
+
+    assert len(listed(home, "one")) == len(listed(home, "two")) == 7
+
+
+@pytest.mark.parametrize("folder", ["/one", "/one/more"])
+def test_a_medium_that_kills_who_looks_at_it_does_not_end_the_pile(home, pile, tmp_path, folder):
+    done = home.run("add", "--each", pile, status=1, env=deadly(home, tmp_path, folder, 100))
+
+    assert f"not catalogued: {pile / 'one'}: the process that looks at the medium was killed" in done.err
+    assert len(listed(home, "two")) == 7
+
+
 @pytest.fixture
 def image(disc, tmp_path):
     path = tmp_path / "disc.iso"
