@@ -22,8 +22,8 @@ medium, null for a loose file; OUTER!/INNER for one in another), path, kind
 (file, dir, symlink or hardlink), size in bytes, mtime in seconds since 1970
 and digest (in hexadecimal digits, or null). In names, a byte that is no UTF-8
 is a character from \\udc80 to \\udcff: its value and 0xdc00. path_bytes is
-there if the encoding of a name in an old zip was guessed: its bytes in
-hexadecimal digits, which --encoding reads anew. --csv has the same columns
+there if a zip does not tell the encoding of a name that is not ASCII: its bytes
+in hexadecimal digits, which --encoding reads anew. --csv has the same columns
 under their names but that one, and times as they are on the screen."""
 
 _Command = TypeVar("_Command", bound=Callable[..., Any])

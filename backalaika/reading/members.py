@@ -23,7 +23,7 @@ class Member:
         mtime_ns: nanoseconds since 1970, UTC.
         target: of a link.
         encrypted: whether its content cannot be read without a password.
-        raw_path: the bytes of the path in the archive, where ``path`` is what they are guessed, or said, to mean.
+        raw_path: the bytes of the path in the archive, where that does not tell their encoding: ``path`` is a guess.
     """
 
     path: bytes

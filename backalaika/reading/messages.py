@@ -46,7 +46,7 @@ class Row(NamedTuple):
     """A file found; ``archive`` is the path of the archive it is in, None for a loose file.
 
     A part of a file that was cut has the whole's name, and size and digest of its own. ``raw_path`` are the bytes of a
-    path whose encoding had to be guessed.
+    path of which nothing tells the encoding.
     """
 
     archive: bytes | None

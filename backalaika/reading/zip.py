@@ -150,15 +150,19 @@ class _Guess:
         self._names = names
 
     def path(self, raw: bytes, flags: int, extra: bytes) -> tuple[bytes, bytes | None]:
-        """A member's path as UTF-8; and its bytes, where these have another meaning in another encoding."""
+        """A member's path as UTF-8; and its bytes, where nothing says in which encoding these are.
+
+        Bytes that are UTF-8 may be so by accident, and those that are not in the encoding given are in another.
+        """
         if told := _unicode_path(extra, raw):
             return told, None
-        if flags & _UTF8 or raw.isascii() or self._is_utf8(raw):
+        if flags & _UTF8 or raw.isascii():
             return raw, None
+        if self._is_utf8(raw):
+            return raw, raw
         if self._encoding is None:
             self._encoding = guess_encoding(self._names())
-        path = readable_name(raw, self._encoding)
-        return path, None if path == raw else raw
+        return readable_name(raw, self._encoding), raw
 
     def _is_utf8(self, raw: bytes) -> bool:
         if self._encoding is not None:

@@ -168,6 +168,53 @@ def test_the_bytes_of_a_name_whose_encoding_was_guessed_can_be_had(home, old_zip
     assert [json.loads(line)["path"] for line in anew.splitlines()][:2] == ["Письма", "Письма/Мама.txt"]
 
 
+def medium_of(tmp_path, raw):
+    """A medium with a zip of one member, whose name are these bytes, without a word of their encoding."""
+    root = tmp_path / "medium"
+    root.mkdir()
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as out:
+        out.writestr("?" * len(raw), "")
+    (root / "old.zip").write_bytes(made.getvalue().replace(b"?" * len(raw), raw))
+    return root
+
+
+def member_names(home, *switches):
+    """Path, and its bytes, of all members."""
+    rows = map(json.loads, home.run("files", "Old", "--json", *switches, status=0).out.splitlines())
+    return [(row["path"], bytes.fromhex(row["path_bytes"])) for row in rows if row["archive"]]
+
+
+def test_the_bytes_of_a_name_that_is_not_in_the_encoding_given_are_kept(home, tmp_path):
+    raw = "Письма.txt".encode("cp866")
+    home.run("add", "Old", medium_of(tmp_path, raw), "--encoding", "ascii", status=0)
+
+    assert member_names(home) == [(os.fsdecode(raw), raw)]
+    assert member_names(home, "--encoding", "cp866") == [("Письма.txt", raw)]
+    assert "Письма" in home.run("find", "письма", "--encoding", "cp866", status=0).out
+
+
+def test_the_bytes_of_a_name_that_is_utf8_by_accident_are_kept(home, tmp_path):
+    raw = "Рё.txt".encode("cp1251")
+    home.run("add", "Old", medium_of(tmp_path, raw), status=0)
+
+    assert member_names(home) == [("и.txt", raw)]
+    assert member_names(home, "--encoding", "cp1251") == [("Рё.txt", raw)]
+    assert "Рё" in home.run("find", "Рё", "--encoding", "cp1251", status=0).out
+
+
+def test_a_name_that_says_it_is_utf8_has_no_bytes_beside_it(home, tmp_path):
+    root = tmp_path / "medium"
+    root.mkdir()
+    with zipfile.ZipFile(root / "new.zip", "w") as out:
+        out.writestr("Письма.txt", "")
+    home.run("add", "Old", root, status=0)
+
+    rows = listed(home, "Old")
+    assert "Письма.txt" in {row["path"] for row in rows}
+    assert not any("path_bytes" in row for row in rows)
+
+
 @pytest.mark.parametrize("command", [["add", "Old", "."], ["files", ""], ["find", "mama"]])
 @pytest.mark.parametrize("name", ["cp9999", "", "undefined", "hex", "rot13", "utf-16"])
 def test_an_encoding_that_is_none_or_decodes_no_names_is_refused_in_one_line(home, command, name):

@@ -94,8 +94,9 @@ def members_found(rows, archive):
     found = []
     for row in rows:
         if row["kind"] == "file":
-            # Where the encoding was guessed, the bytes are what others list too.
-            name = f"hex:{row['path_bytes']}" if "path_bytes" in row else row["path"]
+            # Where the encoding was guessed, and is not UTF-8, the bytes are what others list too.
+            raw = bytes.fromhex(row.get("path_bytes", ""))
+            name = row["path"] if raw.decode(errors="replace").encode() == raw else f"hex:{raw.hex()}"
             found.append(("" if nameless else name, row["size"], row["digest"]))
     return sorted(found)
 
