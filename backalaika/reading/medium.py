@@ -16,7 +16,7 @@ from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from ..catalogue.rows import KINDS, FileRow
-from ..errors import ArchiveError, CatalogueError, UsageError
+from ..errors import ArchiveError, CatalogueError, SourceError, UsageError
 from ..manifest import MANIFEST, SUMS
 from ..walk import DIRECTORY, FILE, Problem, describe_error
 from .earlier import Kept, compare, mark, switches
@@ -79,7 +79,7 @@ def add_medium(
         timeout_s: seconds after which a file that gives nothing is given up.
 
     Raises:
-        SourceError: the medium is gone.
+        SourceError: the medium is gone, or hangs before it is known what it is.
         CatalogueError: the title is taken.
     """
     started = time.monotonic()
@@ -152,11 +152,24 @@ class _Work:
             self._check_switches(early)
 
     def sums(self) -> Iterator[list[LooseFile]]:
-        """Archives of our own, to be compared with their sums; where nothing is to be read they are believed."""
+        """Archives of our own, to be compared with their sums; where nothing is to be read they are believed.
+
+        Raises:
+            SourceError: the catalogue has the volume, and whether this is a sound copy cannot be found out.
+        """
         if self._own is None:
             return
         names = sorted(self._own.archives)
-        there = self._tree.top(names)
+        try:
+            there = self._tree.top(names)
+        except SilenceError as error:
+            if self._known is not None:
+                path = self._medium.path
+                raise SourceError(
+                    f"{path}: {error}; whether it is a sound copy of {self._known} is not known"
+                ) from None
+            self._trouble(Trouble(b"", f"{error}; the archives are read instead, and not compared with {SUMS}"))
+            return
         for name in names:
             if name not in there:
                 self._trouble(Trouble(name, f"is missing, though {SUMS} has it"))

@@ -88,11 +88,12 @@ class WatchedTree:
         return [folder for folder in folders if folder not in self._hanging]
 
     def top(self, names: list[bytes]) -> dict[bytes, LooseFile]:
-        """Those of these files that lie directly in it; none if it hangs, which who needs them will find out."""
-        try:
-            return self._looker.ask_one(_top, self.tree, names)
-        except SilenceError:
-            return {}
+        """Those of these files that lie directly in it.
+
+        Raises:
+            SilenceError: it hangs.
+        """
+        return self._looker.ask_one(_top, self.tree, names)
 
     def find_own(self) -> OwnVolume | None:
         """The volume that this medium is; None if it is none of ours.

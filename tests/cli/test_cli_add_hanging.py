@@ -40,7 +40,12 @@ def slow_pread(descriptor, size, offset):
             hang()
         os.truncate({switch!r}, os.path.getsize({switch!r}) - 1)
     return pread(descriptor, size, offset)
-os.scandir, os.pread = slow_scandir, slow_pread
+lstat = os.lstat
+def slow_lstat(path, **more):
+    if {looked_at!r} and os.fsdecode(path).endswith({looked_at!r}):
+        hang()
+    return lstat(path, **more)
+os.scandir, os.pread, os.lstat = slow_scandir, slow_pread, slow_lstat
 """
 
 
@@ -54,7 +59,7 @@ class Hanging:
         self._environment, self._place, self.log = environment, place, place / "log"
         place.mkdir()
 
-    def at(self, folder="", file="", start=0, stop=1 << 60, gives=0, slow=0):
+    def at(self, folder="", file="", start=0, stop=1 << 60, gives=0, slow=0, looked_at=""):
         self.log.write_text("")
         switch = self._place / "switch"
         switch.write_bytes(b"x" * gives)
@@ -63,6 +68,7 @@ class Hanging:
         values = {
             "pauses": str(pauses),
             "folder": folder,
+            "looked_at": looked_at,
             "file": file,
             "start": start,
             "stop": stop,
@@ -296,6 +302,26 @@ def test_where_a_manifest_hangs_the_archives_are_read(home, hanging, volume, giv
     burnt, whole = ({row for row in listed(home, title) if row[0]} for title in ("Burnt", "Whole"))
     assert {path for _, path, _ in whole} > {"source", "source/0.txt"}
     assert {row for row in burnt if row[0] != "MANIFEST.jsonl.gz"} == whole
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_a_volume_whose_archives_cannot_be_looked_for_is_not_said_to_lack_them(home, hanging, volume, is_known):
+    if is_known:
+        home.run("backup", home.job(), "--yes", status=0)
+        [made] = [folder / "vol001" for folder in home.folders() if (folder / "vol001").is_dir()][-1:]
+        shutil.rmtree(volume)
+        shutil.copytree(made, volume)
+    [archive] = [path.name for path in volume.iterdir() if ".001." in path.name][:1]
+    environment = hanging.at(looked_at=archive)
+    done = home.run("add", "Burnt", volume, "--timeout", "1", status=2 if is_known else 1, env=environment)
+
+    assert "is missing" not in done.err
+    assert "damaged copy" not in done.err
+    assert "given up: nothing could be read of it for 1 seconds; " in done.err
+    if is_known:
+        assert "Burnt" not in home.run("volumes", status=0).out
+    else:
+        assert {row for row in listed(home, "Burnt") if row[0]}
 
 
 def test_an_add_at_a_folder_that_hangs_can_be_stopped(home, hanging, disc):
