@@ -80,6 +80,7 @@ def add(
     from ..job.loading import load_user_config
     from ..reading.medium import add_medium
     from ..reading.messages import Settings
+    from ..reading.report import LEFT_OUT
     from ..reading.watched import watched_tree
     from ..run.pool import available_cpus
     from ..run.stopping import StopSignals
@@ -95,7 +96,7 @@ def add(
     with open_catalogue(db or config.db_uri) as catalogue, StopSignals() as signals:
         for medium in media:
             if each is not None and catalogue.has_medium(medium.title, medium.path):
-                display.say(f"{display.printable(medium.title)}: is in the catalogue already, and left out")
+                _say_left_out(medium.title)
                 continue
             try:
                 with (
@@ -109,6 +110,9 @@ def add(
                 # One bad disc does not end the pile.
                 display.say(f"not catalogued: {display.printable(str(error))}")
                 status = max(status, 1)
+                continue
+            if report.state == LEFT_OUT:
+                _say_left_out(medium.title)
                 continue
             if as_json:
                 click.echo(json.dumps(report.as_json()))
@@ -126,7 +130,7 @@ def _media(title: str | None, path: str | None, description: str, each: str | No
     if each is not None:
         if title is not None:
             raise UsageError("--each takes titles from the names of folders; leave out TITLE and PATH")
-        return [Medium(os.path.basename(found), found, description) for found in _each(each)]
+        return [Medium(os.path.basename(found), found, description, True) for found in _each(each)]
     if not title:
         raise UsageError("add: give a TITLE for the medium, such as: backalaika add 'Holidays 2009' /media/cdrom")
     return [Medium(title, the_one_medium() if path is None else os.path.abspath(path), description)]
@@ -140,7 +144,9 @@ def _each(each: str) -> list[str]:
     except OSError as error:
         raise SourceError(f"{each}: cannot be read: {error.strerror}") from None
     if not found:
-        raise SourceError(f"{each}: has no folders and no images of discs (.iso), each of which would be a medium")
+        raise SourceError(
+            f"{each}: has no folders and no images of discs (.iso, .udf), each of which would be a medium"
+        )
     return found
 
 
@@ -160,6 +166,10 @@ def _watch(tree: WatchedTree, hashing: bool) -> Bar | Lines:
 
 def _line(problem: Problem) -> str:
     return f"not read as it should be: {display.printable(problem.path)}: {display.printable(problem.message)}"
+
+
+def _say_left_out(title: str) -> None:
+    display.say(f"{display.printable(title)}: is in the catalogue already, and left out")
 
 
 def _show(report: AddReport) -> None:

@@ -38,7 +38,7 @@ from .messages import (
 )
 from .own import OwnVolume, archive_format, is_own_file
 from .pool import Again, GivenUp, Heard, ReadingPool
-from .report import INTERRUPTED, AddReport, Medium, Observer
+from .report import INTERRUPTED, LEFT_OUT, AddReport, Medium, Observer
 from .sniffing import promised_kind
 from .trees import Found
 from .watched import WatchedTree
@@ -87,6 +87,9 @@ def add_medium(
     work = _Work(catalogue, medium, tree, settings, observer, report)
     try:
         work.find_own()
+        if medium.is_one_of_many and work.has_its_title:
+            report.state = LEFT_OUT
+            return report
         with ReadingPool(tree.tree, work.settings, workers, timeout_s) as pool:
             for heard in pool.read(work.sums(), stop):
                 work.take(heard)
@@ -150,6 +153,11 @@ class _Work:
         early = None if self._known is not None else self._catalogue.unfinished_medium(self._medium.title)
         if early is not None:
             self._check_switches(early)
+
+    @property
+    def has_its_title(self) -> bool:
+        """Whether it is a volume of a run that was recognised before."""
+        return self._known == self._medium.title
 
     def sums(self) -> Iterator[list[LooseFile]]:
         """Archives of our own, to be compared with their sums; where nothing is to be read they are believed.

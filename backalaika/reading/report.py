@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from ..walk import Problem
 
-COMPLETE, INTERRUPTED = "complete", "interrupted"
+COMPLETE, INTERRUPTED, LEFT_OUT = "complete", "interrupted", "left out"
 
 
 class Observer(Protocol):
@@ -27,7 +27,7 @@ class AddReport:
     Attributes:
         title: of the volume.
         path: absolute path of the medium.
-        state: ``complete`` or ``interrupted``.
+        state: ``complete``, ``interrupted``, or ``left out``: nothing was read but what tells that it is known.
         files, bytes: loose files on the medium, and their bytes.
         archives, members: archives that were entered, and all that is listed in them.
         resumed_files: of ``files``, those that an earlier, interrupted call had recorded.
@@ -81,8 +81,16 @@ class AddReport:
 
 @dataclass(frozen=True, slots=True)
 class Medium:
-    """What to catalogue; ``path`` is absolute."""
+    """What to catalogue.
+
+    Attributes:
+        title: of the volume.
+        path: absolute.
+        description: what is on it, or where it lies.
+        is_one_of_many: whether it is left out where it is a volume of a run that has this title already.
+    """
 
     title: str
     path: str
     description: str = ""
+    is_one_of_many: bool = False
