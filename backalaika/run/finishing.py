@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from .. import manifest
 from ..errors import BackalaikaError, NoRoomError, RunError
 from ..walk import Problem, describe_error
+from .aside import put_aside
 from .report import Observer
 from .volumes import VolumeDone
 
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from ..recovery.layout import Planned
 
 _POLL_S = 0.05
-DAMAGED = ".damaged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -233,7 +233,7 @@ class Finishing:
             return
         for problem in damage.problems:
             self._observer.problem(problem)
-        aside = [_put_aside(volume.folder, archive) for archive in damage.archives]
+        aside = [put_aside(volume.folder, archive) for archive in damage.archives]
         kept = f" ({', '.join(aside)} is what was read)" if aside else ""
         raise DamageError(
             f"{volume.folder}: what was read back is not what was written: {', '.join(damage.files)}{kept}; look after "
@@ -244,13 +244,3 @@ class Finishing:
 
 class Stopped(Exception):  # noqa: N818 - not an error
     """The run has ended before."""
-
-
-def _put_aside(folder: str, archive: str) -> str:
-    """Take a damaged archive out of its volume; returns where it is now."""
-    run_folder, number = os.path.dirname(folder), 1
-    while os.path.lexists(place := os.path.join(run_folder, archive + DAMAGED + (f"-{number}" if number > 1 else ""))):
-        number += 1
-    if os.path.lexists(os.path.join(folder, archive)):
-        os.rename(os.path.join(folder, archive), place)
-    return place

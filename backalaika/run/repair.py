@@ -5,7 +5,8 @@ archive that was complete but for its row. All that is cut away; what is left is
 written, and the writer goes on from there. Done once more after a crash in its midst, it does the same.
 
 What is recorded is not believed where it can be seen to be wrong: an archive of which bytes, entries of the central
-directory or lines of the manifest are not there is given up, and its files are saved again.
+directory or lines of the manifest are not there is given up, and its files are saved again. It is not deleted but put
+aside, for the sources may have lost meanwhile what it has.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from .. import manifest
 from ..catalogue.rows import COMPLETE, RecordedArchive, RecordedVolume
 from ..formats.zip import central_entries, central_start
 from ..recovery.layout import PARTIAL_FILE, RECOVERY_FILE
+from .aside import put_aside
 from .writer import CENTRAL, PARTIAL, private_opener, sync_folder
 
 _PIECE = 1 << 20
@@ -55,6 +57,7 @@ class KeptVolume:
         complete: those that have their names.
         lost: those whose recorded bytes are not there; their files must be saved again.
         manifest_size: bytes of the manifest so far.
+        aside: where lost archives of which anything was there were put.
     """
 
     recorded: RecordedVolume
@@ -62,6 +65,7 @@ class KeptVolume:
     complete: list[RecordedArchive]
     lost: list[RecordedArchive]
     manifest_size: int
+    aside: list[str]
 
 
 Places = Callable[[RecordedArchive], "array[int]"]
@@ -79,7 +83,7 @@ def repair_volume(volume: RecordedVolume, places: Places) -> KeptVolume:
     """
     starts = {archive.name: places(archive) for archive in volume.archives if archive.format == "zip"}
     lines = _count_lines(volume, starts)
-    kept = KeptVolume(volume, [], [], [], 0)
+    kept = KeptVolume(volume, [], [], [], 0, [])
     for archive in volume.archives:
         if lines[archive.name] < archive.members:
             kept.lost.append(archive)
@@ -90,13 +94,24 @@ def repair_volume(volume: RecordedVolume, places: Places) -> KeptVolume:
             kept.archives.append(cut)
         else:
             kept.lost.append(archive)
+    aside = [place for archive in kept.lost if (place := _put_aside(volume, archive))]
     names = {archive.name for archive in kept.complete} | {kept.recorded.name + PARTIAL for kept in kept.archives}
     names |= {archive.recorded.name + CENTRAL for archive in kept.archives if archive.central_size}
     remove_our_files(volume.folder, volume.number, names | {manifest.MANIFEST, manifest.MANIFEST + PARTIAL})
     left = [*kept.complete, *(archive.recorded for archive in kept.archives)]
     size = _cut_manifest(volume.folder, _Recorded(left, starts))
     sync_folder(volume.folder)
-    return KeptVolume(volume, kept.archives, kept.complete, kept.lost, size)
+    return KeptVolume(volume, kept.archives, kept.complete, kept.lost, size, aside)
+
+
+def _put_aside(volume: RecordedVolume, archive: RecordedArchive) -> str:
+    """Put a lost archive aside, finished or not; returns where it is, empty if nothing is there of recorded members."""
+    for file in (archive.name, archive.name + PARTIAL):
+        if archive.members and _size(os.path.join(volume.folder, file)) > 0:
+            place = put_aside(volume.folder, archive.name, file)
+            sync_folder(os.path.dirname(place))
+            return place
+    return ""
 
 
 def remove_our_files(folder: str, number: int, but: Set[str] = frozenset()) -> None:

@@ -42,6 +42,7 @@ class Resumption:
         linked: for each archive that takes more, by its id, the paths of its files with several links; filled as
             `select` meets them, which is before their other names.
         problems: of the run so far, which will not be met again.
+        notes: what the user should know of the repair.
         files, bytes: saved so far.
         begun: of files whose first parts are saved, by their paths: how many, and where these end in the file;
             filled by `select`.
@@ -61,6 +62,7 @@ class Resumption:
         self.begun: dict[str, tuple[int, int]] = {}
         self.superseded: dict[str, int] = {}
         self.kept: list[KeptVolume] = []
+        self.notes: list[str] = []
         try:
             self._repair(early, survey)
         except OSError as error:
@@ -112,6 +114,11 @@ class Resumption:
         kept = repair_volume(volume, self._catalogue.member_places)
         for archive in kept.lost:
             self._catalogue.drop_archive(archive.id)
+        self.notes += [
+            f"{place}: put aside, for on {volume.title} it or its lines of the manifest are damaged; what the sources "
+            "still have of it is saved anew"
+            for place in kept.aside
+        ]
         if kept.archives or kept.complete:
             return kept
         self._catalogue.drop_volume(volume.id)

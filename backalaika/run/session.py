@@ -356,6 +356,8 @@ class Session:
         report.files, report.bytes = resumed.files, resumed.bytes
         observer.advance(resumed.files, resumed.bytes, "")
         report.problems += resumed.problems
+        for note in resumed.notes:
+            observer.note(note)
         kinds = self._kinds()
         for volume in resumed.complete:
             names = tuple(archive.name for archive in volume.archives)

@@ -46,6 +46,7 @@ class Share:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.watcher = Watcher()  # of the last run
         self.tree = root / "tree"
         self.tree.mkdir(parents=True)
         self.uri = f"sqlite:///{root}/catalogue.sqlite"
@@ -78,7 +79,8 @@ class Share:
             assert early is not None
             given = answers_of(early)
         with Session(job, given, 0, start_at_once=True, early=early) as session:
-            report = session.run(Watcher())
+            self.watcher = Watcher()
+            report = session.run(self.watcher)
         assert report.exit_status == status, (report.state, report.failure, report.problems)
         return report
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from real_backups import OWN_FILES, bytes_on
 from restores import restore
-from runs_in_process import Share
+from runs_in_process import Share, state_of
 from trees_compared import look, noise, write
 
 from backalaika.verifying import reading_back
@@ -63,6 +63,7 @@ def test_a_volume_that_is_not_read_as_it_was_written_is_not_complete(share, monk
     told = [volume.title[-6:] for volume in failed.volumes]
     aside = [path.name for path in (share.root / "backups").glob("2*/*.damaged")]
     resumed = share.backup(resume=True, **job)
+    given_up = [path.name for path in (share.root / "backups").glob("2*/*.damaged")]
 
     assert failed.state == "failed"
     assert name in failed.failure
@@ -72,6 +73,9 @@ def test_a_volume_that_is_not_read_as_it_was_written_is_not_complete(share, monk
     assert [state for title, state in states.items() if title.endswith("vol002")] != ["complete"]
     if name != "SUMS.xxh128":  # where that is damaged, it may say that an archive is
         assert aside == (["tree.002.tar.zst.damaged"] if name == "tree.002.tar.zst" else [])
+        # Without its lines in the manifest a whole archive is of no use to the run, but it may be the last copy.
+        assert given_up == ([] if name in ("README.txt", "RECOVERY.par2") else ["tree.002.tar.zst.damaged"])
+        assert len(share.watcher.notes) == (name == "MANIFEST.jsonl.gz")
     assert (resumed.state, resumed.problems) == ("complete", [])
     assert set(volumes_of(share).values()) == {"complete"}
     for volume in resumed.volumes:
@@ -79,6 +83,34 @@ def test_a_volume_that_is_not_read_as_it_was_written_is_not_complete(share, monk
         assert bytes_on(folder) <= 1_500_000
         assert subprocess.run(["par2", "verify", "-q", "-q", "RECOVERY.par2"], cwd=folder).returncode == 0
         assert subprocess.run(["xxhsum", "--quiet", "-c", "SUMS.xxh128"], cwd=folder).returncode == 0
+
+
+@pytest.mark.parametrize("option", ["zip", "zst"])
+def test_what_only_a_volume_with_a_damaged_manifest_has_is_not_lost(share, monkeypatch, option):
+    forget = reading_back.forget
+
+    def and_spoil(folder: str) -> None:
+        forget(folder)
+        spoil(Path(folder) / "MANIFEST.jsonl.gz", 20)
+
+    job = {"option": option, "verify_after": "sums"}
+    last = noise(90_000 + 7, 7)
+    with monkeypatch.context() as patched:
+        patched.setattr(reading_back, "forget", and_spoil)
+        share.backup(status=3, **job)
+    (share.tree / "d1/7.bin").unlink()
+    resumed = share.backup(resume=True, **job)
+    (aside,) = (share.root / "backups").glob("2*/*.damaged")
+    (note,) = share.watcher.notes
+    unpacked = share.root / "unpacked"
+    unpacked.mkdir()
+    unpack = ["7z", "x", "-y", str(aside)] if option == "zip" else ["tar", "--zstd", "-xf", str(aside)]
+    subprocess.run(unpack, cwd=unpacked, check=True, capture_output=True)
+
+    assert resumed.state == "complete"
+    assert note.startswith(f"{aside}: put aside")
+    assert (unpacked / "tree/d1/7.bin").read_bytes() == last
+    assert share.told() == state_of(share.tree)
 
 
 def test_what_a_damaged_archive_had_is_saved_anew_and_all_comes_back(office, tmp_path):

@@ -13,7 +13,7 @@ from backalaika.errors import RunError
 from backalaika.media import Medium
 from backalaika.recovery.layout import Layout, Planned
 from backalaika.recovery.program import find_par2
-from backalaika.run import finishing
+from backalaika.run.aside import put_aside
 from backalaika.run.finishing import Finishing, FinishWith
 from backalaika.run.pool import SerialExecutor
 from backalaika.run.volumes import VolumeDone
@@ -127,7 +127,7 @@ def test_damaged_archives_are_put_aside_each_under_its_own_name(tmp_path):
     folder.mkdir()
     for _ in range(3):
         (folder / "a.001.zip").write_bytes(b"spoilt")
-        finishing._put_aside(str(folder), "a.001.zip")
+        put_aside(str(folder), "a.001.zip")
 
     assert not list(folder.iterdir())
     assert {path.name for path in tmp_path.glob("a*")} == {f"a.001.zip.damaged{n}" for n in ("", "-2", "-3")}
