@@ -230,8 +230,10 @@ class Recording(Transactions):
                 {"size": size, "digest": digest, "state": COMPLETE, "id": archive_id},
             )
 
-    def finish_volume(self, volume_id: int, size: int) -> None:
+    def finish_volume(self, volume_id: int, size: int, verified_at_ns: int | None = None) -> None:
         """Enter a volume of ``size`` bytes as complete: its bytes are on disk and synced. Its files are now known.
+
+        If it was read back, ``verified_at_ns`` is when, so that it counts as seen whole.
 
         Raises:
             CatalogueError: it is complete already, or is not there any more.
@@ -246,8 +248,15 @@ class Recording(Transactions):
                 after = list_some_names(transaction, volume_id, after)
         with self._changing() as transaction:
             finished = transaction.change(
-                "UPDATE volumes SET size = :size, state = :state, pid = NULL WHERE id = :id AND state = :incomplete",
-                {"size": size, "state": COMPLETE, "id": volume_id, "incomplete": INCOMPLETE},
+                "UPDATE volumes SET size = :size, state = :state, verified_at_ns = :seen, pid = NULL "
+                "WHERE id = :id AND state = :incomplete",
+                {
+                    "size": size,
+                    "state": COMPLETE,
+                    "seen": verified_at_ns,
+                    "id": volume_id,
+                    "incomplete": INCOMPLETE,
+                },
             )
             if not finished:
                 raise CatalogueError("the volume was finished or removed by another process meanwhile")

@@ -423,7 +423,7 @@ class Backup:
             raise
 
     def _complete(self, volume: VolumeDone) -> None:
-        self._record(rows.VolumeComplete(volume.number, volume.size))
+        self._record(rows.VolumeComplete(volume.number, volume.size, volume.verified_at_ns))
         failed = self._wait_until_recorded()
         self._report.volumes.append(volume)
         self._report.archive_bytes += volume.size

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import shutil
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ThreadPoolExecutor, wait
@@ -169,6 +170,7 @@ class Finishing:
                 volume = self._add_recovery_files(volume, volume.recovery)
             if self._with.verify is not None:
                 self._read_back(volume, deep=self._with.verify == "deep")
+                volume = replace(volume, verified_at_ns=time.time_ns())
         except OSError as error:
             raise RunError(f"{error.filename or volume.folder}: {describe_error(error)}") from error
         return volume

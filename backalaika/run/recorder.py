@@ -134,8 +134,8 @@ class Recorder:
                 )
             case rows.ArchiveComplete(archive, size, digest):
                 catalogue.finish_archive(self._archives[archive], size, digest)
-            case rows.VolumeComplete(volume, size):
-                catalogue.finish_volume(self._volumes[volume], size)
+            case rows.VolumeComplete(volume, size, verified_at_ns):
+                catalogue.finish_volume(self._volumes[volume], size, verified_at_ns)
             case rows.Problems(problems):
                 now = time.time_ns()
                 catalogue.record_errors(

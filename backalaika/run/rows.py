@@ -107,10 +107,11 @@ class ArchiveComplete:
 
 @dataclass(frozen=True, slots=True)
 class VolumeComplete:
-    """A volume is complete and safe."""
+    """A volume is complete and safe; ``verified_at_ns`` is when it was read back, None if it was not."""
 
     volume: int
     size: int
+    verified_at_ns: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

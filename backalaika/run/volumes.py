@@ -49,6 +49,8 @@ class VolumeDone:
     archives: tuple[str, ...]
     # Of recovery files that are still to be made; ``used`` counts them, ``size`` does not.
     recovery: Planned | None = field(default=None, repr=False)
+    # When it was read back as it was written, in nanoseconds since 1970; None: it was not read back.
+    verified_at_ns: int | None = field(default=None, repr=False)
 
     @property
     def fill(self) -> float:

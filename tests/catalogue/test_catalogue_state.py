@@ -96,6 +96,16 @@ def test_rows_come_by_pages_the_newest_first_over_all_volumes(
     assert len(set(paths(found))) == 21
 
 
+def test_a_volume_may_have_been_seen_whole_when_it_is_finished(catalogue: Catalogue) -> None:
+    run_id = start_run(catalogue)
+    for number, at_ns in enumerate([None, 2**60], 1):
+        volume_id = catalogue.add_volume(run_id, f"run/vol{number:03d}", number, f"/b/run/vol{number:03d}", 1_000)
+        catalogue.finish_volume(volume_id, 500, at_ns)
+
+    assert [volume.verified_at_ns for volume in catalogue.volumes()] == [None, 2**60]
+    assert list(catalogue.verified_at().values()) == [None, 2**60]
+
+
 def test_when_a_volume_was_whole_is_entered_and_listed(catalogue: Catalogue, ask: Callable[[str], list[Any]]) -> None:
     volume_id = save_volume(catalogue, start_run(catalogue), "run/vol001", "/srv/office/a")
 

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from restores import restore
 from runs_in_process import Share, state_of
 from trees_compared import look, noise, write
 
+from backalaika.catalogue import open_catalogue
 from backalaika.verifying import reading_back
 
 
@@ -186,6 +188,20 @@ def test_the_rows_say_complete_after_the_read_back_and_not_before(share, monkeyp
     assert {folder for folder, _ in seen} == {"vol001", "vol002", "vol003"}
     assert "complete" not in {state for _, state in seen}
     assert set(volumes_of(share).values()) == {"complete"}
+
+
+@pytest.mark.parametrize("how", ["sums", "deep", None])
+def test_a_volume_that_was_read_back_has_been_seen_whole(share, how):
+    before = time.time_ns()
+    share.backup(option="zst", max_size=1_000_000, verify_after=how)
+    with open_catalogue(share.uri) as catalogue:
+        seen = [volume.verified_at_ns for volume in catalogue.volumes()]
+
+    assert len(seen) == 3
+    if how is None:
+        assert seen == [None] * 3
+    else:
+        assert all(before < at_ns < time.time_ns() for at_ns in seen)
 
 
 @pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="the system cannot be asked to forget")
