@@ -49,7 +49,7 @@ class RunError(BackalaikaError):
 
 
 class NoRoomError(RunError):
-    """The disk is full before the run has begun to write; with room made, the same can be tried again."""
+    """The disk is full, and nothing is left of what was tried; with room made, the same can be tried again."""
 
 
 class ArchiveError(BackalaikaError):

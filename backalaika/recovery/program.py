@@ -7,6 +7,7 @@ killed, the pipe that it reads goes with it, and the par2 program ends when it n
 
 from __future__ import annotations
 
+import errno
 import importlib.util
 import os
 import re
@@ -17,13 +18,15 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import IO
 
-from ..errors import ConfigurationError, RunError
+from ..errors import ConfigurationError, NoRoomError, RunError
 from .layout import INDEX, PARTIAL_FILE, PARTIAL_INDEX, RECOVERY_FILE, Making
 
 # Else it takes half of the machine's memory. With less than the recovery blocks need it reads the files several times.
 _MEMORY_MB = 256
 _POLL_S = 0.05
 _TAIL = 4000
+_FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
+_ANY = 1 << 62  # where the system does not tell
 _PERCENT = re.compile(rb"(\d+(?:\.\d+)?)%[^%]*$")
 
 DONE, NOT_POSSIBLE = 0, 2
@@ -80,8 +83,11 @@ def create(
         tell: is told how far it is, in percent.
 
     Raises:
+        NoRoomError: the disk is full.
         RunError: the program failed.
-        Stopped: the user wants to stop; nothing of it is left.
+        Stopped: the user wants to stop.
+
+    Nothing is left of it when it raises.
     """
     remove(folder, PARTIAL_FILE)
     spread = ["-u"] if making.files > 1 else []
@@ -91,6 +97,8 @@ def create(
     ]  # fmt: skip
     try:
         status, said = run(command, folder, stop, tell)
+        if status != DONE and _is_full(folder, making, said):
+            raise NoRoomError(no_room(folder, making.block * making.recovery_blocks))
         if status != DONE:
             raise RunError(f"{folder}: no recovery files could be made: {said}")
         made = sorted(name for name in os.listdir(folder) if PARTIAL_FILE.fullmatch(name))
@@ -106,6 +114,11 @@ def create(
     for before, after in zip(made, final, strict=True):
         os.rename(os.path.join(folder, before), os.path.join(folder, after))
     return final
+
+
+def no_room(folder: str, size: int) -> str:
+    """What is said where recovery files of so many bytes find no room."""
+    return f"no room for the recovery files of {os.path.basename(folder)}, which take {size / 1e6:,.1f} MB"
 
 
 def repair(
@@ -165,6 +178,19 @@ def run(
         listener.join()
         process.stdout.close()
     return process.returncode, listener.last_line()
+
+
+def _is_full(folder: str, making: Making, said: str) -> bool:
+    """Whether a program that failed found no room: by what it says, or by what is free and what it still had to write.
+
+    Not every program tells the system's word; and what is free tells nothing of a quota.
+    """
+    if any(os.strerror(number) in said for number in _FULL):
+        return True
+    begun = [os.path.join(folder, name) for name in os.listdir(folder) if PARTIAL_FILE.fullmatch(name)]
+    # A file may be as long as it will be from the start, and its blocks come later.
+    written = sum(min(there.st_size, getattr(there, "st_blocks", _ANY) * 512) for there in map(os.stat, begun))
+    return shutil.disk_usage(folder).free < making.block * making.recovery_blocks - written
 
 
 class _Listener(threading.Thread):

@@ -125,11 +125,12 @@ class Finishing:
             future = self._thread.submit(self._finish, volume)
         self._waiting.append((volume, future))
 
-    def done(self, on_full: Callable[[str], None] | None) -> Iterator[VolumeDone]:
+    def done(self, on_full: Callable[[str, int], None] | None) -> Iterator[VolumeDone]:
         """Volumes that are finished, in their order, each once.
 
         Args:
-            on_full: called when there is no room for recovery files; when it returns, they are tried again.
+            on_full: called when there is no room for recovery files, with their bytes; when it returns, they are tried
+                again.
 
         Raises:
             RunError: one cannot be finished.
@@ -145,7 +146,7 @@ class Finishing:
                 self.unfinished.append(volume.folder)
                 if on_full is None or self._thread is None or self._stopping.is_set():
                     raise
-                on_full(str(error))
+                on_full(str(error), volume.recovery.room if volume.recovery is not None else 0)
                 self.unfinished.pop()
                 self._waiting.appendleft((volume, self._thread.submit(self._finish, volume)))
             except BackalaikaError:
@@ -187,7 +188,7 @@ class Finishing:
         room, name = planned.room, os.path.basename(volume.folder)
         free = shutil.disk_usage(volume.folder).free
         if free < room:
-            raise NoRoomError(f"no room for the recovery files of {name}, which take {room / 1e6:,.1f} MB")
+            raise NoRoomError(program.no_room(volume.folder, room))
 
         def tell(percent: float) -> None:
             self._observer.advance(0, 0, f"{name}: recovery files, {percent:.0f} %")

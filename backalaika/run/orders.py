@@ -30,7 +30,7 @@ class WriterOrders:
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
         self.folder = ""
-        self.on_full: Callable[[str], None] | None = None
+        self.on_full: Callable[[str, int], None] | None = None
         self._connection, theirs = Pipe()
         self._process = start_process(run_writer, (theirs, slots.name, slots.size), WRITER_NAME)
         theirs.close()
@@ -96,7 +96,7 @@ class WriterOrders:
             case DiskFull(message):
                 if self.on_full is None:
                     raise RunError(f"{self.folder}: {message}; make room, then start the backup again")
-                self.on_full(message)
+                self.on_full(message, 0)
                 self._connection.send(ROOM_MADE)
             case WriteFailed(message):
                 raise RunError(f"{self.folder}: {message}; make room or mend the disk, then start the backup again")

@@ -84,17 +84,18 @@ class Room:
             self._told = True
             self._observer.note(f"{about}; volume_pause waits for nobody: there is no terminal, or --yes was given")
 
-    def disk_full(self, reason: str) -> None:
+    def disk_full(self, reason: str, besides: int) -> None:
         """Ask to make room on a disk that is full; returns when it was made.
 
         Args:
             reason: the system's word for it.
+            besides: bytes that are to be written and are no content, such as recovery files.
 
         Raises:
             RunError: there is nobody to ask.
             Interrupted: the user wants to stop.
         """
-        folder, needed = self._report.folder, self.to_save() + self._on_its_way
+        folder, needed = self._report.folder, self.to_save() + besides + self._on_its_way
         missing = needed - free_space(folder)
         # A quota, or what is kept for root, may leave nothing of what is free.
         about = f"{folder}: {reason}; at most {_size(missing if missing > 0 else needed)} more are needed"

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
 import sys
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -67,8 +70,9 @@ def test_a_full_disk_is_told_and_the_files_are_made_when_there_is_room(volume, t
     free, told = [1000], []
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: SimpleNamespace(free=free[0]))
 
-    def make_room(message):
+    def make_room(message, size):
         told.append(message)
+        assert size == volume.recovery.room
         free[0] = 10**9
 
     (done,) = finish(volume, on_full=make_room)
@@ -85,6 +89,54 @@ def test_a_full_disk_that_nobody_empties_ends_the_run(volume, tmp_path, monkeypa
     with pytest.raises(RunError, match="no room for the recovery files"):
         list(finish(volume))
     assert not list((tmp_path / "vol001").glob("RECOVERY*"))
+
+
+@pytest.fixture
+def small_disk(volume, tmp_path):
+    """The folder of the volume on a file system that holds little more."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    command = ["mount", "-t", "tmpfs", "-o", "size=600k", "tmpfs", str(disk)]
+    if os.geteuid() != 0 or subprocess.run(command, capture_output=True).returncode:
+        pytest.skip("only root can mount a small disk")
+    shutil.copytree(volume.folder, disk / "vol001")
+    yield disk
+    subprocess.run(["umount", str(disk)], check=True)
+
+
+@pytest.mark.parametrize("words", ["its own", "others"])
+def test_a_disk_that_fills_while_recovery_files_are_written_is_told_too(volume, small_disk, tmp_path, words):
+    ballast = small_disk / "ballast"
+    script = tmp_path / "par2"
+    script.write_text(  # fills the disk when all was looked at, and the true program finds it full
+        f"#!{sys.executable}\n"
+        "import os, subprocess, sys\n"
+        "if os.path.exists('../first'):\n"
+        "    os.unlink('../first')\n"
+        f"    left = open({str(ballast)!r}, 'wb', buffering=0)\n"
+        "    try:\n"
+        "        while left.write(bytes(4096)) == 4096: pass\n"
+        "    except OSError: pass\n"
+        f"done = subprocess.run([{PAR2!r}, *sys.argv[1:]], capture_output=True)\n"
+        f"print(done.stdout.decode() if {words == 'its own'} else 'it did not work out')\n"
+        "sys.exit(done.returncode)\n"
+    )
+    script.chmod(0o700)
+    (small_disk / "first").touch()
+    told = []
+
+    def make_room(message, size):
+        told.append((message, size, list((small_disk / "vol001").glob("RECOVERY*"))))
+        ballast.unlink()
+
+    there = replace(volume, folder=str(small_disk / "vol001"))
+    (done,) = finish(there, str(script), make_room)
+
+    ((message, size, left),) = told
+    assert "no room for the recovery files of vol001" in message
+    assert (size, left) == (volume.recovery.room, [])
+    assert done.recovery is None
+    assert (small_disk / "vol001/RECOVERY.par2").exists()
 
 
 def test_a_program_that_makes_larger_files_than_there_is_room_for_is_refused(volume, tmp_path):
