@@ -10,10 +10,10 @@ import os
 import socket
 import time
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, delete, func, select, update
+from sqlalchemy import Connection, case, delete, func, select, update
 
 from ..errors import CatalogueError
 from .database import Database
@@ -110,17 +110,30 @@ class Resuming(Recording, Database):
     def saved_totals(self, run_id: int) -> tuple[int, int]:
         """Files and links that are recorded of a run, and bytes of content: a hard link has none of its own.
 
-        A file that was cut counts with its last part.
+        A file that was cut counts when all of its parts are there, and parts that are of no use count for nothing.
         """
         content = case((files.c.kind == KINDS.index(FILE), files.c.size), else_=0)
-        counted = case((and_(files.c.part.is_not(None), files.c.whole_digest.is_(None)), 0), else_=1)
-        totals = select(func.coalesce(func.sum(counted), 0), func.coalesce(func.sum(content), 0)).join_from(
-            files, volumes
-        )
-        totals = totals.where(volumes.c.run_id == run_id, files.c.kind != KINDS.index(DIRECTORY))
+        totals = select(func.count(), func.coalesce(func.sum(content), 0)).join_from(files, volumes)
+        of_run = volumes.c.run_id == run_id
+        totals = totals.where(of_run, files.c.kind != KINDS.index(DIRECTORY), files.c.part.is_(None))
+        columns = (files.c.folder_id, files.c.name, files.c.part, files.c.size, files.c.whole_digest)
+        parts = select(*columns).join_from(files, volumes).where(of_run, files.c.part.is_not(None))
         with self._reading() as connection:
             number, size = connection.execute(totals).one()
-        return int(number), int(size)
+            whole, of_parts = _add_up_parts(connection.execute(parts.order_by(files.c.id)))
+        return int(number) + whole, int(size) + of_parts
+
+    def kept_contents(self, run_id: int) -> Iterator[tuple[int, bytes]]:
+        """Sizes and digests of what is recorded of a run on volumes that are not complete; streamed.
+
+        Of a file that was cut, neither a part nor the whole is among them.
+        """
+        asked = select(files.c.size, files.c.digest).join_from(volumes, files, files.c.volume_id == volumes.c.id)
+        asked = asked.where(volumes.c.run_id == run_id, volumes.c.state != COMPLETE)
+        asked = asked.where(files.c.digest.is_not(None), files.c.part.is_(None))
+        with self._reading() as connection:
+            for size, digest in connection.execution_options(yield_per=_FETCHED).execute(asked):
+                yield size, bytes(digest)
 
     def resume_run(self, run_id: int) -> None:
         """Enter a run that ended early as running again, in this process.
@@ -250,6 +263,23 @@ class Resuming(Recording, Database):
             for chunk in chunks([row.id for row in rows if row.id not in kept]):
                 connection.execute(delete(errors).where(errors.c.id.in_(chunk)))
         return [(row.path, row.message) for row in stay]
+
+
+def _add_up_parts(rows: Iterable[Any]) -> tuple[int, int]:
+    """How many files have all of their parts, and bytes of these and of files that can go on; the oldest row first."""
+    whole = size = 0
+    begun: dict[tuple[int, bytes], tuple[int, int]] = {}
+    for row in rows:
+        file = row.folder_id, bytes(row.name)
+        number, before = begun.get(file, (0, 0)) if row.part > 1 else (0, 0)
+        if row.part != number + 1:
+            begun[file] = -1, 0
+        elif row.whole_digest is None:
+            begun[file] = row.part, before + row.size
+        else:
+            whole, size = whole + 1, size + before + row.size
+            begun.pop(file, None)
+    return whole, size + sum(of_file for _, of_file in begun.values())
 
 
 def _with_part(entry: SavedEntry, before: SavedEntry | None, row: Any) -> SavedEntry:

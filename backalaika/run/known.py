@@ -49,6 +49,8 @@ class KnownFiles:
         tell: called with the number and bytes of files that are left out.
         interrupted: whether the user wants to stop; looked at while files are hashed.
         turns: when the pool's processes may read; None: always.
+        kept: asked for the sizes and digests of what a run that goes on has saved on volumes that take more; as long
+            as the run is not complete, none of it is known.
     """
 
     def __init__(
@@ -61,7 +63,9 @@ class KnownFiles:
         tell: Callable[[int, int], None],
         interrupted: Callable[[], bool],
         turns: Turns | None = None,
+        kept: Callable[[], Iterable[Pair]] = tuple,
     ) -> None:
+        self._kept = kept
         self._turns = turns
         self._comparisons = comparisons
         self._pictures = pictures
@@ -175,6 +179,7 @@ class KnownFiles:
         """What of a source has a content that is not known, and is not that of a file before it."""
         if self._several is None:
             self._several = _sizes_of_several(survey)
+            self._chosen.update(pair for pair in self._kept() if pair[0] in self._several)
         source = self._comparisons[found.label]
         names: dict[tuple[str, tuple[int, int]], str] = {}
         some: list[Directory] = []

@@ -94,12 +94,15 @@ def repair_volume(volume: RecordedVolume, places: Places) -> KeptVolume:
             kept.archives.append(cut)
         else:
             kept.lost.append(archive)
-    aside = [place for archive in kept.lost if (place := _put_aside(volume, archive))]
     names = {archive.name for archive in kept.complete} | {kept.recorded.name + PARTIAL for kept in kept.archives}
     names |= {archive.recorded.name + CENTRAL for archive in kept.archives if archive.central_size}
-    remove_our_files(volume.folder, volume.number, names | {manifest.MANIFEST, manifest.MANIFEST + PARTIAL})
+    names |= {manifest.MANIFEST, manifest.MANIFEST + PARTIAL}
+    lost = {file for archive in kept.lost for file in (archive.name, archive.name + PARTIAL)}
+    remove_our_files(volume.folder, volume.number, names | lost)  # before anything is written: the disk may be full
     left = [*kept.complete, *(archive.recorded for archive in kept.archives)]
     size = _cut_manifest(volume.folder, _Recorded(left, starts))
+    aside = [place for archive in kept.lost if (place := _put_aside(volume, archive))]
+    remove_our_files(volume.folder, volume.number, names)
     sync_folder(volume.folder)
     return KeptVolume(volume, kept.archives, kept.complete, kept.lost, size, aside)
 

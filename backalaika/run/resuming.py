@@ -8,7 +8,7 @@ that are open and to new ones.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ..batch import Key, member_path, member_prefix
@@ -34,6 +34,7 @@ class Resumption:
         catalogue: knows the run, which is entered there as running again.
         early: the run as it ended.
         survey: what there is to save now.
+        tell: told what the user should know, by the repair and by `select`.
 
     Attributes:
         capacities: of all volumes of the run, by their numbers from 1; 0 where none is left.
@@ -42,7 +43,6 @@ class Resumption:
         linked: for each archive that takes more, by its id, the paths of its files with several links; filled as
             `select` meets them, which is before their other names.
         problems: of the run so far, which will not be met again.
-        notes: what the user should know of the repair.
         files, bytes: saved so far.
         begun: of files whose first parts are saved, by their paths: how many, and where these end in the file;
             filled by `select`.
@@ -54,7 +54,9 @@ class Resumption:
         NoRoomError: there is no room to repair it.
     """
 
-    def __init__(self, catalogue: Catalogue, early: EarlyRun, survey: Survey) -> None:
+    def __init__(self, catalogue: Catalogue, early: EarlyRun, survey: Survey, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._told: set[str] = set()
         self._catalogue = catalogue
         self._sources = {found.label: number for number, found in enumerate(survey.sources)}
         self.capacities: list[int] = []
@@ -62,7 +64,6 @@ class Resumption:
         self.begun: dict[str, tuple[int, int]] = {}
         self.superseded: dict[str, int] = {}
         self.kept: list[KeptVolume] = []
-        self.notes: list[str] = []
         try:
             self._repair(early, survey)
         except OSError as error:
@@ -114,11 +115,11 @@ class Resumption:
         kept = repair_volume(volume, self._catalogue.member_places)
         for archive in kept.lost:
             self._catalogue.drop_archive(archive.id)
-        self.notes += [
-            f"{place}: put aside, for on {volume.title} it or its lines of the manifest are damaged; what the sources "
-            "still have of it is saved anew"
-            for place in kept.aside
-        ]
+        for place in kept.aside:
+            self._tell(
+                f"{place}: put aside, for on {volume.title} it or its lines of the manifest are damaged; what the "
+                "sources still have of it is saved anew"
+            )
         if kept.archives or kept.complete:
             return kept
         self._catalogue.drop_volume(volume.id)
@@ -190,13 +191,12 @@ class Resumption:
             self.begun[path] = (row.parts, row.offset)
             return
         # Told once: `select` may be asked for the same directory again.
-        changed = Problem(
-            path,
-            f"changed after some parts of it were saved on {', '.join(row.volumes)}, or others were lost; it is saved "
-            "anew, and those parts are of no use",
-        )
-        if changed not in self.problems:
-            self.problems.append(changed)
+        if path not in self._told:
+            self._told.add(path)
+            self._tell(
+                f"{path}: changed after some parts of it were saved on {', '.join(row.volumes)}, or others were lost; "
+                "it is saved anew, and those parts are of no use"
+            )
 
 
 def _some_at_a_time(directories: Iterable[Directory]) -> Iterator[list[Directory]]:

@@ -356,8 +356,6 @@ class Session:
         report.files, report.bytes = resumed.files, resumed.bytes
         observer.advance(resumed.files, resumed.bytes, "")
         report.problems += resumed.problems
-        for note in resumed.notes:
-            observer.note(note)
         kinds = self._kinds()
         for volume in resumed.complete:
             names = tuple(archive.name for archive in volume.archives)
@@ -373,7 +371,7 @@ class Session:
 
         while True:
             try:
-                return Resumption(self.catalogue, early, self.survey)
+                return Resumption(self.catalogue, early, self.survey, observer.note)
             except NoRoomError as error:
                 with self._signals.interruptible():
                     if not observer.wait(f"{error}, or here press Enter (CTRL-C stops)"):
@@ -429,8 +427,12 @@ class Session:
                 self._tell_known,
                 self._signals.asked,
                 self._compressing.turns,
+                self._kept_contents,
             )
         return self._known
+
+    def _kept_contents(self) -> Iterable[tuple[int, bytes]]:
+        return self.catalogue.kept_contents(self._early_run.id) if self._early_run else ()
 
     def _by_looks(self, survey: Survey, found: Found) -> Iterable[Directory]:
         return self._known_files().by_looks(survey, found)

@@ -394,6 +394,32 @@ def test_a_run_that_ended_early_has_a_picture_when_it_went_on(share, skip_known,
     assert share.backup(skip_known=True).files == 0
 
 
+def test_copies_of_what_a_run_that_goes_on_has_kept_are_not_saved(share, monkeypatch):
+    for number in range(12):
+        for folder in "abc":
+            write(share.tree / folder / f"{number:02}", noise(1_300_000, number))
+    ended = Placer.end_large
+    saved = []
+
+    def then_stop(placer, unit, *how):
+        saved.append(unit)
+        if len(saved) == 6:
+            os.kill(os.getpid(), signal.SIGINT)
+        ended(placer, unit, *how)
+
+    monkeypatch.setattr(Placer, "end_large", then_stop)
+    share.backup("gz", skip_known=True, status=130)
+    monkeypatch.undo()
+    with open_catalogue(share.uri) as catalogue:
+        run = catalogue.early_run("office")
+        assert 0 < len(set(catalogue.kept_contents(run.id))) == run.files < 12
+    went_on = share.backup("gz", resume=True)
+
+    assert (went_on.files, went_on.bytes, went_on.known_files) == (12, 12 * 1_300_000, 24)
+    assert share.told() == state_of(share.tree)
+    assert share.backup("gz", skip_known=True).files == 0
+
+
 @pytest.mark.parametrize("skip_known", [False, True])
 def test_a_picture_that_cannot_be_recorded_leaves_none(share, skip_known, monkeypatch):
     from backalaika.catalogue import pictures

@@ -87,6 +87,31 @@ def test_a_volume_that_is_not_read_as_it_was_written_is_not_complete(share, monk
         assert subprocess.run(["xxhsum", "--quiet", "-c", "SUMS.xxh128"], cwd=folder).returncode == 0
 
 
+@pytest.mark.parametrize("which", ["vol001", "vol002", "vol003"])
+def test_a_file_of_which_a_part_was_damaged_is_counted_once(tmp_path, monkeypatch, which):
+    share = Share(tmp_path / "share")
+    write(share.tree / "large", noise(2_500_000))
+    write(share.tree / "small", noise(1000, 1))
+    forget = reading_back.forget
+
+    def and_spoil(folder: str) -> None:
+        forget(folder)
+        if folder.endswith(which):
+            spoil(Path(folder) / f"tree.{which[3:]}.tar.zst")
+
+    job = {"option": "zst", "max_size": 1_000_000, "verify_after": "sums"}
+    with monkeypatch.context() as patched:
+        patched.setattr(reading_back, "forget", and_spoil)
+        share.backup(status=3, **job)
+    resumed = share.backup(resume=True, **job)
+
+    assert (resumed.files, resumed.bytes) == (2, 2_501_000)
+    (note,) = share.watcher.notes or [""]
+    assert bool(note) == (which != "vol003")  # else it goes on with the last part
+    assert not note or (str(share.tree / "large") in note and "of no use" in note)
+    assert share.told() == state_of(share.tree)
+
+
 @pytest.mark.parametrize("option", ["zip", "zst"])
 def test_what_only_a_volume_with_a_damaged_manifest_has_is_not_lost(share, monkeypatch, option):
     forget = reading_back.forget
