@@ -14,6 +14,7 @@ from backalaika.catalogue.rows import (
     INCOMPLETE,
     INTERRUPTED,
     ErrorRow,
+    FileRow,
     FrameRow,
     RunStart,
     SourceFound,
@@ -56,6 +57,24 @@ def test_the_last_run_of_a_job_is_told_if_it_ended_early(catalogue: Catalogue, s
     assert early.sources == [("/srv/\udcff", "a", "zip"), ("/srv/b", "b-2", "bz2,separate_dirs")]
     assert (early.files, early.bytes) == (3, 20)
     assert catalogue.early_run("Office") is None
+
+
+def test_a_file_that_was_cut_counts_when_all_of_its_parts_are_there(catalogue: Catalogue) -> None:
+    run_id, archive_id = cut_short(catalogue)
+    volume_id = catalogue.recorded_volumes(run_id)[1].id
+
+    def parts(name: str, *numbers: int) -> list[FileRow]:
+        row = file_row(volume_id, archive_id, f"/srv/b/{name}", frame=1, size=100)
+        return [
+            row._replace(part=n, part_offset=100 * n - 100, whole_size=300, whole_digest=b"w" * 16 if n == 3 else None)
+            for n in numbers
+        ]
+
+    anew = parts("anew", 1, 3) + parts("anew", 1, 2, 3)
+    catalogue.record([], [*parts("whole", 1, 2, 3), *parts("begun", 1, 2), *parts("lost", 1, 3), *anew])
+
+    assert catalogue.saved_totals(run_id) == (3 + 2, 20 + 300 + 200 + 300)
+    assert {size for size, _ in catalogue.kept_contents(run_id)} == {10}  # parts are no files
 
 
 def test_a_run_that_is_complete_or_running_is_not_gone_on_with(catalogue: Catalogue) -> None:
