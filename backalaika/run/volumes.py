@@ -276,7 +276,8 @@ class Volumes:
             volume.full.append(volume.open[plan])
         volume.open[plan] = archive
         volume.archives.append((recorded.name, recorded.format))
-        volume.change_archive(0, closed_archive_size(archive))
+        if archive.size:  # else its end counts with its first frame
+            volume.change_archive(0, closed_archive_size(archive))
         path = os.path.join(volume.folder, recorded.name)
         self._orders.order("reopen_archive", archive.number, path, recorded.end, kept.central_size, kept.entries)
         self._weigh_again(place)
