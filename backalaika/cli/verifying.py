@@ -179,10 +179,13 @@ def _find(
 
 def _count(folder: str) -> tuple[int, int]:
     files = size = 0
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_file(follow_symlinks=False):
-                files, size = files + 1, size + entry.stat(follow_symlinks=False).st_size
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.is_file(follow_symlinks=False):
+                    files, size = files + 1, size + entry.stat(follow_symlinks=False).st_size
+    except OSError:
+        return files, size  # only the bar needs them; the check tells what cannot be read
     return files, size
 
 

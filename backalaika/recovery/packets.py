@@ -47,12 +47,14 @@ class Scanned:
         critical: set, type and body of the packets that describe the set.
         exponents: set and exponent of the recovery packets.
         trouble: what is wrong with the file; empty: nothing.
+        size: of the file; 0 if it cannot be read.
     """
 
     name: str
     critical: frozenset[tuple[bytes, bytes, bytes]] = frozenset()
     exponents: frozenset[tuple[bytes, int]] = frozenset()
     trouble: str = ""
+    size: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +78,7 @@ class RecoverySet:
         promised: how many there were.
         troubles: what is wrong with each file that is damaged or missing, by name.
         undescribed: files that are protected, of which no description is left.
+        sizes: of the recovery files themselves, by name.
     """
 
     block: int = 0
@@ -84,6 +87,7 @@ class RecoverySet:
     promised: int = 0
     troubles: dict[str, str] = field(default_factory=dict)
     undescribed: int = 0
+    sizes: dict[str, int] = field(default_factory=dict)
 
     @property
     def blocks(self) -> int:
@@ -122,7 +126,7 @@ def scan(folder: str, name: str) -> Scanned:
         trouble = f"is damaged: {lost:,} of its bytes are no whole packets"
     elif last != _CREATOR or (promised is not None and len(exponents) < int(promised[1])):
         trouble = "is damaged: its end is missing"
-    return Scanned(name, frozenset(critical), frozenset(exponents), trouble)
+    return Scanned(name, frozenset(critical), frozenset(exponents), trouble, size)
 
 
 def open_regular(folder: str, name: str) -> IO[bytes]:
@@ -178,6 +182,7 @@ def read_set(scanned: Iterable[Scanned]) -> RecoverySet:
     found = RecoverySet()
     files = sorted(scanned, key=lambda one: one.name)
     found.troubles = {one.name: one.trouble for one in files if one.trouble}
+    found.sizes = {one.name: one.size for one in files}
     found.promised = sum(int(match[1]) for one in files if (match := _PROMISED.search(one.name)))
     votes = Counter(set_id for one in files for set_id, _, _ in one.critical)
     votes.update(set_id for one in files for set_id, _ in one.exponents)

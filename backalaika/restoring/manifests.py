@@ -33,8 +33,12 @@ def manifest_items(folder: str, warn: Callable[[str], None]) -> Iterator[Item]:
         warn: told once if it is damaged; what can be read of it follows.
     """
     done = 0
+    path = os.path.join(folder, MANIFEST)
+    if os.path.lexists(path) and not os.path.isfile(path):  # a FIFO would be waited for
+        warn("is no regular file")
+        return
     try:
-        with open(os.path.join(folder, MANIFEST), "rb", buffering=0) as file:
+        with open(path, "rb", buffering=0) as file:
             size = os.fstat(file.fileno()).st_size
             for line in manifest_lines(of_file(file.fileno(), size).stream(0, size), size):
                 item = _item(line)
@@ -124,8 +128,11 @@ def _digest(told: str | None) -> bytes | None:
 
 def readme(folder: str) -> str:
     """The beginning of README.txt, which tells the run, the volume's number and the digest; empty if there is none."""
+    path = os.path.join(folder, README)
+    if not os.path.isfile(path):  # a FIFO would be waited for
+        return ""
     try:
-        with open(os.path.join(folder, README), encoding="utf-8", errors="surrogateescape") as file:
+        with open(path, encoding="utf-8", errors="surrogateescape") as file:
             return file.read(_READ)
     except OSError:
         return ""

@@ -35,8 +35,11 @@ class Seen:
 
 def read_sums(folder: str) -> dict[bytes, bytes]:
     """XXH3-128 of each file, as SUMS.xxh128 has them; empty if it cannot be read."""
+    path = os.path.join(folder, SUMS)
+    if not os.path.isfile(path):  # a FIFO would be waited for
+        return {}
     try:
-        with open(os.path.join(folder, SUMS), "rb") as file:
+        with open(path, "rb") as file:
             lines = file.read(_MAX_SUMS).split(b"\n")
     except OSError:
         return {}

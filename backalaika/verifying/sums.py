@@ -14,8 +14,11 @@ _LINE = re.compile(rb"([0-9a-f]{32})  ([^/\n]+)")
 
 def strict_sums(folder: str) -> tuple[dict[bytes, bytes], list[str]]:
     """XXH3-128 of each file by its name, and what is wrong with the file of sums."""
+    path = os.path.join(folder, SUMS)
+    if os.path.lexists(path) and not os.path.isfile(path):  # a FIFO would be waited for
+        return {}, ["is no regular file"]
     try:
-        with open(os.path.join(folder, SUMS), "rb") as file:
+        with open(path, "rb") as file:
             data = file.read(_MOST)
     except FileNotFoundError:
         return {}, ["is missing"]

@@ -27,7 +27,7 @@ from ..restoring.report import Observer
 from ..restoring.selecting import Work
 from ..restoring.shelf import OWN_FILES
 from ..restoring.tasks import cut_into_tasks
-from ..walk import Problem
+from ..walk import Problem, describe_error
 from .checking import Checked, Hashed, check_members, hash_file
 from .recovery import Recovery, scan_recovery, weigh_damage
 from .sums import strict_sums
@@ -141,6 +141,8 @@ class Verify:
             for future in self._waiting:
                 future.cancel()
             report.state = INTERRUPTED
+        except OSError as error:  # of its folder; the other volumes are checked all the same
+            self._problem(os.path.basename(error.filename or "") or ".", f"cannot be read: {describe_error(error)}")
         report.seconds = time.monotonic() - started
         if report.state == HEALTHY and report.problems:
             report.state = DAMAGED
@@ -180,8 +182,7 @@ class Verify:
         self.recovery_set = found = scan_recovery(self._folder, INDEX in readme(self._folder), self._map)
         if found is None:
             return None
-        for name in recovery_files(self._folder):
-            size = os.path.getsize(os.path.join(self._folder, name))
+        for name, size in sorted(found.sizes.items()):
             self.report.files += 1
             self.report.bytes += size
             self._observer.advance(1, size, name)
