@@ -80,6 +80,7 @@ def repaired(
         signals: whether the user wants to stop.
         deep: whether every member of the copy is decoded too.
     """
+    from ..recovery.moved import other_files
     from ..recovery.program import Stopped, needed_par2
     from ..recovery.repairing import check_target, repair_copy
     from ..verifying.verify import Verify, VerifyReport
@@ -88,13 +89,14 @@ def repaired(
     folder, recovery, found = check.report.folder, check.report.recovery, check.recovery_set
     if recovery is None or found is None:
         return Repaired(target, "the volume has no recovery files")
-    if not recovery.repairable:
+    if recovery.repairable is False:
         return Repaired(target, recovery.line())
     program = needed_par2("verify --repair")
     check_target(target, folder)
+    others = other_files(folder, found) if recovery.moved else []
     try:
         copy = repair_copy(
-            folder, target, found, program, workers, signals.asked, lambda what: observer.advance(0, 0, what)
+            folder, target, found, others, program, workers, signals.asked, lambda what: observer.advance(0, 0, what)
         )
     except Stopped:
         return Repaired(target, "interrupted", None, VerifyReport("", target, "interrupted"))

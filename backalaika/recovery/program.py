@@ -29,8 +29,8 @@ _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _ANY = 1 << 62  # where the system does not tell
 _PERCENT = re.compile(rb"(\d+(?:\.\d+)?)%[^%]*$")
 
-DONE, NOT_POSSIBLE = 0, 2
-"""Exit statuses of par2 programs: all is well; too much is damaged."""
+DONE, POSSIBLE, NOT_POSSIBLE = 0, 1, 2
+"""Exit statuses of par2 programs: all is well; damage can be repaired; too much is damaged."""
 
 
 class Stopped(Exception):  # noqa: N818 - not an error
@@ -122,12 +122,36 @@ def no_room(folder: str, size: int) -> str:
 
 
 def repair(
-    program: str, folder: str, threads: int, stop: Callable[[], bool], tell: Callable[[float], None]
+    program: str,
+    folder: str,
+    others: Sequence[str],
+    threads: int,
+    stop: Callable[[], bool],
+    tell: Callable[[float], None],
 ) -> tuple[int, str]:
-    """Repair the files in a folder by the recovery files there; returns the program's exit status and last line."""
+    """Repair the files in a folder by the recovery files there; returns the program's exit status and last line.
+
+    Args:
+        program: the par2 program.
+        folder: of the files.
+        others: files there in which something of the damaged ones may be.
+        threads: that compute.
+        stop: asked often whether the user wants to stop.
+        tell: is told how far it is, in percent.
+    """
+    return run(_on_set(program, "repair", folder, others, threads), folder, stop, tell)
+
+
+def verify(program: str, folder: str, others: Sequence[str], threads: int, stop: Callable[[], bool]) -> tuple[int, str]:
+    """Look whether `repair` would do; changes nothing. Arguments and result are those of `repair`."""
+    return run(_on_set(program, "verify", folder, others, threads), folder, stop, lambda percent: None)
+
+
+def _on_set(program: str, verb: str, folder: str, others: Sequence[str], threads: int) -> list[str]:
     index = INDEX if os.path.exists(os.path.join(folder, INDEX)) else min(recovery_files(folder), default=INDEX)
-    command = [program, "repair", f"-m{_MEMORY_MB}", f"-t{max(threads, 1)}", "--", index]
-    return run(command, folder, stop, tell)
+    # Not every program ends its options at --.
+    names = [os.path.join(os.curdir, name) for name in others]
+    return [program, verb, f"-m{_MEMORY_MB}", f"-t{max(threads, 1)}", "--", index, *names]
 
 
 def recovery_files(folder: str) -> list[str]:

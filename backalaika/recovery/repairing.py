@@ -6,8 +6,9 @@ program repairs the copy, and damaged recovery files are made anew.
 
 from __future__ import annotations
 
+import itertools
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 from ..errors import RunError, UsageError
@@ -54,6 +55,7 @@ def repair_copy(
     folder: str,
     target: str,
     found: RecoverySet,
+    others: Sequence[str],
     program: str,
     threads: int,
     stop: Callable[[], bool],
@@ -65,6 +67,7 @@ def repair_copy(
         folder: of the volume.
         target: of the copy; an empty folder, or none yet.
         found: what the recovery files say.
+        others: more files of the folder, in which what is damaged may lie; they do not stay in the copy.
         program: the par2 program.
         threads: that compute.
         stop: asked often whether the user wants to stop.
@@ -76,32 +79,38 @@ def repair_copy(
     """
     copy = Copy(target)
     names = sorted({*found.files, *recovery_files(folder)})
+    # Their own names are whatever somebody gave them.
+    free = (name for number in itertools.count(1) if (name := f"other{number}") not in found.files)
+    called = dict(zip(others, free, strict=False))
     try:
         os.makedirs(target, mode=0o700, exist_ok=True)
         for name in names:
             tell(f"copying {name}")
-            _copy_readable(folder, name, copy, stop)
+            _copy_readable(folder, name, name, copy, stop)
+        for name, new in called.items():
+            tell(f"copying {name}")
+            _copy_readable(folder, name, new, copy, stop)
         wrong = _wrong(target, found)
         if wrong:
-            _repair(target, found, wrong, copy, program, threads, stop, tell)
+            _repair(target, found, wrong, copy, list(called.values()), program, threads, stop, tell)
         if not copy.failure:
             _renew_recovery_files(target, found, program, threads, stop, tell)
     except BaseException as error:
-        _clear(target, names)
+        _clear(target, [*names, *called.values()])
         if isinstance(error, OSError):
             raise RunError(f"{error.filename or target}: {describe_error(error)}") from error
         raise
     return copy
 
 
-def _copy_readable(folder: str, name: str, copy: Copy, stop: Callable[[], bool]) -> None:
+def _copy_readable(folder: str, name: str, new: str, copy: Copy, stop: Callable[[], bool]) -> None:
     from .program import Stopped
 
     try:
         source = open_regular(folder, name)
     except OSError:
         return  # it is missing, and will be made of nothing
-    with source, open(os.path.join(copy.folder, name), "xb", opener=_private) as out:
+    with source, open(os.path.join(copy.folder, new), "xb", opener=_private) as out:
         size, at = os.fstat(source.fileno()).st_size, 0
         while at < size:
             if stop():
@@ -150,13 +159,15 @@ def _repair(
     found: RecoverySet,
     wrong: list[str],
     copy: Copy,
+    others: Sequence[str],
     program: str,
     threads: int,
     stop: Callable[[], bool],
     tell: Callable[[str], None],
 ) -> None:
-    before = set(os.listdir(target))
-    status, said = repair(program, target, threads, stop, lambda percent: tell(f"repairing, {percent:.0f} %"))
+    before = set(os.listdir(target)) - set(others)
+    here = [name for name in others if os.path.exists(os.path.join(target, name))]
+    status, said = repair(program, target, here, threads, stop, lambda percent: tell(f"repairing, {percent:.0f} %"))
     for name in set(os.listdir(target)) - before - found.files.keys():  # the program keeps what was damaged
         os.unlink(os.path.join(target, name))
     left = _wrong(target, found)

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..recovery.layout import INDEX
+from ..recovery.moved import ask_program, may_have_moved
 from ..recovery.packets import RecoverySet, damaged_blocks, read_set, scan
 from ..recovery.program import recovery_files
 
@@ -22,17 +23,20 @@ class Recovery:
         blocks: of the volume.
         available: recovery blocks that are whole.
         needed: blocks of the volume that are damaged.
-        repairable: whether what is damaged, recovery files too, can be made as it was.
+        repairable: whether what is damaged, recovery files too, can be made as it was; None: that is not known, for
+            what is damaged may lie elsewhere.
         differs: whether anything is not what it was when they were made, themselves included.
         unknown: whether too little is left of the recovery files to say what they are for.
+        moved: whether what is damaged is looked for elsewhere.
     """
 
     blocks: int
     available: int
     needed: int = 0
-    repairable: bool = True
+    repairable: bool | None = True
     differs: bool = True
     unknown: bool = False
+    moved: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -49,7 +53,10 @@ class Recovery:
             return "too little is left of the recovery files to repair anything"
         if not self.differs:
             return "recovery files are of no help: by them, all is as it was when they were made"
-        have = f"{self.needed:,} of {self.blocks:,} blocks are damaged, {self.available:,} recovery blocks are there"
+        where = "damaged or elsewhere" if self.moved and self.repairable is not False else "damaged"
+        have = f"{self.needed:,} of {self.blocks:,} blocks are {where}, {self.available:,} recovery blocks are there"
+        if self.repairable is None:
+            return f"the recovery files may not suffice: {have}; try it on a copy: verify --repair --to DIR"
         return f"this damage can{'' if self.repairable else 'not'} be repaired: {have}"
 
 
@@ -69,19 +76,31 @@ def scan_recovery(folder: str, expected: bool, work: Map) -> RecoverySet | None:
     return None
 
 
-def weigh_damage(folder: str, found: RecoverySet, whole: Collection[str], work: Map) -> Recovery:
-    """Count the damaged blocks of a volume.
+def weigh_damage(
+    folder: str, found: RecoverySet, whole: Collection[str], work: Map, threads: int, stop: Callable[[], None]
+) -> Recovery:
+    """Count the damaged blocks of a volume; where they are too many, ask a par2 program whether they only moved.
 
     Args:
         folder: of the volume.
         found: what its recovery files say.
         whole: names of files that are known to be what they were.
         work: does it in the pool.
+        threads: of the par2 program.
+        stop: called often; raises KeyboardInterrupt if the user wants to stop.
     """
+
+    def asked() -> bool:
+        stop()
+        return False
+
     protected = (file for name, file in sorted(found.files.items()) if name not in whole)
     results = list(work(damaged_blocks, ((folder, file, found.block) for file in protected)))
     needed = sum(bad for _, bad, _ in results)
     unknown = bool(found.undescribed) or not found.files
     differs = bool(found.troubles) or any(wrong for _, _, wrong in results)
-    repairable = differs and not unknown and needed <= found.recovery_blocks
-    return Recovery(found.blocks, found.recovery_blocks, needed, repairable, differs, unknown)
+    repairable: bool | None = differs and not unknown and needed <= found.recovery_blocks
+    moved = not unknown and needed > found.recovery_blocks and may_have_moved(folder, found)
+    if moved:
+        repairable = ask_program(folder, found, threads, asked)
+    return Recovery(found.blocks, found.recovery_blocks, needed, repairable, differs, unknown, moved)

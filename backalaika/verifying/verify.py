@@ -175,7 +175,7 @@ class Verify:
             self._check_members(items, digest, None if deep else self.damaged)
         if found is not None and self.report.problems:
             whole = () if any(problem.path == SUMS for problem in self.report.problems) else self._sound
-            self.report.recovery = weigh_damage(self._folder, found, whole, self._map)
+            self.report.recovery = weigh_damage(self._folder, found, whole, self._map, self._workers, self._stop)
 
     def _read_recovery_files(self) -> RecoverySet | None:
         """What the recovery files say. They protect the sums, and are not in them: each part has a sum of its own."""

@@ -146,7 +146,7 @@ def test_sectors_that_cannot_be_read_are_filled_and_repaired(volume, tmp_path, m
         return real(descriptor, length)
 
     monkeypatch.setattr(repairing.os, "read", reading)
-    copy = repair_copy(str(place), str(tmp_path / "copy"), found, PAR2, 1, lambda: False, lambda what: None)
+    copy = repair_copy(str(place), str(tmp_path / "copy"), found, [], PAR2, 1, lambda: False, lambda what: None)
 
     assert copy.lost == {"a.001.zip": 4096}
     assert (copy.repaired, copy.failure) == (["a.001.zip"], "")
@@ -159,7 +159,14 @@ def test_a_repair_that_is_interrupted_leaves_nothing(volume, tmp_path):
     said: list[str] = []
     with pytest.raises(Stopped):
         repair_copy(
-            str(place), str(tmp_path), read(place), PAR2, 1, lambda: any(".vol" in line for line in said), said.append
+            str(place),
+            str(tmp_path),
+            read(place),
+            [],
+            PAR2,
+            1,
+            lambda: any(".vol" in line for line in said),
+            said.append,
         )
 
     assert said
