@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -62,9 +63,29 @@ class Repaired:
             display.say(f"NOT REPAIRED: {what}{why}. What can be read comes back with: backalaika restore")
 
 
+def check_repair(target: str, folders: Iterable[str]) -> str:
+    """Look whether a copy could be made, before a volume is read, which takes its time; the par2 program.
+
+    Args:
+        target: where the copy is to be.
+        folders: of volumes.
+
+    Raises:
+        UsageError: the copy cannot be there.
+        ConfigurationError: there is no par2 program.
+    """
+    from ..recovery.program import needed_par2
+    from ..recovery.repairing import check_target
+
+    for folder in folders:
+        check_target(target, folder)
+    return needed_par2("verify --repair")
+
+
 def repaired(
     check: Verify,
     target: str,
+    program: str,
     using: tuple[VolumeAt | None, Catalogue | None, Executor, int],
     observer: Observer,
     signals: StopSignals,
@@ -75,14 +96,15 @@ def repaired(
     Args:
         check: the volume, checked.
         target: where the copy is to be.
+        program: the par2 program, from `check_repair`.
         using: the volume and the catalogue, the pool and how many processes it has, as ``check`` had them.
         observer: is told how it goes.
         signals: whether the user wants to stop.
         deep: whether every member of the copy is decoded too.
     """
     from ..recovery.moved import other_files
-    from ..recovery.program import Stopped, needed_par2
-    from ..recovery.repairing import check_target, repair_copy
+    from ..recovery.program import Stopped
+    from ..recovery.repairing import repair_copy
     from ..verifying.verify import Verify, VerifyReport
 
     volume, catalogue, pool, workers = using
@@ -91,8 +113,6 @@ def repaired(
         return Repaired(target, "the volume has no recovery files")
     if recovery.repairable is False:
         return Repaired(target, recovery.line())
-    program = needed_par2("verify --repair")
-    check_target(target, folder)
     others = other_files(folder, found) if recovery.moved else []
     try:
         copy = repair_copy(

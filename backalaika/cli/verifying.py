@@ -76,6 +76,7 @@ def verify(
     from ..verifying.checking import start_checking
     from ..verifying.verify import Verify
     from .progress import Bar, Lines
+    from .repairing import check_repair, repaired
 
     if repair is (target is None):
         raise UsageError("verify: --repair and --to DIR belong together; the copy comes into DIR")
@@ -93,6 +94,7 @@ def verify(
         shelf = _shelf(catalogue, folders)
         found, missing = _find(volumes, shelf, [os.path.abspath(folder) for folder in folders])
         _check_single(repair, len(found) + len(missing))
+        program = "" if target is None else check_repair(target, [folder for folder, _ in found])
         pool = stack.enter_context(processes(workers, start_checking))
         signals = stack.enter_context(StopSignals())
         for folder, volume in found:
@@ -103,9 +105,9 @@ def verify(
                 report = check.run(deep)
                 copied = None
                 if target is not None and report.problems and report.state != "interrupted":
-                    from .repairing import repaired
-
-                    copied = repaired(check, target, (volume, catalogue, pool, workers), observer, signals, deep)
+                    copied = repaired(
+                        check, target, program, (volume, catalogue, pool, workers), observer, signals, deep
+                    )
             if as_json:
                 click.echo(json.dumps(report.as_json() | (copied.as_json() if copied else {})))
             _show(report)

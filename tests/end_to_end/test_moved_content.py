@@ -103,3 +103,23 @@ def test_what_is_gone_cannot_be_repaired_whatever_lies_beside_it(office):
     assert told["recovery"]["repairable"] is False
     assert "NOT REPAIRED" in err
     assert not (office.root / "whole").exists()
+
+
+def test_a_repair_that_cannot_be_is_refused_before_the_volume_is_read(office, tmp_path):
+    fill(office)
+    saved = office.backup(redundancy=10)
+    (volume,) = saved.volumes
+    saved.archive.write_bytes(b"damaged")
+    (office.root / "full").mkdir()
+    (office.root / "full/letter").touch()
+
+    _, full = command(office, "verify", volume, "--repair", "--to", office.root / "full", status=2)
+    hidden = without_par2(office, tmp_path)
+    _, lacking = command(hidden, "verify", volume, "--repair", "--to", office.root / "whole", status=2)
+
+    assert "is not empty" in full
+    assert "needs a par2 program" in lacking
+    for said in (full, lacking):
+        assert saved.archive.name not in said
+        assert said.count("\n") == 1
+    assert not (office.root / "whole").exists()
