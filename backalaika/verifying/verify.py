@@ -132,7 +132,8 @@ class Verify:
         started = time.monotonic()
         report = self.report
         try:
-            ours = os.path.isfile(os.path.join(self._folder, SUMS)) or recovery_files(self._folder)
+            ours = any(os.path.isfile(os.path.join(self._folder, name)) for name in (SUMS, MANIFEST))
+            ours = ours or bool(recovery_files(self._folder))
             if ours or self._is_of_run():
                 self._check_own(deep)
             else:
@@ -169,10 +170,16 @@ class Verify:
         for name in sorted({os.fsencode(MANIFEST)} - sums.keys()):
             self._problem(os.fsdecode(name), f"is not in {SUMS}")
         found = self._read_recovery_files()
-        self._look_for_others(sums.keys() | recorded.keys() | set(map(os.fsencode, recovery_files(self._folder))))
         items, digest = self._members()
-        if deep or self.damaged:
-            self._check_members(items, digest, None if deep else self.damaged)
+        described = {os.fsencode(name) for name in found.files} if found is not None else set()
+        no_sum = ({*map(bytes, items.archives), *described} - sums.keys() - recorded.keys()) - {os.fsencode(SUMS)}
+        no_sum = {name for name in no_sum if _is_plain(name)}
+        self._check_without_sums(sorted(no_sum), found, bool(wrong))
+        known = sums.keys() | recorded.keys() | no_sum
+        self._look_for_others(known | set(map(os.fsencode, recovery_files(self._folder))))
+        suspect = self.damaged | no_sum
+        if deep or suspect:
+            self._check_members(items, digest, None if deep else suspect)
         if found is not None and self.report.problems:
             whole = () if any(problem.path == SUMS for problem in self.report.problems) else self._sound
             self.report.recovery = weigh_damage(self._folder, found, whole, self._map, self._workers, self._stop)
@@ -227,6 +234,29 @@ class Verify:
             return
         if is_archive:
             self.damaged.add(hashed.name)
+
+    def _check_without_sums(self, names: list[bytes], found: RecoverySet | None, told: bool) -> None:
+        """Files that the manifest or the recovery files name, and no sum; members tell of archives what these do not.
+
+        Args:
+            names: of them.
+            found: what the recovery files say.
+            told: whether it was told that the sums are damaged.
+        """
+        for hashed in self._map(hash_file, ((self._folder, name) for name in names)):
+            name = os.fsdecode(hashed.name)
+            self.report.files += 1
+            self.report.bytes += hashed.size
+            self._observer.advance(1, hashed.size, name)
+            protected = found.files.get(name) if found is not None else None
+            if not told and name != MANIFEST:  # of which it was told
+                self._problem(SUMS, f"has no line for {name}")
+            if hashed.trouble:
+                self._problem(name, hashed.trouble)
+                self.damaged |= {hashed.name} - OWN_FILES
+            elif found is not None and protected and damaged_blocks(self._folder, protected, found.block)[2]:
+                self._problem(name, "is damaged: it is not what the recovery files say")
+                self.damaged |= {hashed.name} - OWN_FILES
 
     def _look_for_others(self, known: set[bytes]) -> None:
         with os.scandir(os.fsencode(self._folder)) as entries:
@@ -360,6 +390,11 @@ class Verify:
         self._stop()
         for future in done:
             yield future.result()
+
+
+def _is_plain(name: bytes) -> bool:
+    """Whether a stranger's name is that of a file in the volume's folder."""
+    return name not in (b"", b".", b"..") and not set(name) & set(b"/\0")
 
 
 def _fingerprint(item: Item, with_place: bool) -> int:
