@@ -31,8 +31,11 @@ _MAIN, _DESCRIPTION, _CHECKSUMS, _RECOVERY, _CREATOR = (
 _READ = 1 << 20
 # The checksums of 32,768 blocks have 655,360 bytes; nothing that is kept in memory is larger.
 _MOST_KEPT = 1 << 20
-# Of one file together, each packet once: ours has a thousandth of it for an archive.
-_MOST_TOGETHER = 1 << 28
+# Of one file, and of all files of a volume together, each packet once. As many blocks and files as the format allows
+# take half of it.
+_MOST_TOGETHER = 1 << 25
+# What the field of 2^16 elements allows, the same way.
+_MOST_EXPONENTS = 65535
 # A hundredth of that is a block of the largest disc.
 _MOST_BLOCK = 1 << 32
 _PROMISED = re.compile(r"\.vol\d+\+(\d+)\.par2$", re.ASCII)
@@ -112,7 +115,9 @@ def scan(folder: str, name: str) -> Scanned:
                     continue
                 length, set_id, last, body = packet
                 if last == _RECOVERY:
-                    exponents.add((set_id, int.from_bytes(body[:4], "little")))
+                    exponent = int.from_bytes(body[:4], "little")
+                    if exponent < _MOST_EXPONENTS and len(exponents) < _MOST_EXPONENTS:
+                        exponents.add((set_id, exponent))
                 elif last in (_MAIN, _DESCRIPTION, _CHECKSUMS) and (set_id, last, body) not in critical:
                     kept += len(body)
                     if kept <= _MOST_TOGETHER:
@@ -178,28 +183,42 @@ def _next_magic(file: IO[bytes], at: int, size: int) -> int:
 
 
 def read_set(scanned: Iterable[Scanned]) -> RecoverySet:
-    """What the recovery files say together."""
+    """What the recovery files say together; each is forgotten once it is read, and a stranger's may be many."""
     found = RecoverySet()
-    files = sorted(scanned, key=lambda one: one.name)
-    found.troubles = {one.name: one.trouble for one in files if one.trouble}
-    found.sizes = {one.name: one.size for one in files}
-    found.promised = sum(int(match[1]) for one in files if (match := _PROMISED.search(one.name)))
-    votes = Counter(set_id for one in files for set_id, _, _ in one.critical)
-    votes.update(set_id for one in files for set_id, _ in one.exponents)
+    votes: Counter[bytes] = Counter()
+    critical: set[tuple[bytes, bytes, bytes]] = set()
+    exponents: set[tuple[bytes, int]] = set()
+    kept = 0
+    for one in scanned:
+        found.sizes[one.name] = one.size
+        if one.trouble:
+            found.troubles[one.name] = one.trouble
+        if match := _PROMISED.search(one.name):
+            found.promised = min(found.promised + int(match[1]), _MOST_EXPONENTS)
+        for packet in one.critical:
+            if packet not in critical and kept + len(packet[2]) <= _MOST_TOGETHER:
+                kept += len(packet[2])
+                critical.add(packet)
+            if packet in critical:
+                votes[packet[0]] += 1
+        for exponent in one.exponents:
+            if len(exponents) < _MOST_EXPONENTS:
+                exponents.add(exponent)
+            if exponent in exponents:
+                votes[exponent[0]] += 1
     if not votes:
         return found
     chosen = max(sorted(votes), key=lambda set_id: votes[set_id])
-    found.recovery_blocks = len({number for one in files for set_id, number in one.exponents if set_id == chosen})
+    found.recovery_blocks = sum(set_id == chosen for set_id, _ in exponents)
     bodies: dict[bytes, set[bytes]] = {}
-    for one in files:
-        for set_id, kind, body in one.critical:
-            if set_id == chosen:
-                bodies.setdefault(kind, set()).add(body)
+    for set_id, kind, body in critical:
+        if set_id == chosen:
+            bodies.setdefault(kind, set()).add(body)
     for main in bodies.get(_MAIN, ()):
         if len(main) >= 12 and 0 < int.from_bytes(main[:8], "little") <= _MOST_BLOCK:
             found.block = int.from_bytes(main[:8], "little")
             _describe(found, main, bodies)
-    names = {one.name for one in files}
+    names = found.sizes.keys()
     if INDEX not in names:
         found.troubles[INDEX] = "is missing"
     if names <= {INDEX}:

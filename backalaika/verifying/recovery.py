@@ -70,7 +70,7 @@ def scan_recovery(folder: str, expected: bool, work: Map) -> RecoverySet | None:
     """
     names = recovery_files(folder)
     if names:
-        return read_set(list(work(scan, ((folder, name) for name in names))))
+        return read_set(work(scan, ((folder, name) for name in names)))
     if expected:
         return RecoverySet(troubles={INDEX: "is missing, and all recovery files"})
     return None

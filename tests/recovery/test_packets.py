@@ -6,13 +6,14 @@ import errno
 import hashlib
 import os
 import random
+import tracemalloc
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backalaika.errors import UsageError
-from backalaika.recovery import repairing
+from backalaika.recovery import packets, repairing
 from backalaika.recovery.layout import INDEX, Making
 from backalaika.recovery.packets import MAGIC, damaged_blocks, read_set, scan
 from backalaika.recovery.program import Stopped, create, find_par2, recovery_files
@@ -125,6 +126,35 @@ def test_blocks_of_a_size_that_cannot_be_cost_nothing(tmp_path, block):
     (tmp_path / INDEX).write_bytes(packet(b"Main", main) + packet(b"FileDesc", description) + packet(b"IFSC", sums))
 
     assert read(tmp_path).files == {}
+
+
+def test_more_recovery_blocks_than_there_can_be_cost_no_memory(tmp_path):
+    name = "RECOVERY.vol0+1.par2"
+    with open(tmp_path / name, "wb") as file:
+        for number in range(66_000):
+            file.write(packet(b"RecvSlic", number.to_bytes(4, "little"), number.to_bytes(16, "little")))
+    (tmp_path / INDEX).write_bytes(packet(b"RecvSlic", b"\xff" * 4))
+    scanned = [scan(str(tmp_path), one) for one in (name, INDEX)]
+
+    assert len(scanned[0].exponents) == 65_535
+    assert scanned[1].exponents == frozenset()
+    assert read_set(scanned).recovery_blocks == 1  # each is of a set of its own
+
+
+def test_many_recovery_files_have_the_memory_of_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(packets, "_MOST_TOGETHER", 200_000)
+    names = [f"RECOVERY.vol{number}+1.par2" for number in range(30)]
+    for name in names:
+        body = random.Random(name).randbytes(150_000)
+        (tmp_path / name).write_bytes(packet(b"FileDesc", body))
+    read_set(scan(str(tmp_path), name) for name in names[:1])
+    tracemalloc.start()
+    found = read_set(scan(str(tmp_path), name) for name in names)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+
+    assert found.sizes.keys() == set(names)
+    assert peak < 3_000_000  # a reading piece of 1 MiB, and few bodies
 
 
 def test_a_fifo_called_as_a_recovery_file_is_not_waited_for(tmp_path):
