@@ -64,7 +64,12 @@ def medium(medium: Medium) -> str:
 
 def files(count: int) -> str:
     """A number of files."""
-    return f"{count:,} file" if count == 1 else f"{count:,} files"
+    return counted(count, "file")
+
+
+def counted(count: int, what: str) -> str:
+    """A number of things; ``what`` is one of them, and many have an s."""
+    return f"{count:,} {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def duration(seconds: float) -> str:

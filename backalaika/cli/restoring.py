@@ -363,17 +363,24 @@ def _problem_line(problem: Problem) -> str:
 
 def _show(report: RestoreReport) -> None:
     if report.problems:
-        display.say(f"\n{len(report.problems):,} problems:")
+        display.say(f"\n{display.counted(len(report.problems), 'problem')}:")
         for problem in report.problems:
             display.say(f"  {_problem_line(problem)}")
     if report.missing:
-        display.say(f"\n{len(report.missing):,} volumes are missing:")
+        verb = "is" if len(report.missing) == 1 else "are"
+        display.say(f"\n{display.counted(len(report.missing), 'volume')} {verb} missing:")
         for needed in report.missing:
             size = f"{display.files(needed.files):>14}  {display.size(needed.bytes):>8}"
             display.say(f"  {size}  {display.printable(needed.title)}")
-        display.say("Give the same command again when they are there, with --from DIR for where they are.")
+        again = "it is there, with --from DIR for where it is" if verb == "is" else (
+            "they are there, with --from DIR for where they are"
+        )  # fmt: skip
+        display.say(f"Give the same command again when {again}.")
     if report.kept:
-        display.say(f"{display.files(report.kept)} were there already and stay as they are; see --overwrite")
+        stays = "was there already and stays as it is" if report.kept == 1 else (
+            "were there already and stay as they are"
+        )  # fmt: skip
+        display.say(f"{display.files(report.kept)} {stays}; see --overwrite")
     done = f"{display.files(report.files)}, {display.size(report.bytes)}"
     where = display.printable(report.target)
     if report.state == "interrupted":

@@ -203,11 +203,12 @@ def _show(report: VerifyReport) -> None:
         display.say(f"recovery: {report.recovery.line()}")
     done = f"{display.files(report.files)}, {display.size(report.bytes)}"
     if report.members:
-        done += f", {report.members:,} members"
+        done += f", {display.counted(report.members, 'member')}"
     took = display.duration(report.seconds)
     if report.state == "interrupted":
         display.say(f"INTERRUPTED: {title}: checked {done}")
     elif report.problems:
-        display.say(f"DAMAGED: {title}: {len(report.problems):,} problems in {done}, in {took}; see above")
+        problems = display.counted(len(report.problems), "problem")
+        display.say(f"DAMAGED: {title}: {problems} in {done}, in {took}; see above")
     else:
         display.say(f"Whole: {title}: {done}, in {took}")

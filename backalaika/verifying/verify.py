@@ -263,7 +263,8 @@ class Verify:
             others = sorted(entry.name for entry in entries if entry.name not in known | OWN_FILES)
         if others:
             some = ", ".join(map(os.fsdecode, others[:5]))
-            self.report.notes.append(f"{len(others):,} files that do not belong to the volume: {some}")
+            what = "1 file that does not belong" if len(others) == 1 else f"{len(others):,} files that do not belong"
+            self.report.notes.append(f"{what} to the volume: {some}")
 
     # Members
 
