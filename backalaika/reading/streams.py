@@ -219,12 +219,13 @@ def decoded(codec: str, source: Stream, budget: Budget) -> Stream:
 
 
 def _pieces(codec: str, source: Stream, memory: Memory) -> Iterator[bytes]:
-    yield from _one(codec, source, memory)
+    yield from next_stream(codec, source, memory)
     while codec != "deflate" and _another(source, MAGIC[codec]):
-        yield from _one(codec, source, memory)
+        yield from next_stream(codec, source, memory)
 
 
-def _one(codec: str, source: Stream, memory: Memory) -> Iterator[bytes]:
+def next_stream(codec: str, source: Stream, memory: Memory) -> Iterator[bytes]:
+    """What is in one compressed stream, ``gz``, ``bz2`` or ``xz``; raises as `xz_stream`."""
     return xz_stream(source, memory) if codec == "xz" else one_stream(_MAKERS[codec](), source)
 
 
@@ -262,11 +263,6 @@ def _xz_dictionary(head: bytes) -> int:
     except IndexError:
         return 0
     return 0
-
-
-def next_stream(codec: str, source: Stream) -> Iterator[bytes]:
-    """What is in one compressed stream, ``gz``, ``bz2`` or ``xz``; raises as `one_stream`."""
-    return one_stream(_MAKERS[codec](), source)
 
 
 def one_stream(decoder: Any, source: Stream) -> Iterator[bytes]:

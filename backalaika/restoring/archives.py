@@ -17,6 +17,7 @@ from ..errors import ArchiveError
 from ..reading import tar as tar_reader
 from ..reading import zip as zip_reader
 from ..reading.members import Member
+from ..reading.memory import Memory
 from ..reading.seekable import Seekable
 from ..reading.streams import MAGIC, PIECE, Budget, Stream, next_stream
 from ..walk import DIRECTORY, FILE, SYMLINK
@@ -91,7 +92,7 @@ class _Frames:
         while source.peek(1):
             self._begins(first + source.position)
             pieces, size = [], 0
-            for piece in next_stream(codec, source):
+            for piece in next_stream(codec, source, Memory()):
                 pieces.append(piece)
                 size += len(piece)
                 if size > LARGEST_FRAME:
