@@ -69,9 +69,12 @@ def test_anybody_may_go_on_with_a_medium_that_was_released(
 ) -> None:
     with monkeypatch.context() as there:
         there.setattr("socket.gethostname", lambda: "elsewhere")
-        catalogue.release(catalogue.add_volume(None, "disc", None, "/media/cd", None))
+        volume_id = catalogue.add_volume(None, "disc", None, "/media/cd", None)
+        catalogue.release(volume_id)
 
     catalogue.take_over("disc")
+
+    assert catalogue.is_there(volume_id)
 
 
 def test_a_volume_is_finished_once(catalogue: Catalogue, ask: Callable[[str], list[Any]]) -> None:
