@@ -44,6 +44,20 @@ wanted = Table(
     prefixes=["TEMPORARY"],
 )
 
+_LOOKS = (
+    files.c.folder_id,
+    files.c.volume_id,
+    files.c.name,
+    files.c.size,
+    files.c.mtime_ns,
+    files.c.ctime_ns,
+    files.c.inode,
+    files.c.digest,
+    files.c.part,
+    files.c.whole_size,
+    files.c.whole_digest,
+)
+
 
 class Queries(Database):
     """The part of a catalogue that is asked."""
@@ -133,23 +147,8 @@ class Queries(Database):
             ids = {keys[key]: path for path in looks if (key := path_key(path)) in keys}
             for chunk in chunks(list(ids)):
                 # One table alone: joined, a server without statistics may start from the volumes and read all files.
-                asked = (
-                    select(
-                        files.c.folder_id,
-                        files.c.volume_id,
-                        files.c.name,
-                        files.c.size,
-                        files.c.mtime_ns,
-                        files.c.ctime_ns,
-                        files.c.inode,
-                        files.c.digest,
-                        files.c.part,
-                        files.c.whole_size,
-                        files.c.whole_digest,
-                    )
-                    .where(files.c.folder_id.in_(chunk), files.c.kind == KINDS.index(FILE), files.c.inode.is_not(None))
-                    .order_by(files.c.id)
-                )
+                in_folders = files.c.folder_id.in_(chunk), files.c.kind == KINDS.index(FILE), files.c.inode.is_not(None)
+                asked = select(*_LOOKS).where(*in_folders).order_by(files.c.id)
                 for (
                     folder_id,
                     volume_id,

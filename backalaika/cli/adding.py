@@ -85,8 +85,7 @@ def add(
     from ..run.pool import available_cpus
     from ..run.stopping import StopSignals
 
-    if digest == "blake3" and importlib.util.find_spec("blake3") is None:
-        raise UsageError("--digest blake3: its library is not installed; pip install 'backalaika[blake3]'")
+    _check_digest(digest)
     media = _media(title, path, description, each)
     config = load_user_config()
     settings = Settings(digest or config.digest, not no_hash, depth, encoding, config.max_ratio, config.max_members)
@@ -121,6 +120,11 @@ def add(
             if status == 130:
                 break
     sys.exit(status)
+
+
+def _check_digest(digest: str | None) -> None:
+    if digest == "blake3" and importlib.util.find_spec("blake3") is None:
+        raise UsageError("--digest blake3: its library is not installed; pip install 'backalaika[blake3]'")
 
 
 def _media(title: str | None, path: str | None, description: str, each: str | None) -> list[Medium]:

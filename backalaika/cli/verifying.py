@@ -83,6 +83,7 @@ def verify(
     config = load_user_config()
     if workers is None:
         workers = available_cpus() if config.workers is None else config.workers
+    watch = Bar if sys.stderr.isatty() else Lines
     status = 0
     with ExitStack() as stack:
         uri = db or config.db_uri
@@ -98,16 +99,13 @@ def verify(
         pool = stack.enter_context(processes(workers, start_checking))
         signals = stack.enter_context(StopSignals())
         for folder, volume in found:
-            files, size = _count(folder)
-            watch = Bar if sys.stderr.isatty() else Lines
-            with watch(files, size, False, line=_problem_line) as observer:
+            with watch(*_count(folder), False, line=_problem_line) as observer:
                 check = Verify(folder, volume, catalogue, pool, workers, observer, signals.check)
                 report = check.run(deep)
                 copied = None
                 if target is not None and report.problems and report.state != "interrupted":
-                    copied = repaired(
-                        check, target, program, (volume, catalogue, pool, workers), observer, signals, deep
-                    )
+                    again = (volume, catalogue, pool, workers)
+                    copied = repaired(check, target, program, again, observer, signals, deep)
             if as_json:
                 click.echo(json.dumps(report.as_json() | (copied.as_json() if copied else {})))
             _show(report)
