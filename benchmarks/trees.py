@@ -11,6 +11,7 @@ import argparse
 import random
 from pathlib import Path
 
+_PIECE = 16 << 20
 WORDS = [b"invoice", b"office", b"report", b"budget", b"letter", b"meeting", b"quarter", b"account", b"total", b"draft"]
 
 
@@ -23,6 +24,17 @@ def make_tree(directory: Path, files: int, size: int, seed: int) -> None:
             folder.mkdir(parents=True, exist_ok=True)
         text = b" ".join(rng.choices(WORDS, k=size // 12 + 1))[: size // 2]
         (folder / f"{number:08d}.txt").write_bytes(text + rng.randbytes(size - len(text)))
+
+
+def make_large_files(directory: Path, files: int, size: int, seed: int) -> None:
+    """Write some large files that do not compress; ``size`` is in bytes."""
+    directory.mkdir(parents=True)
+    piece = random.Random(seed).randbytes(_PIECE)
+    for number in range(files):
+        with (directory / f"{number:04d}.bin").open("wb") as file:
+            file.write(b"%020d" % number)
+            for start in range(20, size, _PIECE):
+                file.write(piece[: size - start])
 
 
 def main() -> None:
