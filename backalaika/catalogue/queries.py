@@ -171,10 +171,18 @@ class Queries(Database):
         return looks
 
     def known_sizes(self, sizes: Collection[int]) -> set[int]:
-        """Which of these sizes a known file has; a file of another size need not be hashed before it is saved."""
-        with self._reading() as connection, wanting(connection, [(size, None) for size in set(sizes)]):
-            is_known = exists().where(known.c.size == wanted.c.size, *still_known(connection))
-            return set(connection.execute(select(wanted.c.size).where(is_known)).scalars())
+        """Which of these sizes a known file has; a file of another size need not be hashed before it is saved.
+
+        Files that were cut are among them, though only their parts are in ``known``; they are few.
+        """
+        # Compared like this, any database takes the index, which has only these.
+        is_last_part = files.c.whole_digest > b"", volumes.c.state == COMPLETE
+        with self._reading() as connection:
+            with wanting(connection, [(size, None) for size in set(sizes)]):
+                is_known = exists().where(known.c.size == wanted.c.size, *still_known(connection))
+                found = set(connection.execute(select(wanted.c.size).where(is_known)).scalars())
+            cut = select(files.c.whole_size).join_from(files, volumes).where(*is_last_part)
+            return found.union(set(sizes).intersection(connection.execute(cut).scalars()))
 
     def known_digests(self, pairs: Collection[tuple[int, bytes]]) -> set[tuple[int, bytes]]:
         """Which of these sizes and digests are of known files; of one that was cut, if all parts are known."""

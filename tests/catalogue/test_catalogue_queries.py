@@ -96,6 +96,19 @@ def test_files_count_as_known_only_on_a_complete_volume(catalogue: Catalogue) ->
     assert catalogue.known_by_looks([b"/srv/office"]) == {b"/srv/office": {b"a": (10, 1_000, 2_000, 3, b"d" * 16)}}
 
 
+def test_the_size_of_a_file_that_was_cut_is_known_when_its_last_part_is_safe(catalogue: Catalogue) -> None:
+    volume_id = catalogue.add_volume(start_run(catalogue), "run/vol001", 1, "/b", None)
+    whole = {"whole_size": 15, "whole_digest": OTHER}
+    first = file_row(volume_id, None, "/srv/office/a", part=1, part_offset=0, whole_size=15)
+    last = file_row(volume_id, None, "/srv/office/a", part=2, part_offset=10, size=5, digest=b"e" * 16, **whole)
+    catalogue.record([], [first, last])
+
+    assert catalogue.known_sizes({5, 10, 15}) == set()
+    catalogue.finish_volume(volume_id, 10)
+    assert catalogue.known_sizes({5, 10, 15, 20}) == {5, 10, 15}
+    assert catalogue.known_digests({(15, OTHER), (20, OTHER)}) == {(15, OTHER)}
+
+
 def test_looks_are_those_of_the_file_that_was_saved_last(catalogue: Catalogue) -> None:
     run_id = start_run(catalogue)
     for i in range(3):

@@ -13,8 +13,9 @@ import ordinary_tools as tools
 import pytest
 import xxhash
 from real_backups import bytes_on, manifest_of
+from restores import restore
 from runs_cut_short import assert_consistent, end_when, forget_all, last_run, resume, start
-from trees_compared import noise, text, write
+from trees_compared import look, noise, text, write
 
 MIB = 1024 * 1024
 FORMATS = ("zip", "gz", "bz2", "zst", "xz")
@@ -196,6 +197,22 @@ def test_a_file_that_was_cut_is_known_and_listed_by_its_parts(office):
         for (name,) in titles
     )
     assert all(f"tree/noise.part{number:03d}" in listed for number in (1, 2, 3))
+
+
+@pytest.mark.parametrize("names", [("moved",), ("noise", "copy"), ("moved", "copy")])
+def test_a_file_that_was_cut_and_is_moved_or_copied_is_known_by_its_content(office, names):
+    write(office.tree / "noise", noise(2_500_000))
+    write(office.tree / "small", noise(1000))
+    office.backup(max_size=MIB)
+    (office.tree / "noise").rename(office.tree / names[0])
+    for name in names[1:]:
+        shutil.copyfile(office.tree / names[0], office.tree / name)
+
+    again = office.backup("--skip-known", max_size=MIB)
+
+    assert (again.report["files"], again.report["known_files"]) == (0, 1 + len(names))
+    restore(office, "--job", "office", to=office.root / "back")
+    assert look(office.root / "back" / "tree") == look(office.tree)
 
 
 def test_a_second_name_of_a_file_that_was_cut_is_saved_as_a_file_of_its_own(office):
