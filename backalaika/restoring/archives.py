@@ -2,8 +2,8 @@
 
 The frames of a tar are decoded one after another, so that each member is known by the frame in which it begins, as
 from a manifest. After a frame that is damaged it goes on where the next seems to begin, or the manifest knows one. A
-zip has its own directory. There are no digests to compare: they are taken from the content, which the checksums of
-frames and of zips have found right.
+zip has its own directory; where that is damaged too, its members' own headers are searched for. There are no digests
+to compare: they are taken from the content, which the checksums of frames and of zips have found right.
 """
 
 from __future__ import annotations
@@ -26,6 +26,10 @@ from .items import Item
 
 _ANY = 1 << 62
 _TAR_BLOCK = 512
+# Bytes of a member's own header before its name: APPNOTE 4.3.7.
+_LOCAL_HEADER = 30
+# What may stand behind a member: the next, the directory, or its end of either size.
+_FOLLOWING = (zip_reader.LOCAL, zip_reader.CENTRAL, zip_reader.END, b"PK\x06\x06", b"")
 _SUFFIXES = (".zip", *(f".tar.{codec}" for codec in MAGIC))
 
 
@@ -172,24 +176,110 @@ def _tar_members(frames: _Frames, offset: int, digest: str, known: Collection[by
 
 
 def _zip_items(file: Seekable, digest: str, known: Collection[bytes], warn: Callable[[str], None]) -> Iterator[Item]:
-    for found in zip_reader.central_members(file, zip_reader.find_directory(file), "latin-1"):
-        if found.raw in known:
+    good: set[int] = set()
+    is_damaged = False
+    told: set[str] = set()
+
+    def tell(message: str) -> None:
+        if message not in told:  # what the directory says of a damaged member, its own header may say again
+            told.add(message)
+            warn(message)
+
+    try:
+        directory = zip_reader.find_directory(file)
+        for found, is_apart in _apart(zip_reader.central_members(file, directory, "latin-1")):
+            try:
+                if not is_apart:
+                    raise ArchiveError("shares its bytes with another member, as those of bombs do")
+                if file.at(found.offset + _LOCAL_HEADER, len(found.raw)) != found.raw:
+                    raise ArchiveError("is damaged: its own header gives it another name, or is not there")
+                content = None if found.raw in known else _zip_content(file, found, digest)
+            except ArchiveError as error:
+                is_damaged = True
+                tell(f"{os.fsdecode(found.raw)}: {error}")
+                continue
+            good.add(found.offset)
+            if found.raw not in known:
+                yield _item(found.member, found.raw, content, found.offset, 0)
+    except ArchiveError as error:
+        is_damaged = True
+        tell(f"{error}; its members are searched for by their own headers, where a link looks like a file")
+    if is_damaged:
+        yield from _zip_items_by_headers(file, digest, known, good, tell)
+
+
+def _apart(members: Iterator[zip_reader.ZipMember]) -> Iterator[tuple[zip_reader.ZipMember, bool]]:
+    """Each member, and whether its bytes are its own alone: ours stand one after another, in the directory too."""
+    before: zip_reader.ZipMember | None = None
+    is_apart, end = True, 0
+    for member in members:
+        begins_apart = member.offset >= end
+        if before is not None:
+            yield before, is_apart and begins_apart
+        before, is_apart = member, begins_apart
+        end = max(end, member.offset + _LOCAL_HEADER + len(member.raw) + member.stored)
+    if before is not None:
+        yield before, is_apart
+
+
+def _zip_items_by_headers(
+    file: Seekable, digest: str, known: Collection[bytes], good: Collection[int], warn: Callable[[str], None]
+) -> Iterator[Item]:
+    """Those members that the directory no longer tells; where the others begin is ``good``."""
+    is_told = False
+    at = _next_header(file, 0)
+    while at is not None:
+        found = _member_at(file, at)
+        if found is None:
+            at = _next_header(file, at + len(zip_reader.LOCAL))
             continue
-        try:
-            content = _zip_content(file, found, digest)
-        except ArchiveError as error:
-            warn(f"{os.fsdecode(found.raw)}: {error}")
-        else:
-            yield _item(found.member, found.raw, content, found.offset, 0)
+        behind = _content_begins(file, at) + found.stored
+        is_whole = behind <= file.size and file.at(behind, 4) in _FOLLOWING
+        if at not in good and found.raw not in known:
+            try:
+                content = _zip_content(file, found, digest)
+            except ArchiveError as error:
+                if is_whole or not is_told:  # not again of what is in the midst of a member
+                    warn(f"{os.fsdecode(found.raw)}: {error}")
+                is_told = True
+            else:
+                is_told, is_whole = False, behind <= file.size
+                yield _item(found.member, found.raw, content, at, 0)
+        # A damaged header may tell any size: then the next may be anywhere behind.
+        at = _next_header(file, behind if is_whole else at + len(zip_reader.LOCAL))
+
+
+def _next_header(file: Seekable, at: int) -> int | None:
+    if file.at(at, 4) == zip_reader.LOCAL:
+        return at
+    source = file.stream(at, file.size - at)
+    return at + source.position if zip_reader.find_member(source) else None
+
+
+def _member_at(file: Seekable, at: int) -> zip_reader.ZipMember | None:
+    """The member whose header begins here, if it is one as ours are, with its size before its content."""
+    try:
+        header = file.stream(at, _content_begins(file, at) - at)
+        found = next(zip_reader.streamed_members(header, "latin-1"), None)
+    except ArchiveError:
+        return None
+    if found is None or found.stored < 0:
+        return None
+    found.offset = at
+    return found
+
+
+def _content_begins(file: Seekable, at: int) -> int:
+    """Where the content of the member begins whose header is here."""
+    lengths = file.at(at + 26, 4)
+    return at + _LOCAL_HEADER + int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
 
 
 def _zip_content(file: Seekable, found: zip_reader.ZipMember, digest: str) -> bytes | None:
     """The digest of a file; a link's target is put in."""
-    lengths = file.at(found.offset + 26, 4)
-    begins = found.offset + 30 + int.from_bytes(lengths[:2], "little") + int.from_bytes(lengths[2:], "little")
     if found.member.kind == DIRECTORY:
         return None
-    stored = file.stream(begins, found.stored)
+    stored = file.stream(_content_begins(file, found.offset), found.stored)
     pieces = zip_reader.checked(found, zip_reader.unpacked(found, stored, Budget(1, _ANY, _ANY)))
     if found.member.kind == SYMLINK:
         found.member.target = b"".join(map(bytes, pieces))

@@ -381,3 +381,58 @@ def test_with_a_damaged_manifest_and_a_damaged_archive_what_is_left_of_both_come
     assert str(manifest) in errors_of(report)
     for path in (path for path in back if frames.get(path) not in (None, begin_there)):
         assert (back[path].content, back[path].mtime_ns // NS) == (there[path].content, there[path].mtime_ns // NS)
+
+
+@pytest.mark.parametrize("damage", ["directory", "end", "cut"])
+def test_a_zip_whose_directory_is_damaged_gives_its_members_by_the_manifest_or_by_their_own_headers(office, damage):
+    write(office.tree / "a.txt", text(50_000), 0o600)
+    write(office.tree / "inner.zip", b"PK\x03\x04" + noise(2000))
+    write(office.tree / "large.bin", noise(3_000_000, 1))
+    for number in range(50):
+        write(office.tree / "many" / f"{number}", text(300, number))
+    saved = office.backup(options="zip")
+    (volume,) = saved.volumes
+    data = bytearray(saved.archive.read_bytes())
+    begins = data.find(b"PK\x01\x02")
+    if damage == "directory":
+        data[begins + 100 : begins + 120] = bytes(20)
+    elif damage == "end":
+        data[-22:] = bytes(22)
+    else:
+        del data[begins + 70 :]
+    saved.archive.write_bytes(data)
+
+    by_frames = restore(office, "--job", "office", "--workers", 0, to=office.root / "frames", status=1)
+    (volume / "MANIFEST.jsonl.gz").write_bytes(b"no longer gzip")
+    by_headers = restore(office, "--from", volume, to=office.root / "headers", status=1)
+
+    there = look(office.tree)
+    for name, report in (("frames", by_frames), ("headers", by_headers)):
+        back = look(office.root / name / "tree")
+        assert {path: thing.content for path, thing in back.items()} == {
+            path: thing.content for path, thing in there.items()
+        }
+        assert report["files"] == 53
+    # Permissions are in the directory alone.
+    assert any("permissions" in why for why in errors_of(by_frames).values())
+    assert str(saved.archive) in errors_of(by_headers)
+
+
+def test_where_a_header_is_damaged_too_the_other_members_of_a_zip_are_found(office):
+    for number in range(6):
+        write(office.tree / f"{number}.bin", noise(20_000, number))
+    saved = office.backup(options="zip")
+    (volume,) = saved.volumes
+    offsets = {line["path"]: line["frame"] + line["offset"] for line in manifest_of(volume)}
+    data = bytearray(saved.archive.read_bytes())
+    data[offsets["tree/1.bin"]] ^= 0xFF  # its signature
+    data[offsets["tree/3.bin"] + 20] ^= 0xFF  # its size
+    data[offsets["tree/4.bin"] + 5000] ^= 0xFF  # its content
+    data[-22:] = bytes(22)
+    saved.archive.write_bytes(data)
+    (volume / "MANIFEST.jsonl.gz").write_bytes(b"no longer gzip")
+
+    restore(office, "--from", volume, to=office.root / "back", status=1)
+
+    assert sorted(os.listdir(office.root / "back" / "tree")) == ["0.bin", "2.bin", "5.bin"]
+    assert (office.root / "back/tree/2.bin").read_bytes() == noise(20_000, 2)

@@ -7,6 +7,8 @@ import io
 import json
 import os
 import tarfile
+import zipfile
+import zlib
 
 import pytest
 import xxhash
@@ -205,3 +207,28 @@ def test_where_the_archive_tells_what_the_manifest_does_not_its_names_and_links_
     restored(office, volume, outside)
 
     assert (office.root / "target" / "good").read_bytes() == b"good"
+
+
+def test_members_of_a_zip_that_share_their_bytes_are_left_out_where_the_manifest_is_lost(office, volume, outside):
+    """As in a bomb, in which each of many members has the same gigabytes."""
+    inner, made = io.BytesIO(), io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("in its midst", b"twice" * 1000)
+    quoted = inner.getvalue()[: inner.getvalue().find(b"PK\x01\x02")]
+    with zipfile.ZipFile(made, "w") as archive:
+        archive.writestr("outer", quoted)
+        info = archive.infolist()[0]
+        twin = zipfile.ZipInfo("in its midst")
+        twin.CRC, twin.file_size, twin.compress_size = zlib.crc32(b"twice" * 1000), 5000, 5000
+        twin.header_offset = info.header_offset + 30 + len("outer")
+        archive.writestr("last", b"good")
+        archive.filelist.insert(1, twin)
+    volume.add("x").write()
+    os.unlink(volume.folder / "evil.001.tar.gz")
+    (volume.folder / "evil.001.zip").write_bytes(made.getvalue())
+    (volume.folder / "MANIFEST.jsonl.gz").write_bytes(b"no longer gzip")
+
+    report = restore(office, "--from", volume.folder, to=office.root / "target", status=1)
+
+    assert sorted(os.listdir(office.root / "target")) == ["last", "outer"]
+    assert sum("shares its bytes" in error["message"] for error in report["errors"]) == 2
