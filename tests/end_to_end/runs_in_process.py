@@ -12,6 +12,10 @@ from xxhash import xxh3_128_digest
 
 from backalaika.catalogue import open_catalogue
 from backalaika.job.loading import load_job
+from backalaika.restoring.report import RestoreReport
+from backalaika.restoring.running import Destination, run_restore
+from backalaika.restoring.selecting import find_by_catalogue, places_by_catalogue, resolve_links, select_state
+from backalaika.restoring.shelf import Shelf
 from backalaika.run.answers import Answers
 from backalaika.run.report import Report
 from backalaika.run.resuming import answers_of, find_early_run
@@ -83,6 +87,16 @@ class Share:
             report = session.run(self.watcher)
         assert report.exit_status == status, (report.state, report.failure, report.problems)
         return report
+
+    def restore(self, place: Path, job: str = "office", as_of_ns: int | None = None) -> RestoreReport:
+        """Bring a state of the job's sources back."""
+        with open_catalogue(self.uri, to_write=False) as catalogue:
+            selection = select_state(catalogue, job, as_of_ns, [])
+            resolve_links(selection, find_by_catalogue(catalogue))
+            shelf = Shelf(catalogue.complete_volumes(), catalogue.volumes_with_archives)
+            to = Destination(str(place), "never", 0)
+            places = places_by_catalogue(catalogue)
+            return run_restore(selection, to, shelf, places, lambda order: None, Watcher(), lambda: None)
 
     def told(self, number: int = -1, job: str = "office", uri: str = "") -> State:
         """The state as of one of the job's runs that have a picture, by default the last, as the catalogue tells it."""

@@ -6,16 +6,23 @@ import os
 import random
 import shutil
 import signal
+import stat
 import subprocess
+import tempfile
 import time
+from dataclasses import replace
 from datetime import datetime
+from pathlib import Path
 
 import pytest
-from real_backups import FORMATS, PROGRAM
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from real_backups import FORMATS, PROGRAM, manifest_of
 from restores import command, errors_of, restore
 from runs_cut_short import end_when, forget_all, start
+from runs_in_process import Share
 from test_pictures import edit
-from trees_compared import look, noise, seen_by, text, write
+from trees_compared import Tree, look, noise, seen_by, text, write
 
 pytestmark = pytest.mark.timeout(240)
 
@@ -27,25 +34,94 @@ def this_second() -> str:
     return now
 
 
-@pytest.mark.parametrize("seed", [1, 2, 3])
-def test_each_of_five_states_comes_back(office, seed):
-    chance = random.Random(seed)
-    write(office.tree / "first", b"there has to be something")
-    states = []
-    for _ in range(5):
-        for _ in range(chance.randrange(12)):
-            edit(office.tree, chance)
-        known = chance.random() < 0.7
-        option = chance.choice(FORMATS) + chance.choice(["", ",separate_dirs"])
-        size = chance.choice([400_000, 1_000_000, 10**9])
-        arguments = ["--allow-shrunk", "--skip-known" if known else "--no-skip-known"]
-        office.backup(*arguments, options=option, max_size=size)
-        states.append((this_second(), seen_by(look(office.tree), hard_links=False)))
+RUNS = st.lists(
+    st.tuples(
+        st.sampled_from(FORMATS),
+        st.sampled_from(["", ",separate_dirs"]),
+        st.booleans(),
+        st.one_of(st.integers(300_000, 2_000_000), st.just(10**9)),
+        st.booleans(),
+    ),
+    min_size=5,
+    max_size=5,
+)
 
-    for moment, state in states:
-        place = office.place()
-        restore(office, "--job", "office", "--as-of", moment, to=place)
-        assert seen_by(look(place / "tree"), hard_links=False) == state
+
+def inodes(top: Path) -> dict[bytes, tuple[int, int]]:
+    """The files in a tree: which each is, and since when it has the names and the looks that it has."""
+    found = {}
+    for folder, _, names in os.walk(os.fsencode(top)):
+        for name in names:
+            info = os.lstat(os.path.join(folder, name))
+            if stat.S_ISREG(info.st_mode):
+                path = os.path.relpath(os.path.join(folder, name), os.fsencode(top))
+                found[path] = info.st_ino, info.st_ctime_ns
+    return found
+
+
+class Saved:
+    """What a run found in a tree, when, and in which archive it saved which name."""
+
+    def __init__(self, share: Share, report) -> None:
+        self.tree, self.inodes, self.ended_ns = look(share.tree), inodes(share.tree), time.time_ns()
+        self.archives = {
+            os.fsencode(line["path"]).removeprefix(b"tree/"): (volume.folder, line["archive"])
+            for volume in report.volumes
+            for line in manifest_of(Path(volume.folder))
+            if line["kind"] in ("file", "hardlink") and not line["archive"].endswith(".zip")
+        }
+
+
+def as_it_comes_back(runs: list[Saved]) -> Tree:
+    """The tree of the last of these runs. Names of one file are that again if a run has saved them in one tar.
+
+    That is so of the run that saw the file first as it is now. A volume is of use alone, a zip has no links, and what
+    is known by its content is not saved.
+    """
+    tree, now = dict(runs[-1].tree), runs[-1].inodes
+
+    def saved_in(path: bytes) -> tuple[str, str] | None:
+        first = next(run for run in runs if run.inodes.get(path) == now[path])
+        return first.archives.get(path)
+
+    for path, thing in tree.items():
+        together = {other for other in thing.links if saved_in(other) == saved_in(path)}
+        is_together = len(together) > 1 and saved_in(path) is not None
+        tree[path] = replace(thing, links=frozenset(together if is_together else ()))
+    return tree
+
+
+def five_states(chance: random.Random, runs) -> None:
+    """Run after edits that are drawn, five times, and compare what then comes back of each."""
+    with tempfile.TemporaryDirectory() as root:
+        share = Share(Path(root) / "share")
+        write(share.tree / "first", b"there has to be something")
+        saved = []
+        for option, separate, known, size, split in runs:
+            for _ in range(chance.randrange(12)):
+                edit(share.tree, chance)
+            report = share.backup(option + separate, skip_known=known, max_size=size, split_files=split)
+            saved.append(Saved(share, report))
+
+        for number, run in enumerate(saved):
+            place = Path(root) / f"back{number}"
+            report = share.restore(place, as_of_ns=run.ended_ns)
+            assert (report.exit_status, report.problems) == (0, [])
+            assert look(place / "tree") == as_it_comes_back(saved[: number + 1])
+
+
+@settings(max_examples=6, deadline=None)
+@given(chance=st.randoms(use_true_random=False), runs=RUNS)
+def test_each_of_five_states_comes_back(chance, runs):
+    five_states(chance, runs)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+@settings(max_examples=25, deadline=None)
+@given(chance=st.randoms(use_true_random=False), runs=RUNS)
+def test_each_of_five_states_comes_back_of_many(chance, runs):
+    five_states(chance, runs)
 
 
 def test_what_was_moved_copied_or_given_other_rights_comes_back_so(office):
