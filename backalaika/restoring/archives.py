@@ -93,6 +93,9 @@ class _Frames:
     def _decode(self, source: Stream, codec: str, first: int) -> Iterator[bytes]:
         if codec == "zst":
             yield from zstd_frames(source, Budget(1, _ANY, _ANY), lambda: self._begins(first + source.position))
+            if source.peek(1):
+                self._begins(first + source.position)
+                raise ArchiveError("is damaged, or not one of ours: no frame that tells its size begins there")
         while source.peek(1):
             self._begins(first + source.position)
             pieces, size = [], 0

@@ -12,6 +12,7 @@ import zlib
 
 import pytest
 import xxhash
+import zstandard
 from restores import errors_of, restore
 from trees_compared import look
 
@@ -232,3 +233,16 @@ def test_members_of_a_zip_that_share_their_bytes_are_left_out_where_the_manifest
 
     assert sorted(os.listdir(office.root / "target")) == ["last", "outer"]
     assert sum("shares its bytes" in error["message"] for error in report["errors"]) == 2
+
+
+def test_an_archive_whose_frames_are_not_as_ours_costs_itself_where_the_manifest_is_lost(office, volume, outside):
+    volume.add("good", content=b"good").write()
+    tar = gzip.decompress((volume.folder / "evil.001.tar.gz").read_bytes())
+    pack = zstandard.ZstdCompressor().compressobj()  # which does not know the size
+    (volume.folder / "evil.002.tar.zst").write_bytes(pack.compress(tar.replace(b"good", b"evil")) + pack.flush())
+    (volume.folder / "MANIFEST.jsonl.gz").write_bytes(b"no longer gzip")
+
+    report = restore(office, "--from", volume.folder, to=office.root / "target", status=1)
+
+    assert os.listdir(office.root / "target") == ["good"]
+    assert "not one of ours" in errors_of(report)[str(volume.folder / "evil.002.tar.zst")]
