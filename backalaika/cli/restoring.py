@@ -89,6 +89,13 @@ failed; 130 interrupted."""
 @click.option("--dry-run", is_flag=True, help="List the volumes needed, and write nothing.")
 @click.option("-y", "--yes", is_flag=True, help="Ask nothing: start at once, and do without media that are not there.")
 @click.option("--workers", type=click.IntRange(0, 1000), help="Processes that read and write; by default one a CPU.")
+@click.option(
+    "--timeout",
+    default=120.0,
+    show_default=True,
+    type=click.FloatRange(0.1),
+    help="Seconds to wait for a medium that gives nothing.",
+)
 @click.option("--db", metavar="URI", help="The catalogue; by default db_uri of ~/.backalaika.")
 @click.option("--json", "as_json", is_flag=True, help="Print a report for programs.")
 def restore(
@@ -103,6 +110,7 @@ def restore(
     dry_run: bool,
     yes: bool,
     workers: int | None,
+    timeout: float,
     db: str | None,
     as_json: bool,
 ) -> NoReturn:
@@ -129,7 +137,7 @@ def restore(
         can_ask = display.can_ask() and not yes
         if can_ask and not as_json:
             _confirm(source.selection, needed, os.path.abspath(target))
-        destination = Destination(target, overwrite, workers)
+        destination = Destination(target, overwrite, workers, timeout)
         signals = stack.enter_context(StopSignals())
         sys.exit(_run(source, destination, wanted.folders, can_ask, as_json, signals))
 

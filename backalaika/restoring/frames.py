@@ -27,6 +27,7 @@ from ..reading.streams import MAGIC, PIECE, Budget, Stream, decoded, guarded
 from ..walk import FILE, HARD_LINK, SYMLINK, describe_error, open_file
 from .items import Item
 from .plain import plain_member
+from .signs import Watch
 
 # No frame has more content than 8 MiB and one header; where a member is said to begin beyond, the manifest is wrong.
 LARGEST_FRAME = 64 * 1024 * 1024
@@ -62,13 +63,15 @@ class ArchiveReader:
     Args:
         folder: of the volume.
         name: of the archive there.
+        watch: the context in which the medium is asked for something.
 
     Raises:
         ArchiveError: it is missing, or cannot be opened.
     """
 
-    def __init__(self, folder: str, name: bytes) -> None:
+    def __init__(self, folder: str, name: bytes, watch: Watch | None = None) -> None:
         self._folder, self._name = folder, name
+        self._watch = watch or Watch()
         self._descriptor = -1
         if name:
             if b"/" in name or os.sep.encode() in name or name in (b".", b".."):
@@ -77,8 +80,9 @@ class ArchiveReader:
 
     def _open(self, name: str) -> None:
         try:
-            self._descriptor = open_file(self._folder, None, name)
-            info = os.fstat(self._descriptor)
+            with self._watch:
+                self._descriptor = open_file(self._folder, None, name)
+                info = os.fstat(self._descriptor)
         except FileNotFoundError:
             raise ArchiveError("is missing on the volume") from None
         except OSError as error:
@@ -95,10 +99,11 @@ class ArchiveReader:
 
     def _at(self, offset: int, size: int) -> bytes:
         try:
-            if hasattr(os, "pread"):
-                return os.pread(self._descriptor, size, offset)
-            os.lseek(self._descriptor, offset, os.SEEK_SET)
-            return os.read(self._descriptor, size)
+            with self._watch:
+                if hasattr(os, "pread"):
+                    return os.pread(self._descriptor, size, offset)
+                os.lseek(self._descriptor, offset, os.SEEK_SET)
+                return os.read(self._descriptor, size)
         except OSError as error:
             raise ArchiveError(f"cannot be read at byte {offset:,}: {describe_error(error)}") from None
 

@@ -14,23 +14,20 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 from ..errors import BackalaikaError
 from .frames import Attributes
+from .owners import owner_here, umask
 from .writing import NewFile, write_content
-
-try:
-    import grp
-    import pwd
-except ImportError:  # Windows has neither, nor owners that could be given away
-    grp = pwd = None  # type: ignore[assignment]
 
 NEVER, OLDER, ALWAYS = OVERWRITE = ("never", "older", "always")
 PARTIAL = b".backalaika-"
+# Ends the token of the main process, which may be the only one, and then has another `Target` beside this.
+MAIN = "m"
 
 _HAS_DIR_FD = {os.open, os.mkdir, os.stat, os.symlink, os.unlink, os.rename, os.link} <= os.supports_dir_fd
 _NOFOLLOW = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
@@ -87,7 +84,7 @@ class Target:
     Args:
         root: its path; links in that are followed.
         overwrite: one of `OVERWRITE`: what becomes of files that are there.
-        token: a part of temporary names, the same for all processes of a restore.
+        token: a part of temporary names, the same for all processes of a restore, but for `MAIN`.
 
     Attributes:
         made: folders that were made, since it was emptied last.
@@ -96,6 +93,7 @@ class Target:
     def __init__(self, root: str, overwrite: str, token: str) -> None:
         self.root = root
         self.overwrite = overwrite
+        self._of_all = PARTIAL + token.removesuffix(MAIN).encode()
         self._temporary = PARTIAL + token.encode() + b"-%d-" % os.getpid()
         self._number = 0
         path = os.fsencode(root)
@@ -315,6 +313,16 @@ class Target:
         with self._file(place, temporary, _OLD_FILE, is_ours=True):
             return
 
+    def take_away(self, pid: int, places: Iterable[bytes]) -> None:
+        """Remove what a process that was killed has left beside these places under temporary names."""
+        for above in {place.rpartition(b"/")[0] for place in places}:
+            with contextlib.suppress(PlaceError, OSError):  # it was never made, or cannot be looked at
+                folder = self.folder(above, make=False)
+                for name in map(os.fsencode, os.listdir(folder)):
+                    if name.startswith(self._of_all + b"-%d-" % pid):
+                        path, where = _at(folder, name)
+                        os.unlink(path, **where)
+
     @contextmanager
     def _file(self, place: bytes, temporary: bytes, flags: int, is_ours: bool) -> Iterator[NewFile]:
         folder, name = self._parent(place)
@@ -469,28 +477,3 @@ def _refuse_if_there(path: Any, where: dict[str, Any]) -> None:
 
 def _in_the_way(place: bytes) -> PlaceError:
     return PlaceError(f"{os.fsdecode(place)!r} is no folder there but a link or a file")
-
-
-@lru_cache(maxsize=1)
-def umask() -> int:
-    """What this process takes from the permissions of new files."""
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
-
-
-@lru_cache(maxsize=4096)
-def owner_here(attributes: Attributes) -> tuple[int, int]:
-    """User and group by their names where they exist on this computer, else by their numbers."""
-    uid, gid = attributes.uid, attributes.gid
-    if pwd is not None and attributes.user:
-        try:
-            uid = pwd.getpwnam(os.fsdecode(attributes.user)).pw_uid
-        except (KeyError, ValueError):
-            uid = attributes.uid
-    if grp is not None and attributes.group:
-        try:
-            gid = grp.getgrnam(os.fsdecode(attributes.group)).gr_gid
-        except (KeyError, ValueError):
-            gid = attributes.gid
-    return uid, gid

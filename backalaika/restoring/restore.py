@@ -11,14 +11,14 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import RunError
-from ..walk import FILE, Problem, describe_error
+from ..walk import DIRECTORY, FILE, Problem, describe_error
 from .comparing import is_as_saved
 from .frames import Attributes
+from .giving import Giving, HangsError
 from .items import Item
 from .manifests import manifest_items
 from .placing import NEVER, PlaceError, Target
@@ -28,8 +28,6 @@ from .shelf import Shelf
 from .spreading import spread
 from .tasks import cut_into_tasks
 from .worker import JoinTask, Outcome, Task, join_parts, restore_members
-
-_POLL_S = 0.2
 
 Bring = Callable[[list[int]], int | None]
 """Asks for one of these volumes, best the first; which one is on the shelf now, or None if there is none to be had."""
@@ -63,8 +61,8 @@ class Restore:
 
     Args:
         target: the directory, which is there.
-        pool: has been started with the same target and policy.
-        workers: how many processes it has.
+        tasks: gives them to processes that were started with the same target and policy.
+        workers: how many processes there are.
         shelf: where volumes are.
         places: other places of contents.
         bring: asks for volumes.
@@ -75,7 +73,7 @@ class Restore:
     def __init__(
         self,
         target: Target,
-        pool: Executor,
+        tasks: Giving,
         workers: int,
         shelf: Shelf,
         places: Places,
@@ -83,12 +81,10 @@ class Restore:
         observer: Observer,
         stop: Callable[[], None],
     ) -> None:
-        self._target, self._pool, self._workers = target, pool, workers
+        self._target, self._tasks, self._workers = target, tasks, workers
         self._shelf, self._places, self._bring = shelf, places, bring
         self._observer, self._stop = observer, stop
         self.report = RestoreReport(target.root)
-        self._waiting: set[Future[Outcome]] = set()
-        self._volume_of: dict[Future[Outcome], int] = {}
         self._failed: list[tuple[int, Item, str]] = []
         self._tried: dict[tuple[bytes, int], set[int]] = {}
         self._out: set[int] = set()
@@ -99,11 +95,6 @@ class Restore:
         self._contents: set[bytes] = set()
         self._not_there: set[bytes] = set()
         self._works: dict[int, Work] = {}
-
-    @property
-    def has_work(self) -> bool:
-        """Whether tasks are still at work."""
-        return any(not future.done() for future in self._waiting)
 
     def run(self, selection: Selection) -> RestoreReport:
         """Restore all that is selected.
@@ -130,8 +121,7 @@ class Restore:
         except KeyboardInterrupt:
             self.report.state = INTERRUPTED
         finally:
-            for future in self._waiting:
-                future.cancel()
+            self._tasks.cancel()
         self.report.seconds = time.monotonic() - started
         if self.report.missing and self.report.state != INTERRUPTED:
             self.report.state = INCOMPLETE
@@ -168,7 +158,12 @@ class Restore:
                 works = self._works
                 if volume is None:
                     continue
-            self._read(volume, works.pop(volume))
+            work = works.pop(volume)
+            try:
+                self._read(volume, work)
+            except HangsError as error:
+                _merge(works, self._give_up(volume, work, str(error)))
+            work.close()
 
     def _next_brought(self, works: dict[int, Work]) -> int | None:
         """None of the volumes is here: spread their items, and have one of those brought that are needed then."""
@@ -212,7 +207,6 @@ class Restore:
             for task in cut_into_tasks(folder, archive, volume.digest, items, whole):
                 self._submit(number, restore_members, task)
         self._drain(0)
-        work.close()
 
     def _with_frames(self, number: int, folder: str, archive: bytes, items: list[Item]) -> Iterator[Item]:
         """Items of a medium that was added by hand: their frames stand in its manifest only."""
@@ -234,18 +228,13 @@ class Restore:
 
     def _submit(self, volume: int, work: Callable[[Any], Outcome], task: Task | JoinTask) -> None:
         self._stop()
-        future = self._pool.submit(work, task)
-        self._waiting.add(future)
-        self._volume_of[future] = volume
+        self._tasks.give(volume, work, task)
         self._drain(2 * self._workers)
 
     def _drain(self, most: int) -> None:
         """Wait until no more than so many tasks are at work."""
-        while len(self._waiting) > most:
-            done, self._waiting = wait(self._waiting, _POLL_S, FIRST_COMPLETED)
-            for future in done:
-                self._take(self._volume_of.pop(future), future.result())
-            self._stop()
+        for volume, outcome in self._tasks.results(most):
+            self._take(volume, outcome)
 
     def _take(self, volume: int, outcome: Outcome) -> None:
         report = self.report
@@ -319,9 +308,7 @@ class Restore:
         if cut.last and len(cut.done) == cut.last:
             del self._cuts[place]
             task = JoinTask(place, cut.temporary, cut.size, cut.digest, cut.digest_name, cut.attributes, cut.mtime_ns)
-            future = self._pool.submit(join_parts, task)
-            self._waiting.add(future)
-            self._volume_of[future] = volume
+            self._tasks.give(volume, join_parts, task)
 
     def _drop_unfinished(self) -> None:
         """Take away files of which parts are missing."""
@@ -364,6 +351,35 @@ class Restore:
         self._observer.note(note)
         selection.add(other, there[other])
 
+    def _give_up(self, number: int, work: Work, why: str) -> dict[int, Work]:
+        """Leave a medium that hangs; what it has not given is to be read from others that have it: these."""
+        volume = self._shelf.volumes[number]
+        for task, pid in self._tasks.replace():
+            self._target.take_away(pid, {item.place for item in task.items})
+            # What it has done nobody has heard.
+            files = (item for item in task.items if item.kind != DIRECTORY and item.part is None)
+            done = [item for item in files if self._is_done(item, volume.digest)]
+            self.report.files += len(done)
+            self.report.bytes += sum(item.size for item in done)
+        self._problem(os.fsencode(volume.title), why)
+        self._out.add(number)
+        self._failed = [failed for failed in self._failed if failed[0] != number]
+        left = Selection()
+        for item in work.items():
+            if not self._is_done(item, volume.digest):
+                left.add(number, item)
+        chosen, _, lost = spread(left.volumes, self._places, lambda n: self._shelf.folder(n) is not None, self._out)
+        self._report_lost(lost)
+        return chosen.volumes
+
+    def _is_done(self, item: Item, digest: str) -> bool:
+        if item.kind == DIRECTORY:
+            return item.place in self._folders
+        cut = self._cuts.get(item.place) if item.part is not None else None
+        if cut is not None and item.part is not None:
+            return item.part[0] in cut.done
+        return is_as_saved(self._target, item, digest)
+
     # Links
 
     def _make_link(self, link: Link) -> None:
@@ -389,6 +405,16 @@ class Restore:
             self.report.kept += 1
         else:
             self._differs(link.place)
+
+
+def _merge(works: dict[int, Work], more: dict[int, Work]) -> None:
+    """Put more work to what there is."""
+    for number, work in more.items():
+        there = works.setdefault(number, work)
+        if there is not work:
+            for item in work.items():
+                there.add(item)
+            work.close()
 
 
 def _words(error: Exception) -> str:

@@ -11,12 +11,14 @@ from dataclasses import dataclass
 from ..errors import RunError, UsageError
 from ..run.pool import stop_pool
 from ..walk import describe_error
-from .placing import Target
+from .giving import Giving, Patience
+from .placing import MAIN, Target
 from .processes import processes
 from .report import Needed, Observer, RestoreReport
 from .restore import Bring, Restore
 from .selecting import Places, Selection
 from .shelf import Shelf
+from .signs import Signs
 from .spreading import spread
 from .worker import start_worker
 from .writing import NoRoomError
@@ -24,11 +26,19 @@ from .writing import NoRoomError
 
 @dataclass(frozen=True, slots=True)
 class Destination:
-    """Where to restore: a directory, what becomes of files that are there, and how many processes write."""
+    """Where to restore, and how.
+
+    Attributes:
+        root: the directory.
+        overwrite: what becomes of files that are there.
+        workers: how many processes read and write; 0: this one does, and waits for media as long as they like.
+        timeout_s: seconds after which a medium that gives nothing is given up.
+    """
 
     root: str
     overwrite: str
     workers: int
+    timeout_s: float = 120.0
 
 
 def plan(selection: Selection, shelf: Shelf, places: Places) -> list[Needed]:
@@ -102,12 +112,15 @@ def run_restore(
         os.makedirs(root, exist_ok=True)
     except OSError as error:
         raise UsageError(f"{root}: cannot be made: {describe_error(error)}; give another directory") from None
-    token = os.urandom(6).hex()  # `secrets` would load all of OpenSSL
-    target = Target(root, destination.overwrite, token + "m")
+    token, workers = os.urandom(6).hex(), destination.workers  # `secrets` would load all of OpenSSL
+    target = Target(root, destination.overwrite, token + MAIN)
+    signs = Signs(2 * workers + 2) if workers else None
     try:
-        arguments = root, destination.overwrite, token
-        with processes(destination.workers, start_worker, arguments) as pool:
-            restore = Restore(target, pool, destination.workers, shelf, places, bring, observer, stop)
+        arguments = root, destination.overwrite, token, signs.name if signs is not None else ""
+        with processes(workers, start_worker, arguments) as pool:
+            patience = None if signs is None else Patience(destination.timeout_s, signs)
+            tasks = Giving(pool, workers, stop, patience)
+            restore = Restore(target, tasks, workers, shelf, places, bring, observer, stop)
             try:
                 restore.run(selection)
             except NoRoomError:
@@ -121,8 +134,10 @@ def run_restore(
                     "give fewer --workers"
                 ) from None
             finally:
-                stop_pool(pool, at_once=restore.has_work)
+                stop_pool(pool, at_once=tasks.has_work)
                 restore.finish()
         return restore.report
     finally:
         target.close()
+        if signs is not None:
+            signs.close()

@@ -23,6 +23,7 @@ from .comparing import is_as_saved
 from .frames import ArchiveReader, Attributes, Found
 from .items import Item
 from .placing import NEVER, PlaceError, Target
+from .signs import Watch
 from .writing import NewFile, NoRoomError, write_pieces, write_zeros
 
 # Up to this size, content is checked before anything is written.
@@ -42,6 +43,7 @@ class Task(NamedTuple):
         items: what is wanted.
         end: where the frame of the last item ends at the latest; None: not known.
         wholes: for parts, the temporary name of the whole, by its place.
+        slot: where it is noted that the medium keeps the task waiting; None: nowhere.
     """
 
     folder: str
@@ -50,6 +52,7 @@ class Task(NamedTuple):
     items: list[Item]
     end: int | None
     wholes: dict[bytes, bytes]
+    slot: int | None = None
 
 
 class JoinTask(NamedTuple):
@@ -101,8 +104,9 @@ class _Here:
     stopping = False
 
 
-def start_worker(root: str, overwrite: str, token: str) -> None:
-    """Make a process ready, or the only one: all its tasks write below ``root``."""
+def start_worker(root: str, overwrite: str, token: str, signs: str = "") -> None:
+    """Make a process ready, or the only one: all its tasks write below ``root``; ``signs`` is the name of `Signs`."""
+    Watch.attach(signs)
     _Here.settings = root, overwrite, token
     _Here.opened = None
     _Here.stopping = False
@@ -148,7 +152,8 @@ def restore_members(task: Task) -> Outcome:
         wanted = list(_wanted(task, outcome))
         if wanted:
             try:
-                with ArchiveReader(task.folder, task.archive) as reader:  # closed, so that the disc can be ejected
+                # Closed, so that the disc can be ejected.
+                with ArchiveReader(task.folder, task.archive, Watch(task.slot)) as reader:
                     for item, found in reader.members(wanted, task.end):
                         _restore(task, item, found, outcome)
             except ArchiveError as error:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import mmap
 import os
-from multiprocessing import shared_memory
 from typing import Protocol
 
 _OWNERS_FILES = "/proc/{}/fd/{}"
@@ -62,6 +61,8 @@ def make_block(size: int) -> Block:
         OSError: there is too little.
     """
     if not hasattr(os, "memfd_create"):
+        from multiprocessing import shared_memory  # which loads all of OpenSSL
+
         return shared_memory.SharedMemory(create=True, size=size)
     descriptor = os.memfd_create("backalaika")
     try:
@@ -75,6 +76,8 @@ def make_block(size: int) -> Block:
 def attach_block(name: str) -> Block:
     """The block of this name, in another process than the one that made it, or once more in that one."""
     if not name.startswith("/proc/"):
+        from multiprocessing import shared_memory
+
         return shared_memory.SharedMemory(name)
     descriptor = os.open(name, os.O_RDWR)
     try:

@@ -85,7 +85,7 @@ def start_pool(workers: int, memory_name: str, slot_bytes: int, turns: Turns | N
 
 def stop_pool(pool: Executor, at_once: bool) -> None:
     """End the pool's processes; ``at_once`` does not wait for the tasks they are at."""
-    if at_once and isinstance(pool, ProcessPoolExecutor):
+    if at_once and not isinstance(pool, SerialExecutor):
         for process in multiprocessing.active_children():
             if process.name != WRITER_NAME:
                 process.terminate()

@@ -1,0 +1,39 @@
+"""Owners: whose a file is on this computer, and what permissions new files have here."""
+
+from __future__ import annotations
+
+import os
+from functools import lru_cache
+
+from .frames import Attributes
+
+try:
+    import grp
+    import pwd
+except ImportError:  # Windows has neither, nor owners that could be given away
+    grp = pwd = None  # type: ignore[assignment]
+
+
+@lru_cache(maxsize=1)
+def umask() -> int:
+    """What this process takes from the permissions of new files."""
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+@lru_cache(maxsize=4096)
+def owner_here(attributes: Attributes) -> tuple[int, int]:
+    """User and group by their names where they exist on this computer, else by their numbers."""
+    uid, gid = attributes.uid, attributes.gid
+    if pwd is not None and attributes.user:
+        try:
+            uid = pwd.getpwnam(os.fsdecode(attributes.user)).pw_uid
+        except (KeyError, ValueError):
+            uid = attributes.uid
+    if grp is not None and attributes.group:
+        try:
+            gid = grp.getgrnam(os.fsdecode(attributes.group)).gr_gid
+        except (KeyError, ValueError):
+            gid = attributes.gid
+    return uid, gid
