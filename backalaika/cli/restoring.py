@@ -57,6 +57,7 @@ Examples:
   backalaika restore /home/nando/2010 --as-of 2026-11-22 --to /tmp/back
   backalaika restore --job nandos-work --to /srv/back --dry-run
   backalaika restore --volume 2026-11-22_0915-office/vol001 --to /srv/back
+  backalaika restore --volume 'Photos 2003' 'may.zip!/1.jpg' --to /tmp/back
   backalaika restore --from /media/cdrom --to /srv/back      with no catalogue
 
 \b
@@ -74,7 +75,7 @@ failed; 130 interrupted."""
 @click.option("--to", "target", metavar="DIR", type=click.Path(), help="The directory to restore to.")
 @click.option("--job", metavar="NAME", help="All sources of this job; or PATHs as this job saved them.")
 @click.option("--as-of", metavar="DATE", help="As it was then: 2026-11-22 (the end of that day), '2026-11-22 09:15'.")
-@click.option("--volume", metavar="TITLE", help="All that is on this volume.")
+@click.option("--volume", metavar="TITLE", help="All that is on this volume, or PATHs as 'files' shows them there.")
 @click.option("--digest", metavar="HEX", help="A file with this content.")
 @click.option(
     "--from", "folders", multiple=True, metavar="DIR", type=click.Path(), help="Where volumes are; repeatable."
@@ -155,8 +156,8 @@ def _wanted(
     Raises:
         UsageError: nothing, too much, or not to be understood.
     """
-    if (volume is not None and (paths or job or as_of or digest)) or (digest and (paths or job or as_of)):
-        raise UsageError("restore: --volume and --digest stand alone; leave out PATHs, --job and --as-of")
+    if (volume is not None and (job or as_of or digest)) or (digest and (paths or job or as_of)):
+        raise UsageError("restore: --volume, with PATHs or not, and --digest stand alone; leave out the others")
     if not (paths or job or volume or digest or folders):
         raise UsageError("restore: say what: PATHs, --job NAME, --volume TITLE, --digest HEX, or --from DIR")
     if as_of and not paths and not job:
@@ -219,7 +220,7 @@ def _by_catalogue(wanted: _Wanted, db_uri: str, stack: ExitStack) -> _Source:
         stack.callback(direct.close)
     catalogue: State = full() if direct is None else direct
     if wanted.volume is not None:
-        selection = selecting.select_volume(full(), wanted.volume)
+        selection = selecting.select_volume(full(), wanted.volume, [os.fsencode(path) for path in wanted.paths])
         _tell_parts(selecting.part_with_whole(selection))
     elif wanted.digest is not None:
         selection = selecting.select_digest(full(), wanted.digest)
@@ -228,6 +229,8 @@ def _by_catalogue(wanted: _Wanted, db_uri: str, stack: ExitStack) -> _Source:
         selection = selecting.select_state(catalogue, wanted.job, wanted.as_of_ns, paths)
     selecting.resolve_links(selection, selecting.find_by_catalogue(catalogue))
     shelf = Shelf(catalogue.complete_volumes(), catalogue.volumes_with_archives, wanted.folders)
+    if wanted.volume is not None and wanted.folders:
+        shelf.believe(wanted.volume, wanted.folders[0])
     from .runs import notes_on_left_out
 
     notes = [] if wanted.job is None else notes_on_left_out(catalogue, wanted.job, wanted.as_of_ns)

@@ -24,6 +24,7 @@ class Member:
         target: of a link.
         encrypted: whether its content cannot be read without a password.
         raw_path: the bytes of the path in the archive, where that does not tell their encoding: ``path`` is a guess.
+        mode: permissions of a file, where a zip tells them; a tar's are with the content.
     """
 
     path: bytes
@@ -33,6 +34,7 @@ class Member:
     target: bytes | None = None
     encrypted: bool = False
     raw_path: bytes | None = None
+    mode: int | None = None
 
 
 def folder_and_name(path: bytes, kind: str) -> tuple[bytes, bytes]:

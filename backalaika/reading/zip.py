@@ -212,6 +212,8 @@ def _central_member(source: Stream, guess: _Guess) -> ZipMember:
         kind = DIRECTORY  # what has content is a file, whatever its attributes say
     member = Member(path, kind, size if kind == FILE else 0, _time(fields, dos_date, dos_time), raw_path=raw_path)
     member.encrypted = bool(flags & _ENCRYPTED)
+    if mode and made_by >> 8 in (_UNIX, _MACOS):
+        member.mode = mode & 0o7777
     return ZipMember(member, method, flags, crc, stored, size, offset, raw, 0 if disk == 0xFFFF else disk)
 
 

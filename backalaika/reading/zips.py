@@ -226,7 +226,9 @@ class ZipTeller:
                 digest = self._digest_or_trouble(path, member, counted(), depth)
                 drain(inner)
             else:
-                digest = self._digest_of(path, member, counted(), depth)
+                content = counted()
+                digest = self._digest_of(path, member, content, depth)
+                deque(content, 0)  # the size is behind the content, of which not all may have been wanted
             promised = found.crc, member.size
             if found.flags & zip_reader.DESCRIPTOR:
                 crc_told, _, size_told = zip_reader.read_descriptor(source)

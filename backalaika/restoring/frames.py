@@ -32,6 +32,9 @@ from .signs import Watch
 # No frame has more content than 8 MiB and one header; where a member is said to begin beyond, the manifest is wrong.
 LARGEST_FRAME = 64 * 1024 * 1024
 _ANY_NUMBER = 1 << 62
+# Content up to this size is compared with its digest before anything is written.
+IN_MEMORY = 4 * 1024 * 1024
+WRONG_DIGEST = "is damaged: its content is not what its digest says"
 # The longest header of a zstd frame: RFC 8878 3.1.1.1.
 _ZSTD_HEADER = 18
 
@@ -173,7 +176,7 @@ class ArchiveReader:
                 pieces = zip_reader.checked(found, pieces)
             if item.kind == SYMLINK and b"".join(map(bytes, pieces)) != item.target:
                 raise ArchiveError("its link leads elsewhere than the manifest says")
-            return Found(self._zip_attributes(item.path, at), _as_long_as(item.size, pieces))
+            return Found(self._zip_attributes(item.path, at), as_long_as(item.size, pieces))
         except ArchiveError as error:
             return error
 
@@ -184,12 +187,27 @@ class ArchiveReader:
     def _loose(self, item: Item) -> Found | ArchiveError:
         self.close()
         try:
+            if item.kind != FILE:
+                return self._loose_without_content(item)
             self._open(os.fsdecode(item.path))
         except ArchiveError as error:
             return error
         stream = self._file.stream(0, self._file.size)
         mode = os.fstat(self._descriptor).st_mode & 0o777
-        return Found(Attributes(mode), _as_long_as(item.size, iter(lambda: stream.take(PIECE), b"")))
+        return Found(Attributes(mode), as_long_as(item.size, iter(lambda: stream.take(PIECE), b"")))
+
+    def _loose_without_content(self, item: Item) -> Found:
+        """A folder or a link."""
+        path = os.path.join(os.fsencode(self._folder), item.path)
+        try:
+            with self._watch:
+                mode = os.lstat(path).st_mode
+                target = os.readlink(path) if stat.S_ISLNK(mode) else None
+        except OSError as error:
+            raise ArchiveError(f"cannot be read: {describe_error(error)}") from None
+        if target != item.target or not (stat.S_ISDIR(mode) or stat.S_ISLNK(mode)):
+            raise ArchiveError("is something else on the medium now")
+        return Found(Attributes(mode & 0o777), iter(()))
 
 
 def _decoded(codec: str, source: Stream, budget: Budget) -> Iterator[bytes]:
@@ -275,7 +293,7 @@ def _tar_member(stream: Stream, item: Item, budget: Budget) -> Found:
     if member is None or body is None:
         raise ArchiveError("is cut: its frame ends before it")
     _check(member, item)
-    return Found(Attributes(*tar_reader.attributes(body)), _as_long_as(item.size, iter(body.take, b"")))
+    return Found(Attributes(*tar_reader.attributes(body)), as_long_as(item.size, iter(body.take, b"")))
 
 
 _attributes = lru_cache(maxsize=256)(Attributes)
@@ -300,8 +318,12 @@ def _check(member: Member, item: Item) -> None:
         raise ArchiveError(f"has {member.size:,} bytes where the manifest says {item.size:,}")
 
 
-def _as_long_as(size: int, pieces: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
-    """The pieces, as long as they are no more than promised."""
+def as_long_as(size: int, pieces: Iterator[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+    """The pieces, as long as they are no more than promised.
+
+    Raises:
+        ArchiveError: they are more, or less.
+    """
     left = size
     for piece in pieces:
         left -= len(piece)

@@ -75,7 +75,9 @@ def item_of(
     else:
         path = archive_folder(row.label, row.source, row.folder) + row.name
         archive = row.archive or b""
-    if place is None:
+    if place is None and row.label is None:
+        place = _place_on_medium(path)
+    elif place is None:
         place = path.rstrip(b"/") if row.kind == DIRECTORY else path
     if row.part is not None and row.part_offset is not None:
         path += b".part%03d" % row.part
@@ -94,6 +96,16 @@ def item_of(
         part,
         attributes,
     )
+
+
+def _place_on_medium(path: bytes) -> bytes:
+    """Where a path in a stranger's archive goes: what it means without its root, and never anything above it.
+
+    ``./a``, ``a//`` and ``/a`` are all ``a``, as to `tar`; what has ``..`` in it is refused when it is to be placed.
+    """
+    if path.startswith((b"/", b"./")) or b"//" in path or b"/./" in path or path.endswith((b"/", b"/.")):
+        return b"/".join(step for step in path.split(b"/") if step not in (b"", b"."))
+    return path
 
 
 @lru_cache(maxsize=64)  # the files of a folder come one after another

@@ -27,7 +27,10 @@ from .selecting import Link, Places, Selection, Work
 from .shelf import Shelf
 from .spreading import spread
 from .tasks import cut_into_tasks
-from .worker import JoinTask, Outcome, Task, join_parts, restore_members
+from .worker import JoinTask, Outcome, Task, join_parts, restore_foreign_members, restore_members
+
+# The archive is gone through once for so many, which cross a pipe together.
+_FOREIGN_A_TASK = 20_000
 
 Bring = Callable[[list[int]], int | None]
 """Asks for one of these volumes, best the first; which one is on the shelf now, or None if there is none to be had."""
@@ -198,7 +201,11 @@ class Restore:
         for archive, spool in sorted(work.archives.items()):
             items = iter(spool)
             if archive and any(item.frame is None for item in spool):
-                items = self._with_frames(number, folder, archive, list(spool))
+                items, foreign = self._with_frames(number, folder, archive, list(spool))
+                for start in range(0, len(foreign), _FOREIGN_A_TASK):
+                    some = foreign[start : start + _FOREIGN_A_TASK]
+                    task = Task(folder, archive, volume.digest, some, None, {})
+                    self._submit(number, restore_foreign_members, task)
 
             def whole(item: Item, digest: str = volume.digest) -> bytes | None:
                 cut = self._cut(item, digest)
@@ -208,21 +215,25 @@ class Restore:
                 self._submit(number, restore_members, task)
         self._drain(0)
 
-    def _with_frames(self, number: int, folder: str, archive: bytes, items: list[Item]) -> Iterator[Item]:
-        """Items of a medium that was added by hand: their frames stand in its manifest only."""
+    def _with_frames(
+        self, number: int, folder: str, archive: bytes, items: list[Item]
+    ) -> tuple[Iterator[Item], list[Item]]:
+        """Items of a medium that was added by hand, with their frames, which only its manifest has; and all others."""
         frames = {
             item.path: (item.frame, item.offset)
             for item in manifest_items(folder, lambda message: None)
             if item.archive == archive
         }
-        known = []
+        known, foreign = [], []
         for item in items:
-            frame, offset = frames.get(item.path, (None, None))
-            if frame is None:
-                self._failed.append((number, item, "its archive is not one of ours; unpack it with its own tool"))
-            else:
+            frame, offset = frames.get(item.path, (item.frame, item.offset))
+            if frame is not None:
                 known.append(item._replace(frame=frame, offset=offset))
-        yield from sorted(known, key=lambda item: (item.frame or 0, item.offset or 0))
+            elif item.part is not None:
+                self._failed.append((number, item, "is a part of a file, and no manifest tells where it begins"))
+            else:
+                foreign.append(item)
+        return iter(sorted(known, key=lambda item: (item.frame or 0, item.offset or 0))), foreign
 
     # Tasks
 

@@ -115,6 +115,12 @@ class Shelf:
         """Believe that a volume is in a folder."""
         self._at[volume_id] = folder
 
+    def believe(self, title: str, folder: str) -> None:
+        """Believe that a medium that does not say what it is has been mounted in a folder, if it is nowhere else."""
+        number = self._titles.get(title)
+        if number is not None and self.volumes[number].run_id is None and self.folder(number) is None:
+            self.take(number, os.path.abspath(folder))
+
     def recognise(self, folder: str) -> Seen:
         """Which volume a folder holds."""
         sums = {name: digest for name, digest in read_sums(folder).items() if name not in OWN_FILES}

@@ -20,17 +20,14 @@ from ..errors import ArchiveError
 from ..run.stopping import leave_to_parent
 from ..walk import DIRECTORY, FILE, SYMLINK, describe_error
 from .comparing import is_as_saved
-from .frames import ArchiveReader, Attributes, Found
+from .frames import IN_MEMORY, WRONG_DIGEST, ArchiveReader, Attributes, Found
 from .items import Item
 from .placing import NEVER, PlaceError, Target
 from .signs import Watch
 from .writing import NewFile, NoRoomError, write_pieces, write_zeros
 
-# Up to this size, content is checked before anything is written.
-_IN_MEMORY = 4 * 1024 * 1024
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _READ = 1 << 20
-WRONG_DIGEST = "is damaged: its content is not what its digest says"
 
 
 class Task(NamedTuple):
@@ -163,6 +160,34 @@ def restore_members(task: Task) -> Outcome:
         return outcome
 
 
+def restore_foreign_members(task: Task) -> Outcome:
+    """Restore members of an archive that no manifest tells of.
+
+    Raises:
+        NoRoomError: the disk is full.
+    """
+    from .foreign import Where, foreign_members  # the readers of all formats, which few restores need
+
+    with _busy():
+        outcome = Outcome()
+        target = _target()
+        target.begin_task()
+
+        def take(item: Item, found: Found) -> str | None:
+            before = len(outcome.failed)
+            _restore(task, item, found, outcome)
+            return outcome.failed.pop()[1] if len(outcome.failed) > before else None
+
+        wanted = list(_wanted(task, outcome))
+        if wanted:
+            where = Where(task.folder, task.archive, task.digest, Watch(task.slot))
+            left = foreign_members(where, wanted, take)
+            outcome.failed += left.items()
+            outcome.name = wanted[-1].place
+        outcome.made, target.made = target.made, []
+        return outcome
+
+
 @contextmanager
 def _busy() -> Iterator[None]:
     """In here a wish to stop is an exception, so that what is half written goes; then the process ends."""
@@ -230,7 +255,7 @@ def _keep(item: Item, digest: str, outcome: Outcome) -> None:
 
 
 def _write_file(task: Task, item: Item, found: Found) -> None:
-    if item.size <= _IN_MEMORY:
+    if item.size <= IN_MEMORY:
         pieces = list(found.pieces)
         content = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if item.digest is None or digest_function(task.digest)(content) != item.digest:

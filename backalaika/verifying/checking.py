@@ -12,9 +12,9 @@ import xxhash
 
 from ..digests import hasher_factory
 from ..errors import ArchiveError
-from ..restoring.frames import ArchiveReader, Found
+from ..restoring.frames import WRONG_DIGEST, ArchiveReader, Found
 from ..restoring.items import Item
-from ..restoring.worker import WRONG_DIGEST, Task
+from ..restoring.worker import Task
 from ..run.stopping import leave_to_parent
 from ..walk import FILE, describe_error, open_file
 

@@ -71,3 +71,16 @@ def test_where_there_is_no_other_it_is_missing_and_all_that_was_read_is_there(ho
     again, there = restored(home, "--job", "office", env=home.environment, status=0)
     assert there == list(range(len(SIZES)))
     assert again["errors"] == []
+
+
+def test_a_foreign_archive_that_hangs_is_given_up_too(home, hanging, saved):
+    disc = home.root / "disc"
+    disc.mkdir()
+    home.folders()[0].joinpath("vol001/source.001.tar.zst").rename(disc / "old.tar.zst")
+    home.run("add", "old disc", str(disc), status=0)
+    environment = hanging.at(file="old.tar.zst", start=3_000_000)
+
+    report, there = restored(home, "--volume", "old disc", "old.tar.zst!", "--workers", "1", env=environment, status=3)
+
+    assert [one["title"] for one in report["missing"]] == ["old disc"]
+    assert 0 < len(there) < len(SIZES)

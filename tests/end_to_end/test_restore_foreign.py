@@ -1,0 +1,262 @@
+"""What is in archives that others made comes back from the media that `add` catalogued."""
+
+from __future__ import annotations
+
+import bz2
+import gzip
+import io
+import lzma
+import os
+import shutil
+import subprocess
+import tarfile
+import zipfile
+
+import pytest
+import zstandard
+from restores import command, errors_of, leftovers, restore
+from trees_compared import digest, noise, text, write
+
+pytestmark = pytest.mark.timeout(120)
+
+CONTENTS = {
+    "letter.txt": text(5000),
+    "deep/er/noise.bin": noise(70_000),
+    "large.bin": noise(5_000_000, 1),
+    "empty": b"",
+}
+COMPRESSED = {
+    "tar": bytes,
+    "tar.gz": gzip.compress,
+    "tar.bz2": bz2.compress,
+    "tar.xz": lzma.compress,
+    "tar.zst": zstandard.ZstdCompressor().compress,
+}
+
+
+def tar_of(contents, prefix="", mode=0o640):
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        for name, content in contents.items():
+            info = tarfile.TarInfo(prefix + name)
+            info.size, info.mode, info.mtime, info.uid = len(content), mode, 1_234_567_890, 12345
+            archive.addfile(info, io.BytesIO(content))
+    return made.getvalue()
+
+
+def zip_of(contents, encoding=None):
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in contents.items():
+            info = zipfile.ZipInfo(name, (2009, 2, 13, 23, 31, 30))
+            info.external_attr, info.compress_type = 0o100640 << 16, zipfile.ZIP_DEFLATED
+            archive.writestr(info, content)
+    return made.getvalue()
+
+
+def archive_of(contents, kind):
+    return zip_of(contents) if kind == "zip" else COMPRESSED[kind](tar_of(contents))
+
+
+@pytest.fixture
+def disc(office):
+    """A folder that is a medium."""
+    folder = office.root / "disc"
+    folder.mkdir()
+    return folder
+
+
+def by_digest(office, content, to, **options):
+    return restore(office, "--digest", digest(content).hex(), to=to, **options)
+
+
+@pytest.mark.parametrize("kind", ["zip", *COMPRESSED])
+def test_a_member_comes_back_by_its_content(office, disc, kind):
+    write(disc / "below" / f"old.{kind}", archive_of(CONTENTS, kind))
+    write(disc / "loose.txt", text(100, 5))
+    command(office, "add", "old disc", disc)
+
+    for workers, (name, content) in zip((0, 1, 2), CONTENTS.items(), strict=False):
+        report = restore(office, "--digest", digest(content).hex(), "--workers", workers, to=office.root / "back")
+        assert (report["files"], report["errors"], report["volumes"]) == (1, [], ["old disc"])
+        path = office.root / "back" / name
+        assert path.read_bytes() == content
+        info = path.stat()
+        assert (info.st_mode & 0o7777, info.st_uid) == (0o640, os.getuid())
+        assert kind == "zip" or info.st_mtime == 1_234_567_890
+    assert not leftovers(office.root / "back")
+
+
+def test_a_file_that_is_only_compressed_and_a_7z(office, disc):
+    write(disc / "notes.txt.gz", gzip.compress(text(7000)))
+    write(disc / "inside" / "notes.txt", text(8000, 1))
+    subprocess.run(["7z", "a", disc / "old.7z", disc / "inside"], check=True, capture_output=True)
+    shutil.rmtree(disc / "inside")
+    command(office, "add", "old disc", disc)
+
+    by_digest(office, text(7000), office.root / "back")
+    by_digest(office, text(8000, 1), office.root / "back")
+
+    assert (office.root / "back/notes.txt").read_bytes() == text(7000)
+    assert (office.root / "back/inside/notes.txt").read_bytes() == text(8000, 1)
+
+
+def test_a_whole_medium_comes_back_as_its_files_and_paths_go_into_its_archives(office, disc):
+    inner = tar_of({"a.txt": text(300), "b.txt": text(400, 1)}, prefix="./")
+    write(disc / "box!" / "outer.zip", zip_of({"inner.tar": inner, "c.txt": text(500, 2)}))
+    write(disc / "loose.txt", text(100, 5))
+    command(office, "add", "old disc", disc, "--depth", 2)
+
+    whole = restore(office, "--volume", "old disc", to=office.root / "whole")
+    planned, _ = command(office, "restore", "--volume", "old disc", "--dry-run")
+    some = restore(office, "--volume", "old disc", "box!/outer.zip!/c.txt", "loose.txt", to=office.root / "some")
+    nested = restore(office, "--volume", "old disc", "box!/outer.zip!/inner.tar!/./b.txt", to=office.root / "nested")
+    every = restore(office, "--volume", "old disc", "box!/outer.zip!", to=office.root / "every")
+    _, err = command(office, "restore", "--volume", "old disc", "nowhere", "--to", "x", status=2)
+
+    assert (whole["files"], whole["errors"], planned["files"]) == (2, [], 2)
+    assert (office.root / "whole/box!/outer.zip").read_bytes() == (disc / "box!/outer.zip").read_bytes()
+    assert (some["files"], some["errors"]) == (2, [])
+    assert (office.root / "some/c.txt").read_bytes() == text(500, 2)
+    assert (nested["files"], (office.root / "nested/b.txt").read_bytes()) == (1, text(400, 1))
+    assert (every["files"], (office.root / "every/inner.tar").read_bytes()) == (2, inner)
+    assert "nowhere: not on old disc" in err
+
+
+def test_what_a_job_did_not_save_because_a_disc_has_it_comes_from_there(office, disc):
+    write(disc / "old.tar.gz", archive_of(CONTENTS, "tar.gz"))
+    command(office, "add", "old disc", disc)
+    for name in ("letter.txt", "large.bin"):
+        write(office.tree / name, CONTENTS[name], 0o600)
+    write(office.tree / "new.txt", text(200, 8))
+    office.backup("--skip-known")
+
+    report = restore(office, "--job", "office", to=office.root / "back")
+
+    assert (report["files"], report["errors"]) == (3, [])
+    for name in ("letter.txt", "large.bin"):
+        back = office.root / "back/tree" / name
+        assert back.read_bytes() == CONTENTS[name]
+        assert back.stat().st_mode & 0o7777 == 0o600
+        assert back.stat().st_mtime_ns == (office.tree / name).stat().st_mtime_ns
+
+
+def test_content_of_a_lost_volume_is_taken_out_of_a_foreign_archive(office, disc):
+    for name, content in CONTENTS.items():
+        write(office.tree / name, content)
+    write(office.tree / "again", CONTENTS["letter.txt"])
+    (volume,) = office.backup(options="zst").volumes
+    write(disc / "copies.zip", zip_of(CONTENTS))
+    command(office, "add", "copies", disc)
+    shutil.rmtree(volume)
+
+    report = restore(office, "--job", "office", to=office.root / "back", status=3)  # folders, and what is empty
+
+    assert report["volumes"] == ["copies"]
+    assert not report["errors"]
+    for name in ("letter.txt", "again", "large.bin", "deep/er/noise.bin"):
+        assert (office.root / "back/tree" / name).read_bytes() == (office.tree / name).read_bytes()
+
+
+def test_of_two_members_of_one_name_that_comes_which_is_wanted(office, disc):
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        for content in (b"first", b"other", b"large" * 1_000_000, b"LARGE" * 1_000_000):
+            info = tarfile.TarInfo("same")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+    write(disc / "old.tar", made.getvalue())
+    command(office, "add", "old disc", disc)
+
+    for content in (b"other", b"first", b"LARGE" * 1_000_000, b"large" * 1_000_000):
+        place = office.place()
+        by_digest(office, content, place)
+        assert (place / "same").read_bytes() == content
+
+
+def test_a_name_in_an_encoding_that_was_told_then_is_known_by_its_content(office, disc):
+    data = zip_of({"AAAAAA.txt": text(900), "other.txt": text(900, 1)})
+    write(disc / "old.zip", data.replace(b"AAAAAA", "привет".encode("cp866")))
+    command(office, "add", "old disc", disc, "--encoding", "cp1251")
+
+    report = by_digest(office, text(900), office.root / "back")
+
+    assert (report["files"], report["errors"]) == (1, [])
+
+
+def test_names_that_lead_out_are_refused_and_others_mean_what_tar_takes_them_for(office, disc):
+    names = ("../evil", "/root/of.txt", "./here//now.txt", "a/../../b")
+    contents = {name: text(100 + number, number) for number, name in enumerate(names)}
+    write(disc / "bad.tar", tar_of(contents))
+    command(office, "add", "bad", disc)
+    target = office.root / "a" / "target"
+    target.mkdir(parents=True)
+
+    leads_out = (True, False, False, True)
+    reports = [
+        by_digest(office, contents[name], target, status=int(bad)) for name, bad in zip(names, leads_out, strict=True)
+    ]
+
+    assert tuple("would lead out" in str(report["errors"]) for report in reports) == leads_out
+    assert sorted(os.listdir(office.root / "a")) == ["target"]
+    assert {str(path.relative_to(target)) for path in target.rglob("*") if path.is_file()} == {
+        "root/of.txt", "here/now.txt"
+    }  # fmt: skip
+
+
+def test_what_is_damaged_or_gone_is_told_and_all_else_comes(office, disc):
+    write(disc / "old.zip", zip_of({f"{number}.bin": noise(20_000, number) for number in range(4)}))
+    write(disc / "gone.tar", tar_of({"gone.bin": noise(20_000, 9)}))
+    command(office, "add", "old disc", disc)
+    (disc / "gone.tar").unlink()
+    data = bytearray((disc / "old.zip").read_bytes())
+    data[data.find(noise(20_000, 2)[:50]) + 7000] ^= 1
+    (disc / "old.zip").write_bytes(data)
+
+    paths = ["old.zip!", "gone.tar!"]
+    report = restore(office, "--volume", "old disc", *paths, to=office.root / "back", status=1)
+
+    assert {path: why.split(" (")[0] for path, why in errors_of(report).items()} == {
+        "2.bin": "is damaged: its content is not what its checksum says",
+        "gone.bin": "its archive is missing on the medium",
+    }
+    assert sorted(os.listdir(office.root / "back")) == ["0.bin", "1.bin", "3.bin"]
+    assert not leftovers(office.root / "back")
+
+
+def test_a_medium_that_is_mounted_elsewhere_is_read_where_it_is_said_to_be(office, disc):
+    write(disc / "old.zip", zip_of(CONTENTS))
+    command(office, "add", "old disc", disc)
+    disc.rename(office.root / "elsewhere")
+
+    asked = ["--volume", "old disc", "old.zip!/letter.txt"]
+    missing = restore(office, *asked, to=office.root / "back", status=3)
+    restore(office, *asked, "--from", office.root / "elsewhere", to=office.root / "back")
+
+    assert [one["title"] for one in missing["missing"]] == ["old disc"]
+    assert (office.root / "back/letter.txt").read_bytes() == CONTENTS["letter.txt"]
+
+
+def test_links_and_folders_of_an_archive_come_by_its_path(office, disc):
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        for name, kind, target in (
+            ("./", tarfile.DIRTYPE, ""),
+            ("./top", tarfile.DIRTYPE, ""),
+            ("./top/file", tarfile.REGTYPE, ""),
+            ("./top/soft", tarfile.SYMTYPE, "file"),
+            ("./top/hard", tarfile.LNKTYPE, "./top/file"),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.linkname, info.size = kind, target, 4 * (kind == tarfile.REGTYPE)
+            archive.addfile(info, io.BytesIO(b"here"))
+    write(disc / "old.tar.gz", gzip.compress(made.getvalue()))
+    command(office, "add", "old disc", disc)
+
+    report = restore(office, "--volume", "old disc", "old.tar.gz!", to=office.root / "back")
+
+    top = office.root / "back" / "top"
+    assert (report["files"], report["errors"]) == (3, [])
+    assert (top / "file").read_bytes() == b"here"
+    assert os.readlink(top / "soft") == "file"
+    assert (top / "hard").samefile(top / "file")
