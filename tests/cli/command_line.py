@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+from starting import PROGRAM, environment_of, run_program
 
-PROGRAM = [sys.executable, "-m", "backalaika"]
-CHECKOUT = str(Path(__file__).resolve().parents[2])
 # How Python names segments of shared memory.
 OURS = ("psm_",)
 
@@ -48,17 +45,7 @@ class Home:
 
     @property
     def environment(self):
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("LC_", "COV_", "_BACKALAIKA"))
-        }
-        return kept | {
-            "HOME": str(self.root),
-            "TMPDIR": str(self.temporary),
-            "PYTHONPATH": CHECKOUT,
-            "LANG": "C.UTF-8",
-            "TERM": "xterm",
-            "COLUMNS": "100",
-        }
+        return environment_of(self.root) | {"TMPDIR": str(self.temporary), "TERM": "xterm", "COLUMNS": "100"}
 
     def job(self, options="zip", name="office", source=None, more="", file="job.py"):
         """Write a job file, only for its owner, and return its path."""
@@ -69,15 +56,8 @@ class Home:
 
     def run(self, *arguments, status=None, timeout=60, **options) -> Result:
         """Give a command without a terminal; ``status`` is what it must leave with."""
-        settings = {"stdin": subprocess.DEVNULL, "env": self.environment, "cwd": self.root} | options
-        done = subprocess.run(
-            [*PROGRAM, *arguments],
-            capture_output=True,
-            timeout=timeout,
-            text=True,
-            errors="surrogateescape",
-            **settings,
-        )
+        environment, folder = options.pop("env", self.environment), options.pop("cwd", self.root)
+        done = run_program([*PROGRAM, *arguments], environment, folder, timeout, **options)
         assert "Traceback" not in done.stderr, done.stderr
         if status is not None:
             assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
@@ -107,11 +87,12 @@ class Home:
         return lines[0]
 
     def processes(self):
-        """Processes that have this home in their environment."""
+        """Processes that have this home in their environment, or were forked by one that works in it."""
         found = []
         for process in psutil.process_iter():
             try:
-                if process.environ().get("HOME") == str(self.root) and process.status() != psutil.STATUS_ZOMBIE:
+                is_ours = str(self.root) in (process.environ().get("HOME"), process.cwd())
+                if is_ours and process.status() != psutil.STATUS_ZOMBIE:
                     found.append((process.pid, process.cmdline()))
             except psutil.Error:
                 continue
@@ -148,15 +129,6 @@ class Home:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
-
-
-def without_privileges():
-    """Run in a child before its program: permissions stop it, as they stop any user but root."""
-    if os.geteuid() == 0:
-        prctl = ctypes.CDLL(None, use_errno=True).prctl
-        for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-            if prctl(24, capability, 0, 0, 0):  # PR_CAPBSET_DROP
-                raise OSError(ctypes.get_errno(), "a capability cannot be dropped")
 
 
 def shared_memory():

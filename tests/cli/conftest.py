@@ -3,7 +3,8 @@ import signal
 
 import pexpect
 import pytest
-from command_line import PROGRAM, Home
+from command_line import Home
+from starting import PROGRAM
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -13,8 +13,8 @@ from collections import defaultdict
 from pathlib import Path
 
 import pytest
-from command_line import PROGRAM
 from memory import peak_memory
+from starting import PROGRAM
 
 ARCHIVES = Path(__file__).parents[3] / "shared" / "archives"
 # What is entered: other kinds are listed as files.

@@ -13,8 +13,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from command_line import PROGRAM
 from memory import peak_memory
+from starting import PROGRAM
 
 DATA = Path(__file__).resolve().parents[1] / "data"
 

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 
 import pytest
-from command_line import PROGRAM, without_privileges
+from starting import PROGRAM, without_privileges
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,8 @@ import time
 
 import pexpect
 import pytest
-from command_line import wait_for, without_privileges
+from command_line import wait_for
+from starting import without_privileges
 
 FORMATS = {"zip", "gz", "bz2", "zst", "xz"}
 

@@ -6,7 +6,8 @@ import sys
 
 import pexpect
 import pytest
-from command_line import CHECKOUT, press
+from command_line import press
+from starting import CHECKOUT
 
 pytestmark = pytest.mark.timeout(120)
 

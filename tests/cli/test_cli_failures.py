@@ -240,3 +240,22 @@ def test_the_end_of_who_reads_the_messages_does_not_end_the_backup(home):
     assert process.wait(60) == 1
     assert home.runs()[0][0] == "complete"
     home.assert_nothing_left()
+
+
+LEAVES_A_PROCESS = """
+import os, time
+def after_backup():
+    if not os.fork():
+        os.close(1)
+        os.close(2)
+        time.sleep(60)
+        os._exit(0)
+"""
+
+
+def test_what_a_command_leaves_behind_is_seen_by_these_tests(home):
+    home.run("backup", home.job(more=LEAVES_A_PROCESS), "--yes", status=0)
+
+    assert len(home.processes()) == 1
+    home.kill()
+    home.assert_nothing_left()

@@ -5,7 +5,7 @@ import os
 import subprocess
 
 import pytest
-from command_line import PROGRAM
+from starting import PROGRAM
 
 HOSTILE = ["new\nline", "\x1b]0;title\x07\x1b[31mred", os.fsdecode(b"latin-\xe9"), "日本語", "\u202egpj.exe", "tab\t"]
 COMMANDS = ["backup", "volumes", "files", "find", "remove"]

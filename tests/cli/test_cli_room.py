@@ -9,7 +9,8 @@ import time
 
 import pexpect
 import pytest
-from command_line import PROGRAM, press, wait_for
+from command_line import press, wait_for
+from starting import PROGRAM
 
 MB = 1 << 20
 pytestmark = pytest.mark.timeout(180)

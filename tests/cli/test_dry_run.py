@@ -6,7 +6,7 @@ import re
 
 import pexpect
 import pytest
-from command_line import PROGRAM
+from starting import PROGRAM
 
 MIB = 1 << 20
 

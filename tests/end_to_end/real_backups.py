@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import ctypes
 import gzip
 import json
 import os
 import sqlite3
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import xxhash
+from starting import PROGRAM, environment_of, run_program, without_privileges
 
-CHECKOUT = str(Path(__file__).resolve().parents[2])
-PROGRAM = [sys.executable, "-m", "backalaika"]
 FORMATS = ("zip", "gz", "bz2", "zst", "xz")
 # What a volume has beside its archives.
 OWN_FILES = ("MANIFEST.jsonl.gz", "SUMS.xxh128", "README.txt")
@@ -66,10 +62,7 @@ class Office:
 
     @property
     def environment(self) -> dict[str, str]:
-        kept = {
-            name: value for name, value in os.environ.items() if not name.startswith(("LC_", "COV_", "_BACKALAIKA"))
-        }
-        return kept | {"HOME": str(self.home), "PYTHONPATH": CHECKOUT, "LANG": "C.UTF-8"}
+        return environment_of(self.home)
 
     def command(self, *arguments: str, sources=None, options="zip", name="office", more="", **config) -> list[str]:
         """Write a job file, for its owner alone; the command that backs it up.
@@ -84,17 +77,7 @@ class Office:
 
     def backup(self, *arguments: str, status=0, timeout=60, program=None, **job) -> Outcome:
         """Back up; ``status`` is what the program must leave with, ``program`` are more options for its process."""
-        done = subprocess.run(
-            self.command(*arguments, **job),
-            capture_output=True,
-            timeout=timeout,
-            text=True,
-            errors="surrogateescape",
-            stdin=subprocess.DEVNULL,
-            env=self.environment,
-            cwd=self.root,
-            **(program or {}),
-        )
+        done = run_program(self.command(*arguments, **job), self.environment, self.root, timeout, **(program or {}))
         assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
         assert "Traceback" not in done.stderr, done.stderr
         return Outcome(done.returncode, json.loads(done.stdout), done.stderr)
@@ -134,15 +117,6 @@ def archives_on(volume: Path) -> list[Path]:
 def bytes_on(volume: Path) -> int:
     """What burning a volume would take: the sum of its files."""
     return sum(entry.stat().st_size for entry in os.scandir(volume))
-
-
-def without_privileges() -> None:
-    """Run in a child before its program: permissions stop it, as they stop any user but root."""
-    if os.geteuid() == 0:
-        prctl = ctypes.CDLL(None, use_errno=True).prctl
-        for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
-            if prctl(24, capability, 0, 0, 0):  # PR_CAPBSET_DROP
-                raise OSError(ctypes.get_errno(), "a capability cannot be dropped")
 
 
 UNPRIVILEGED = {"preexec_fn": without_privileges}

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 from typing import Any
 
-from real_backups import PROGRAM, Office
+from real_backups import Office
+from starting import PROGRAM, run_program
 
 
 def command(office: Office, *arguments: Any, status=0, timeout=120, **options) -> tuple[dict[str, Any], str]:
     """Give a command that prints one JSON object; that, and what it said on standard error."""
-    done = subprocess.run(
-        [*PROGRAM, *map(str, arguments), "--json"],
-        capture_output=True,
-        timeout=timeout,
-        text=True,
-        errors="surrogateescape",
-        stdin=subprocess.DEVNULL,
-        env=office.environment,
-        cwd=office.root,
-        **options,
-    )
+    whole = [*PROGRAM, *map(str, arguments), "--json"]
+    done = run_program(whole, office.environment, office.root, timeout, **options)
     assert done.returncode == status, (done.returncode, done.stdout, done.stderr)
     assert "Traceback" not in done.stderr, done.stderr
     return json.loads(done.stdout) if done.stdout else {}, done.stderr

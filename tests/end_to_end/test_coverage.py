@@ -4,24 +4,16 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
 
 import pytest
-from real_backups import PROGRAM
+from starting import PROGRAM, run_program
 from trees_compared import noise, text, write
 
 from backalaika.catalogue import open_catalogue
 
 
 def coverage(office, *arguments, status=0):
-    done = subprocess.run(
-        [*PROGRAM, "coverage", *arguments, "--json"],
-        env=office.environment,
-        cwd=office.root,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
+    done = run_program([*PROGRAM, "coverage", *arguments, "--json"], office.environment, office.root)
     assert done.returncode == status, (done.stdout, done.stderr)
     return json.loads(done.stdout) if done.stdout else done.stderr
 
@@ -37,7 +29,7 @@ def titles(outcome):
 
 
 def removed(office, title):
-    subprocess.run([*PROGRAM, "remove", title, "--yes"], env=office.environment, check=True, cwd=office.root)
+    run_program([*PROGRAM, "remove", title, "--yes"], office.environment, office.root).check_returncode()
 
 
 def test_each_file_counts_by_the_volumes_that_have_its_content(office):
@@ -110,12 +102,7 @@ def test_spare_volumes_can_all_be_thrown_away_and_no_content_is_lost(office):
     assert told["spare_volumes"] == titles(third)
     removed(office, titles(third)[0])
     assert coverage(office)["spare_volumes"] == []
-    assert (
-        titles(second)[0]
-        in subprocess.run(
-            [*PROGRAM, "volumes"], env=office.environment, capture_output=True, text=True, check=True
-        ).stdout
-    )
+    assert titles(second)[0] in run_program([*PROGRAM, "volumes"], office.environment, office.root).stdout
 
 
 @pytest.mark.parametrize("change", ["link", "empty"])

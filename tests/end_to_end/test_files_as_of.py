@@ -6,11 +6,10 @@ import csv
 import io
 import json
 import os
-import subprocess
 
 import pytest
-from real_backups import PROGRAM
 from restores import command
+from starting import PROGRAM, run_program
 from test_restore_states import remove, this_second
 from trees_compared import noise, text, write
 
@@ -20,8 +19,7 @@ pytestmark = pytest.mark.timeout(240)
 
 
 def listed(office, *arguments, status=0):
-    command = [*PROGRAM, "files", *map(str, arguments)]
-    done = subprocess.run(command, env=office.environment, capture_output=True, text=True, timeout=60)
+    done = command_of(office, *map(str, arguments))
     assert done.returncode == status, done.stderr
     return done.stdout if status == 0 else done.stderr
 
@@ -82,8 +80,9 @@ def test_a_job_is_listed_as_each_run_found_it_whatever_it_saved(office):
 
 
 def volumes_of(office):
-    done = subprocess.run([*PROGRAM, "volumes", "--json"], env=office.environment, capture_output=True, check=True)
-    return done.stdout.decode().splitlines()
+    done = run_program([*PROGRAM, "volumes", "--json"], office.environment, office.root)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
 
 
 def test_what_is_on_no_volume_is_listed_without_one_and_a_cut_file_once(office):
@@ -164,7 +163,7 @@ def test_a_run_that_was_interrupted_is_left_out_with_a_note(office):
 
 
 def command_of(office, *arguments):
-    return subprocess.run([*PROGRAM, "files", *arguments], env=office.environment, capture_output=True, text=True)
+    return run_program([*PROGRAM, "files", *arguments], office.environment, office.root)
 
 
 def test_runs_that_saved_nothing_have_names_of_their_own(office):

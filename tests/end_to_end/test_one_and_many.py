@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-
 import pytest
-from real_backups import PROGRAM
+from starting import PROGRAM, run_program
 from trees_compared import text, write
 
 
 def said(office, *arguments):
-    done = subprocess.run(
-        [*PROGRAM, *map(str, arguments)], capture_output=True, text=True, env=office.environment, cwd=office.root,
-        stdin=subprocess.DEVNULL, timeout=60,
-    )  # fmt: skip
-    return done.stderr
+    return run_program([*PROGRAM, *map(str, arguments)], office.environment, office.root).stderr
 
 
 @pytest.mark.parametrize(

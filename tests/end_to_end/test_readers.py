@@ -7,8 +7,9 @@ import sys
 import time
 
 import pytest
-from command_line import Home, wait_for, without_privileges
+from command_line import Home, wait_for
 from slow_source import SlowSource, most_at_once
+from starting import without_privileges
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="the slow source is made for Linux"),

@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from real_backups import PROGRAM
+from starting import PROGRAM
 from trees_compared import look, write
 
 HOSTILE = Path(__file__).parents[3] / "shared" / "archives" / "hostile"

@@ -7,7 +7,6 @@ import random
 import shutil
 import signal
 import stat
-import subprocess
 import tempfile
 import time
 from dataclasses import replace
@@ -17,10 +16,11 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from real_backups import FORMATS, PROGRAM, manifest_of
+from real_backups import FORMATS, manifest_of
 from restores import command, errors_of, restore
 from runs_cut_short import end_when, forget_all, start
 from runs_in_process import Share
+from starting import PROGRAM, run_program
 from test_pictures import edit
 from trees_compared import Tree, look, noise, seen_by, text, write
 
@@ -169,7 +169,7 @@ def same_as_the_source(office, *arguments):
 
 def remove(office, volume):
     command = [*PROGRAM, "remove", "--yes", f"{volume.parent.name}/{volume.name}"]
-    subprocess.run(command, env=office.environment, check=True, capture_output=True)
+    run_program(command, office.environment, office.root).check_returncode()
 
 
 def test_a_path_is_as_the_last_run_found_it_whatever_was_saved_under_it(office):

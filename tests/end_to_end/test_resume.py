@@ -8,7 +8,6 @@ import resource
 import shutil
 import signal
 import sqlite3
-import subprocess
 import time
 from collections import Counter
 from pathlib import Path
@@ -38,6 +37,7 @@ from runs_cut_short import (
     unfinished,
     unpack_run,
 )
+from starting import run_program
 from trees_compared import look, make_tree, noise, seen_by, write
 
 from backalaika.media import MEDIA
@@ -187,7 +187,7 @@ def test_a_job_that_changed_is_refused_in_one_line(office, changes, said):
 
 def refused(office, command):
     """The one line with which a command is refused."""
-    done = subprocess.run(command, env=office.environment, capture_output=True, text=True, timeout=60)
+    done = run_program(command, office.environment, office.root)
     assert done.returncode == 2, done.stderr
     (line,) = done.stderr.splitlines()
     return line

@@ -5,11 +5,10 @@ from __future__ import annotations
 import gzip
 import json
 import os
-import subprocess
 
 import pytest
-from real_backups import PROGRAM
 from restores import command, errors_of
+from starting import PROGRAM, run_program
 from trees_compared import noise, write
 
 pytestmark = pytest.mark.timeout(120)
@@ -17,10 +16,7 @@ pytestmark = pytest.mark.timeout(120)
 
 def verify_all(office, *arguments, status=1):
     """Check all volumes that are here; the reports by title, and what was said."""
-    done = subprocess.run(
-        [*PROGRAM, "verify", "--json", *map(str, arguments)],
-        capture_output=True, text=True, env=office.environment, cwd=office.root, timeout=60, stdin=subprocess.DEVNULL,
-    )  # fmt: skip
+    done = run_program([*PROGRAM, "verify", "--json", *map(str, arguments)], office.environment, office.root)
     assert "Traceback" not in done.stderr, done.stderr
     assert done.returncode == status, done.stderr
     return {report["title"]: report for report in map(json.loads, done.stdout.splitlines())}, done.stderr

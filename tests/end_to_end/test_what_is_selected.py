@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 from datetime import datetime
 
 import ordinary_tools as tools
-from real_backups import PROGRAM, manifest_of
+from real_backups import manifest_of
+from starting import PROGRAM, run_program
 from trees_compared import NS, digest, noise, text, write
 
 
@@ -94,7 +94,7 @@ def test_files_of_a_removed_volume_are_saved_again(office):
     first = office.backup()
     title = first.report["volumes"][0]["title"]
     remove = [*PROGRAM, "remove", title, "--yes"]
-    subprocess.run(remove, env=office.environment, check=True, timeout=30, cwd=office.root)
+    run_program(remove, office.environment, office.root).check_returncode()
 
     assert saved(office.backup("--skip-known")) == {"file"}
 
