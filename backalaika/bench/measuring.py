@@ -1,7 +1,9 @@
 """Measuring: take one time after another, within the seconds that are given.
 
 Each measurement has a weight; it gets that part of the time that is left which it has of the weights that are left. So
-one that takes longer than its share takes it from all that follow, and the end comes when it was promised.
+one that takes longer than its share takes it from all that follow, and the end comes when it was promised. Looking at
+the files and reading them have at least `_LEAST_LOOK_S`, however little was given: all that follows is about what
+they saw.
 
 The pool has as many processes as will ever work at once; ``k`` of them work while ``k`` tasks are given. Each task
 measures itself and the rates are added up, so that waking a process does not count.
@@ -50,6 +52,8 @@ LEVELS = {
 # Weights: how much of the time each measurement gets, relative to the others.
 _WALK, _READ, _CACHED, _HASH, _RULER, _COMPRESS, _WRITE, _INSERT = 3.0, 3.0, 0.5, 0.4, 1.0, 1.0, 2.0, 3.0
 _SLOW = {"bz2": 1.5, "xz": 2.0}
+# In a share of 40 ms a busy machine comes no further than the first of a few small files.
+_LEAST_LOOK_S = 0.5
 
 
 def measure(
@@ -79,7 +83,7 @@ def measure(
     """
     started = time.perf_counter()
     clock = _Clock(seconds, workers, tell)
-    share = clock.next("looking at the files", _WALK)
+    share = max(clock.next("looking at the files", _WALK), _LEAST_LOOK_S)
     sample = take_sample(path, sample_bytes, share, signals.check)
     figures = Figures(path, workers, sample.files, sample.bytes, sample.whole, sample.files / sample.walk_s)
     figures.problems += sample.problems
@@ -200,7 +204,7 @@ class _Bench:
 
     def _read_part(self, sample: Sample, part: list[int], readers: int) -> list[int]:
         pieces = [sample.pieces[number] for number in part]
-        share = self._clock.next(f"reading with {_processes(readers)}", _READ)
+        share = max(self._clock.next(f"reading with {_processes(readers)}", _READ), _LEAST_LOOK_S)
         cold = self._wait(self._submit(tasks.forget, pieces))
         # Neighbours are read at the same time, as they are in a run.
         hands = [range(hand, len(pieces), readers) for hand in range(min(readers, len(pieces)))]

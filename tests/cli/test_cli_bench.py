@@ -34,6 +34,31 @@ def test_the_report_has_every_digest_and_codec_on_one_and_all_processes(home):
     home.assert_nothing_left()
 
 
+# A disk, or a machine with much to do, that takes its time for each file.
+SLOW = """
+import os, time
+opened = os.open
+def open_slowly(path, *arguments, **options):
+    if "/source/" in str(path):
+        time.sleep(0.05)
+    return opened(path, *arguments, **options)
+os.open = open_slowly
+"""
+
+
+def test_a_few_small_files_are_the_sample_however_little_time_there_is(home):
+    shim = home.root / "shim"
+    shim.mkdir()
+    (shim / "sitecustomize.py").write_text(SLOW)
+    environment = home.environment | {"PYTHONPATH": f"{shim}:{home.environment['PYTHONPATH']}"}
+
+    done = home.run("bench", str(home.source), "--seconds", "1", "--workers", "1", "--json", status=0, env=environment)
+
+    report = done.json()
+    assert (report["files"], report["whole"], report["sample_files"]) == (4, True, 4)
+    assert report["sample_bytes"] == report["bytes"]
+
+
 def test_what_does_not_compress_is_told(home):
     for path in home.source.iterdir():
         path.write_bytes(os.urandom(200_000))
