@@ -8,17 +8,14 @@ memory, however it is left.
 from __future__ import annotations
 
 import os
-import sys
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from ..catalogue import REVISION
-from ..catalogue.direct import DirectCatalogue, direct_path, open_directly
+from ..catalogue.direct import direct_path
 from ..catalogue.rows import RunEnd, RunStart, SourceFound
 from ..errors import CatalogueError, NoRoomError, RunError
 from ..formats import archive_format
@@ -34,6 +31,7 @@ from .backup import Backup
 from .finishing import Finishing, FinishWith
 from .folders import make_folder, run_name
 from .hooking import VolumeHooks
+from .opening import RunCatalogue
 from .orders import WriterOrders
 from .placing import Placer
 from .pool import available_cpus, start_pool, start_tracker
@@ -48,14 +46,12 @@ from .volumes import VolumeDone
 from .work import BatchOnItsWay, Compressing, Selection, plan_work, start_early
 
 if TYPE_CHECKING:
-    from ..catalogue import Catalogue
     from ..catalogue.rows import EarlyRun, RecordedVolume
     from ..job.loading import Job
     from .comparing import Comparisons
     from .known import KnownFiles
     from .resuming import Resumption
 
-_SWITCH_INTERVAL_S = 0.0005
 # A disk that holds few volumes has no room for unfinished ones: with `volume_pause` none waits for what fills it.
 _IN_USE_WITH_PAUSES = 1
 # With `split_files`, a file is cut only if it is larger than this part of `max_size`.
@@ -103,76 +99,31 @@ class Session:
         smallest = smallest_capacity(job)
         self._finish_with = FinishWith.of_config(job.path, config, workers)
         self._formats = tuple(archive_format(source.format, config.level, smallest) for source in job.sources)
+        copies = (answers.copies or config.copies) if answers.skip_known else 1
+        self._trust = Trust(config.digest, copies, answers.rehash)
+        self._known: KnownFiles | None = None
+        self._comparing: Comparisons | None = None
         self._finished = False
         with ExitStack() as undo:
             self._signals = undo.enter_context(StopSignals())
             self._start_processes(workers, undo)  # before threads, so that they can be forked
-            # Not while a user reads what will be done: what is read now would be old when Enter is pressed. And not
-            # before the catalogue was asked what is known, or saved already.
-            at_once = start_at_once and not answers.skip_known and early is None
-            self._direct: DirectCatalogue | None = None
-            self._opening: Future[Catalogue] | None = None
-            direct = start_at_once and early is None and direct_path(config.db_uri) is not None
-            if not direct:
-                self._open_in_background(undo)
+            self._catalogue = undo.enter_context(RunCatalogue(config.db_uri))
+            directly = start_at_once and early is None and direct_path(config.db_uri) is not None
+            if not directly:
+                self._catalogue.open_in_background()
             self._mounts = coarse_mounts()
-            copies = (answers.copies or config.copies) if answers.skip_known else 1
-            self._trust = Trust(config.digest, copies, answers.rehash)
-            self._known: KnownFiles | None = None
-            self._comparing: Comparisons | None = None
-
-            def found(files: int, size: int) -> None:
-                self._signals.check()
-                if tell:
-                    tell(files, size)
-
-            self.survey: Survey = undo.enter_context(
-                take_survey(
-                    job.sources,
-                    config,
-                    answers.since_ns,
-                    found,
-                    self._mounts.has,
-                    seed_of_looks(self._trust),
-                    self._compressing.pool if workers else None,
-                )
-            )
+            self.survey: Survey = undo.enter_context(self._take_survey(workers, tell))
             if early:
                 from .resuming import check_sources
 
                 check_sources(job, early, self.survey.sources)
             self._report = Report(job.name, "", answers.comment, time.time_ns())
-            selections: list[Selection] = [self._by_looks] if answers.skip_known else []
-            selections += [self._not_saved_yet] if early else []
-            selections += [self._by_content] if answers.skip_known else []
-            first = None if config.volume_pause else (*config.volume_sizes, config.max_size)[0].capacity
-            work = plan_work(self.survey, self._formats, selections, first)
-            self._early: deque[BatchOnItsWay] = deque()
-            self._work = work
-            if at_once:
-                self._early, self._work = start_early(work, self._compressing)
-            if direct:
-                self._open_directly(undo)
-            if self._opening is not None:
-                with self._signals.interruptible():
-                    self._opening.result()
+            self._plan_work(start_at_once)
+            if directly:  # while the pool is at its first batches
+                self._catalogue.open_directly()
+            with self._signals.interruptible():
+                self._catalogue.wait()
             self._open_things = undo.pop_all()
-
-    def _open_directly(self, undo: ExitStack) -> None:
-        """Open the catalogue for recording alone, while the pool is at its first batches; in full where that fails."""
-        self._direct = open_directly(self.job.config.db_uri, REVISION)
-        if self._direct is None:
-            self._open_in_background(undo)
-        else:
-            undo.callback(self._direct.close)
-
-    def _open_in_background(self, undo: ExitStack) -> None:
-        # SQLAlchemy takes longer to import than the sources to be walked. Its import would keep the interpreter for
-        # 5 ms at a time from those who feed the pool.
-        sys.setswitchinterval(_SWITCH_INTERVAL_S)
-        opener = undo.enter_context(ThreadPoolExecutor(1))
-        self._opening = opener.submit(_open_catalogue, self.job.config.db_uri)
-        undo.callback(self._close_catalogue)
 
     def _start_processes(self, workers: int, undo: ExitStack) -> None:
         with signals_held():
@@ -187,23 +138,36 @@ class Session:
         self._compressing = Compressing(pool, slots, self.job.config.digest, self.job.config.store_only, turns)
         undo.callback(lambda: self._compressing.stop_pool(at_once=not self._finished))
 
-    @property
-    def catalogue(self) -> Catalogue:
-        """The whole catalogue, as soon as it is open; a run that only records, or finds nothing new, needs none."""
-        if self._opening is None:
-            self._open_in_background(self._open_things)
-        assert self._opening is not None
-        return self._opening.result()
+    def _take_survey(self, workers: int, tell: Callable[[int, int], None] | None) -> AbstractContextManager[Survey]:
+        def found(files: int, size: int) -> None:
+            self._signals.check()
+            if tell:
+                tell(files, size)
 
-    @property
-    def _recording(self) -> Catalogue | DirectCatalogue:
-        """What the run is recorded in, and what tells of earlier runs."""
-        return self._direct or self.catalogue
+        return take_survey(
+            self.job.sources,
+            self.job.config,
+            self._answers.since_ns,
+            found,
+            self._mounts.has,
+            seed_of_looks(self._trust),
+            self._compressing.pool if workers else None,
+        )
 
-    def _close_catalogue(self) -> None:
-        assert self._opening is not None
-        if not self._opening.cancel() and self._opening.exception() is None:
-            self._opening.result().close()
+    def _plan_work(self, start_at_once: bool) -> None:
+        """What is to be compressed, in batches; the first of them are on their way, if it is sure what they are."""
+        skip_known = self._answers.skip_known
+        selections: list[Selection] = [self._by_looks] if skip_known else []
+        selections += [self._not_saved_yet] if self._early_run else []
+        selections += [self._by_content] if skip_known else []
+        config = self.job.config
+        first = None if config.volume_pause else (*config.volume_sizes, config.max_size)[0].capacity
+        self._work = plan_work(self.survey, self._formats, selections, first)
+        self._early: deque[BatchOnItsWay] = deque()
+        # Not while a user reads what will be done: what is read now would be old when Enter is pressed. And not
+        # before the catalogue was asked what is known, or saved already.
+        if start_at_once and not skip_known and self._early_run is None:
+            self._early, self._work = start_early(self._work, self._compressing)
 
     def __enter__(self) -> Session:
         return self
@@ -219,7 +183,7 @@ class Session:
 
     def shrunk_sources(self) -> list[str]:
         """What is suspicious about the sources: one line for each that is empty or has lost half of its files."""
-        return shrunk_sources(self.survey, self._recording.last_complete_run(self.job.name))
+        return shrunk_sources(self.survey, self._catalogue.recording.last_complete_run(self.job.name))
 
     def run(self, observer: Observer) -> Report:
         """Back up what the survey found."""
@@ -237,7 +201,10 @@ class Session:
             observer.note(f"{title}: gets no recovery files, for it was filled when there was less redundancy")
         finishing = Finishing(self._finish_with, self._compressing.pool, observer)
         with VolumeHooks(self.job, observer, self._signals.asked) as hooks:
-            with finishing, Recorder(self._recording, run_id, self.job.config.digest, adopted, room) as recorder:
+            with (
+                finishing,
+                Recorder(self._catalogue.recording, run_id, self.job.config.digest, adopted, room) as recorder,
+            ):
                 backup = Backup(
                     self._compressing,
                     self._orders,
@@ -269,13 +236,13 @@ class Session:
             return
         report.started_at_ns = time.time_ns()
         name = run_name(report.started_at_ns, self.job.name, comment_slug(self._answers.comment))
-        report.folder = make_folder(self.job.config.dir_backups, name, self._recording.has_run)
+        report.folder = make_folder(self.job.config.dir_backups, name, self._catalogue.recording.has_run)
         self._orders.folder = report.folder
 
     def _enter_run(self, report: Report) -> int:
         """Enter the run in the catalogue, for nothing may be written that it does not know; returns its id."""
         if self._early_run:
-            self.catalogue.resume_run(self._early_run.id)
+            self._catalogue.whole.resume_run(self._early_run.id)
             return self._early_run.id
         answers = self._answers
         start = RunStart(
@@ -290,8 +257,8 @@ class Session:
             self._trust.copies,
         )
         try:
-            self._recording.mark_abandoned_runs()
-            return self._recording.start_run(start)
+            self._catalogue.recording.mark_abandoned_runs()
+            return self._catalogue.recording.start_run(start)
         except BaseException:
             os.rmdir(report.folder)
             raise
@@ -311,7 +278,7 @@ class Session:
             if report.state == COMPLETE:
                 self._complete(report, run_id, end, observer)
             else:
-                self._recording.finish_run(run_id, report.state, *end)
+                self._catalogue.recording.finish_run(run_id, report.state, *end)
         except (CatalogueError, RunError) as error:  # the next start enters the run as interrupted
             if report.state != INTERRUPTED:
                 report.state, report.failure = FAILED, report.failure or str(error)
@@ -323,12 +290,12 @@ class Session:
         if not self._answers.skip_known:
             comparing.compare()
         if self._early_run:
-            comparing.drop_vanished(self.catalogue)
+            comparing.drop_vanished(self._catalogue.whole)
         late, recorded = comparing.complete_run(
             run_id,
             end,
             self._early_run is not None,
-            lambda pairs: self.catalogue.known_digests(pairs),
+            lambda pairs: self._catalogue.whole.known_digests(pairs),
             report.problems,
         )
         report.follows = any(comparison.tree for comparison in comparing.by_label.values())
@@ -371,7 +338,7 @@ class Session:
 
         while True:
             try:
-                return Resumption(self.catalogue, early, self.survey, observer.note)
+                return Resumption(self._catalogue.whole, early, self.survey, observer.note)
             except NoRoomError as error:
                 with self._signals.interruptible():
                     if not observer.wait(f"{error}, or here press Enter (CTRL-C stops)"):
@@ -410,7 +377,7 @@ class Session:
         if self._comparing is None:
             from .comparing import Comparisons
 
-            self._comparing = Comparisons(self.survey, self._recording, self.job, self._mounts)
+            self._comparing = Comparisons(self.survey, self._catalogue.recording, self.job, self._mounts)
             self._open_things.callback(self._comparing.close)
         return self._comparing
 
@@ -420,8 +387,8 @@ class Session:
 
             self._known = KnownFiles(
                 self._comparisons().by_label,
-                self._recording,
-                lambda: self.catalogue,
+                self._catalogue.recording,
+                lambda: self._catalogue.whole,
                 self._compressing.pool,
                 self._trust,
                 self._tell_known,
@@ -432,7 +399,7 @@ class Session:
         return self._known
 
     def _kept_contents(self) -> Iterable[tuple[int, bytes]]:
-        return self.catalogue.kept_contents(self._early_run.id) if self._early_run else ()
+        return self._catalogue.whole.kept_contents(self._early_run.id) if self._early_run else ()
 
     def _by_looks(self, survey: Survey, found: Found) -> Iterable[Directory]:
         return self._known_files().by_looks(survey, found)
@@ -463,9 +430,3 @@ def _used(volume: RecordedVolume, kind: Medium | None) -> int:
         files = []
     whole = sum(size for _, size in files) == volume.size
     return kind.used(files) if kind is not None and whole else volume.size
-
-
-def _open_catalogue(db_uri: str) -> Catalogue:
-    from ..catalogue import open_catalogue
-
-    return open_catalogue(db_uri)
