@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ..errors import SourceError, UsageError
+from . import display
 from .encodings import encoding_option
 from .entries import EXPLAINED, output_options, print_entries
 from .listing import db_option, open_named
@@ -85,6 +86,8 @@ def find(
             encoding,
         )
         count = print_entries(catalogue.find(wanted), as_long, as_csv, as_json, with_volume=True, apart=duplicates)
+    if not count and not (as_csv or as_json):
+        display.say("Nothing found: no volume of the catalogue has such a file")
     return 0 if count else 1
 
 

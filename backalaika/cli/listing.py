@@ -47,6 +47,7 @@ def volumes(db: str | None, as_json: bool) -> None:
     with open_named(db) as catalogue:
         with contextlib.suppress(CatalogueError):  # it may be read by who may not write
             catalogue.mark_abandoned_runs()
+        volume = None
         for volume in catalogue.volumes():
             if as_json:
                 click.echo(json.dumps(volume._asdict()))
@@ -60,6 +61,8 @@ def volumes(db: str | None, as_json: bool) -> None:
                 f"{f'  {display.printable(volume.description)}' if volume.description else ''}{seen}{state}"
             )
         if not as_json:
+            if volume is None:
+                display.say("The catalogue has no volumes yet: backup and add enter them, rebuild those that are there")
             for ended in catalogue.ended_runs():
                 display.say(_advice(ended))
 

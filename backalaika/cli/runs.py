@@ -43,6 +43,8 @@ def runs(job: str | None, db: str | None, as_json: bool) -> None:
         rows = catalogue.run_rows(job)
     if job is not None and not rows:
         raise CatalogueError(f"{job!r}: no run of a job of this name; list all with: backalaika runs")
+    if not rows and not as_json:
+        display.say("The catalogue has no runs yet: backup enters them")
     for row in rows:
         if as_json:
             click.echo(json.dumps(row._asdict()))

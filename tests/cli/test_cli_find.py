@@ -62,7 +62,10 @@ def test_nothing_found_is_exit_status_1_so_that_a_script_does_not_take_a_file_fo
     (home.root / "new.txt").write_text("new")
 
     for arguments in (["no such name"], ["--same-as", "new.txt"], ["BUDGET", "--match-case"], ["--size", "1G.."]):
-        assert home.run("find", *arguments, status=1).out == ""
+        told = home.run("find", *arguments, status=1)
+        assert (told.out, told.err) == ("", "Nothing found: no volume of the catalogue has such a file\n")
+        as_json = home.run("find", *arguments, "--json", status=1)
+        assert (as_json.out, as_json.err) == ("", "")
         assert found(home, *arguments, status=1) == []
 
 

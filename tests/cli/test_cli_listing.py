@@ -102,8 +102,11 @@ def test_volumes_are_listed_as_json_one_a_line(home, saved):
     assert (volume["title"], volume["state"], volume["files"]) == (saved, "complete", 4 + len(HOSTILE))
 
 
-def test_an_empty_catalogue_lists_nothing(home):
-    assert home.run("volumes", status=0).out == ""
+def test_an_empty_catalogue_lists_nothing_and_a_person_is_told_so(home):
+    for command, what in (("volumes", "no volumes"), ("runs", "no runs")):
+        listed, as_json = home.run(command, status=0), home.run(command, "--json", status=0)
+        assert (listed.out, as_json.out, as_json.err) == ("", "", "")
+        assert f"The catalogue has {what} yet" in listed.err
     assert home.run("files", "", status=0).out == ""
 
 
