@@ -162,7 +162,8 @@ def remove(title: str, yes: bool, db: str | None) -> None:
                 raise UsageError(f"{title}: no terminal to ask at whether to remove it; give --yes")
             click.confirm(_question(title, unfinished), abort=True, err=True)
         removed = _clean_up(catalogue, unfinished) if unfinished else catalogue.remove(title)
-    display.say(f"Removed {display.printable(title)}: {removed.files:,} entries in {removed.archives:,} archives")
+    entries = f"{removed.files:,} {'entry' if removed.files == 1 else 'entries'}"
+    display.say(f"Removed {display.printable(title)}: {entries} in {display.counted(removed.archives, 'archive')}")
 
 
 def _question(title: str, unfinished: Unfinished | None) -> str:

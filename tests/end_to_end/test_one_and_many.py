@@ -28,7 +28,9 @@ def test_one_is_told_as_one(office, count, belong, problems, kept):
         (volume / f"stranger{number}").touch()
         (volume / name).write_bytes((volume / name).read_bytes()[:-1] + b"?")
     checked = said(office, "verify", volume)
+    removed = said(office, "remove", f"{volume.parent.name}/{volume.name}", "--yes")
 
     assert kept in again
     assert belong in checked
     assert problems in checked
+    assert removed.endswith(f": {count + 1} entries in 1 archive\n")
