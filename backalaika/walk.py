@@ -122,6 +122,16 @@ def open_for_reading(directory: str) -> int | None:
     return open_directory(directory) if _HAS_DIR_FD else None
 
 
+def open_file_in(directory: str, name: str) -> int:
+    """As `open_file`, for one file of a directory that is not open."""
+    descriptor = open_for_reading(directory)
+    try:
+        return open_file(directory, descriptor, name)
+    finally:
+        if descriptor is not None:
+            os.close(descriptor)
+
+
 def walk(
     source: str, skips: Callable[[str], bool], one_filesystem: bool = False, pending: list[str] | None = None
 ) -> Iterator[tuple[Directory, list[Problem]]]:

@@ -28,7 +28,7 @@ from ..formats.tar import padding
 from ..formats.zip import ZipMember
 from ..run.framing import zip_body
 from ..run.worker import all_slots, cannot_be_read, read_fully
-from ..walk import Problem, describe_error, open_file, open_for_reading
+from ..walk import Problem, describe_error, open_file_in
 from .sample import Piece
 
 T = TypeVar("T")
@@ -83,7 +83,7 @@ def forget(pieces: list[Piece]) -> bool:
         return False
     for piece in pieces:
         try:
-            descriptor = _open(piece)
+            descriptor = open_file_in(piece.directory, piece.name)
         except OSError:
             continue  # told when it is read
         try:
@@ -101,7 +101,7 @@ def read_pieces(pieces: list[Piece], seconds: float) -> Reading:
     start = time.perf_counter()
     for number, piece in enumerate(pieces):
         try:
-            descriptor = _open(piece)
+            descriptor = open_file_in(piece.directory, piece.name)
             try:
                 os.lseek(descriptor, piece.offset, os.SEEK_SET)
                 length = read_fully(descriptor, memory[piece.place : piece.place + piece.size])
@@ -116,15 +116,6 @@ def read_pieces(pieces: list[Piece], seconds: float) -> Reading:
         if time.perf_counter() - start > seconds:
             break
     return Reading(Work(size, len(read), time.perf_counter() - start), read, problems)
-
-
-def _open(piece: Piece) -> int:
-    folder = open_for_reading(piece.directory)
-    try:
-        return open_file(piece.directory, folder, piece.name)
-    finally:
-        if folder is not None:
-            os.close(folder)
 
 
 def place_heads(pieces: list[Piece]) -> None:

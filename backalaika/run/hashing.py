@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from ..digests import hasher_factory
-from ..walk import open_file, open_for_reading
+from ..walk import open_file_in
 from .worker import my_turn
 
 
@@ -20,13 +18,7 @@ def _digest_files(paths: list[tuple[str, str]], digest: str) -> list[bytes | Non
     results: list[bytes | None] = []
     for directory, name in paths:
         try:
-            folder = open_for_reading(directory)
-            try:
-                descriptor = open_file(directory, folder, name)
-            finally:
-                if folder is not None:
-                    os.close(folder)
-            with open(descriptor, "rb", buffering=0) as file:
+            with open(open_file_in(directory, name), "rb", buffering=0) as file:
                 hasher = factory()
                 while piece := file.read(1 << 20):
                     hasher.update(piece)

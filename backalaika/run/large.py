@@ -18,7 +18,7 @@ from ..batch import Large
 from ..digests import Hasher
 from ..formats import BLOCK
 from ..formats.zip import DEFLATED, STORED, WINDOW, ZipMember, needs_zip64
-from ..walk import Entry, open_file, open_for_reading
+from ..walk import Entry, open_file_in
 from .cutting import Cut
 from .framing import stores_only, tar_header
 from .messages import ChunkTask
@@ -64,12 +64,7 @@ class LargeReader:
         cut: Cut | None = None,
         turn: Callable[[], AbstractContextManager[None]] | None = None,
     ) -> None:
-        folder = open_for_reading(large.directory)
-        try:
-            descriptor = open_file(large.directory, folder, large.entry.name)
-        finally:
-            if folder is not None:
-                os.close(folder)
+        descriptor = open_file_in(large.directory, large.entry.name)
         self._file = open(descriptor, "rb", buffering=0)  # noqa: SIM115 - closed by close
         self._before = os.fstat(descriptor)
         if not stat.S_ISREG(self._before.st_mode):

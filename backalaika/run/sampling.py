@@ -14,7 +14,7 @@ from .. import manifest
 from ..batch import Batch, Large
 from ..formats import ArchiveFormat
 from ..survey import Survey
-from ..walk import FILE, open_file, open_for_reading
+from ..walk import FILE, open_file_in
 from .framing import stores_only
 from .memory import attach_block
 from .messages import BatchTask
@@ -110,12 +110,7 @@ class Sampler:
 
     def _ratio_of_large(self, archive_format: ArchiveFormat, large: Large) -> float | None:
         """Of a piece in the middle: a file's beginning is often not like the rest."""
-        folder = open_for_reading(large.directory)
-        try:
-            descriptor = open_file(large.directory, folder, large.entry.name)
-        finally:
-            if folder is not None:
-                os.close(folder)
+        descriptor = open_file_in(large.directory, large.entry.name)
         try:
             os.lseek(descriptor, max(large.entry.size - _SAMPLE, 0) // 2, os.SEEK_SET)
             size = read_fully(descriptor, place := memoryview(bytearray(_SAMPLE)))
