@@ -10,6 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import pexpect
 import psutil
 from starting import PROGRAM, environment_of, run_program
 
@@ -153,6 +154,20 @@ def wait_for(condition, within_s=30.0):
         assert time.monotonic() < until, "it did not happen"
         time.sleep(0.02)
     return value
+
+
+def on_terminal(home, *arguments, timeout=30, dimensions=(40, 100)):
+    """Start a command on a terminal of its own; the caller closes it."""
+    return pexpect.spawn(
+        PROGRAM[0],
+        [*PROGRAM[1:], *arguments],
+        env=home.environment,
+        cwd=str(home.root),
+        encoding="utf-8",
+        codec_errors="surrogateescape",
+        timeout=timeout,
+        dimensions=dimensions,
+    )
 
 
 def press(terminal, key):

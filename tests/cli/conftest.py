@@ -1,10 +1,8 @@
 import os
 import signal
 
-import pexpect
 import pytest
-from command_line import Home
-from starting import PROGRAM
+from command_line import Home, on_terminal
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -40,16 +38,7 @@ def talk(home):
     started = []
 
     def start(*arguments):
-        terminal = pexpect.spawn(
-            PROGRAM[0],
-            [*PROGRAM[1:], *arguments],
-            env=home.environment,
-            cwd=str(home.root),
-            encoding="utf-8",
-            codec_errors="surrogateescape",
-            timeout=30,
-            dimensions=(40, 100),
-        )
+        terminal = on_terminal(home, *arguments)
         started.append(terminal)
         return terminal
 

@@ -9,8 +9,7 @@ import time
 
 import pexpect
 import pytest
-from command_line import press, wait_for
-from starting import PROGRAM
+from command_line import on_terminal, press, wait_for
 
 MB = 1 << 20
 pytestmark = pytest.mark.timeout(180)
@@ -41,17 +40,7 @@ def talk(home):
     started = []
 
     def start(path, *more, answers=("--no-skip-known", "--since", "all", "--comment", "")):
-        arguments = ["backup", path, *answers, *more]
-        terminal = pexpect.spawn(
-            PROGRAM[0],
-            [*PROGRAM[1:], *arguments],
-            env=home.environment,
-            cwd=str(home.root),
-            encoding="utf-8",
-            codec_errors="surrogateescape",
-            timeout=60,
-            dimensions=(40, 160),
-        )
+        terminal = on_terminal(home, "backup", path, *answers, *more, timeout=60, dimensions=(40, 160))
         started.append(terminal)
         if not answers:
             terminal.expect("Go on with it")

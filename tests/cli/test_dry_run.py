@@ -6,7 +6,7 @@ import re
 
 import pexpect
 import pytest
-from starting import PROGRAM
+from command_line import on_terminal
 
 MIB = 1 << 20
 
@@ -170,15 +170,7 @@ def test_without_a_terminal_it_needs_no_comment(home):
 def test_on_a_terminal_it_asks_what_matters_shows_bars_and_starts_nothing(home):
     noise(home, "half.bin", 500_000)
     path = home.job(more=f"config = dict(max_size={MIB})")
-    terminal = pexpect.spawn(
-        PROGRAM[0],
-        [*PROGRAM[1:], "backup", path, "--dry-run"],
-        env=home.environment,
-        cwd=str(home.root),
-        encoding="utf-8",
-        timeout=30,
-        dimensions=(40, 120),
-    )
+    terminal = on_terminal(home, "backup", path, "--dry-run", dimensions=(40, 120))
     terminal.expect("Skip files .*catalogue.*] ")
     terminal.sendline("")
     terminal.expect("modified since when.*all. ")
