@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from sqlalchemy import and_, select
 
-from .queries import Queries, cut_files, not_removed, wanted, wanting
+from .queries import Queries, cut_files, really_known, wanted, wanting
 from .rows import COMPLETE, FILE, HARD_LINK, KINDS, SYMLINK
 from .schema import files, known, volumes
 
@@ -38,7 +38,7 @@ class Coverage(Queries):
                     .distinct()
                     .join(known, and_(known.c.size == wanted.c.size, known.c.digest == wanted.c.digest))
                     .join(files, files.c.id == known.c.file_id)
-                    .where(*not_removed(connection))
+                    .where(*really_known(connection))
                 )
                 there: dict[tuple[int, bytes], set[int]] = {}
                 for size, digest, volume_id in connection.execute(asked):

@@ -21,7 +21,7 @@ from typing import Any
 
 from .changes import Recorded, SourcePicture, open_entries, paths_of, record_picture
 from .locating import folders_below
-from .recording import Recording, enter_end, enter_errors, path_key, removed_volumes
+from .recording import Recording, enter_end, enter_errors, path_key, unknown_volumes
 from .rows import COMPLETE, KINDS, ErrorRow, OpenEntry, PictureEntry, RunEnd, RunRow, Tree, storable_text
 from .transaction import Transaction, chunks
 
@@ -239,10 +239,10 @@ def _by_content(transaction: Transaction, pairs: Sequence[tuple[int, bytes]]) ->
         )
         if _has_all_parts(transaction, number)
     }
-    removed = ", ".join(map(str, removed_volumes(transaction)))
+    unknown = ", ".join(map(str, unknown_volumes(transaction)))
     still = (
-        f"AND EXISTS (SELECT 1 FROM files f WHERE f.id = known.file_id AND f.volume_id NOT IN ({removed}))"
-        if removed
+        f"AND EXISTS (SELECT 1 FROM files f WHERE f.id = known.file_id AND f.volume_id NOT IN ({unknown}))"
+        if unknown
         else ""
     )
     for start in range(0, len(pairs), _PAIRS):

@@ -8,22 +8,19 @@ whoever opens the catalogue to write goes on with it, unless the process that re
 from __future__ import annotations
 
 import time
+from itertools import zip_longest
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, bindparam, delete, exists, func, select
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, select
 
+from . import paging
 from .database import CoreTransaction, Database, execute_many
 from .names import forget_names
-from .owning import Owner
+from .paging import Page
 from .rows import REMOVING, Removed
-from .schema import archives, entries, files, folders, frames, known, name_lists, trees, troubles, volumes
+from .schema import archives, entries, files, folders, frames, known, trees, troubles, volumes
 from .transaction import chunks
 
-# At 50,000 rows a second others wait for two seconds.
-_FILES = 100_000
-_LISTS = 2000
 _ARCHIVES = 2000
-# SQLite's waiting writers look every 100 ms at least whether it is their turn; without a pause they never find it.
-_PAUSE_S = 0.12
 _KNOWN_AT_A_TIME = 5000
 
 
@@ -32,37 +29,31 @@ class Purging(Database):
 
     def purge(self, volume_id: int) -> Removed:
         """Delete all rows of a volume that is marked as being removed; returns how many of each kind."""
+        of_volume = {"volume": volume_id}
+        with self._looking() as transaction:
+            of_lists = paging.pages(transaction, "name_lists WHERE volume_id = :volume", of_volume, paging.LISTS)
+            of_files = paging.pages(transaction, "files WHERE volume_id = :volume", of_volume, paging.FILES)
+        steps = list(zip_longest(of_lists, of_files))
         removed = Removed(0, 0, 0, 0)
         while True:
             with self._writing() as connection:
-                page, is_last = _delete_page(connection, volume_id)
+                page, is_last = _delete_page(connection, volume_id, *steps[0], is_last=len(steps) == 1)
             removed = removed.plus(page)
             if is_last:
                 return removed
-            time.sleep(_PAUSE_S)
-
-    def finish_removals(self) -> None:
-        """Go on with removals that were cut off; those at which a process of this host is at work are left to it."""
-        columns = (volumes.c.id, volumes.c.host, volumes.c.pid, volumes.c.pid_seen)
-        with self._reading() as connection:
-            found = connection.execute(select(*columns).where(volumes.c.state == REMOVING)).all()
-        for volume_id, *owner in found:
-            if not Owner(*owner).is_at_work:
-                self.purge(volume_id)
+            steps = steps[1:] or [(None, None)]
+            time.sleep(paging.PAUSE_S)
 
 
-def _delete_page(connection: Connection, volume_id: int) -> tuple[Removed, bool]:
-    """Delete some rows of a volume; returns how many, and whether they were the last."""
-    of_lists = select(name_lists.c.id).where(name_lists.c.volume_id == volume_id)
-    last = _last_of_page(connection, of_lists, _LISTS)
-    forget_names(CoreTransaction(connection), volume_id, *([] if last is None else [last]))
-    is_last = last is None
-
-    last = _last_of_page(connection, select(files.c.id).where(files.c.volume_id == volume_id), _FILES)
-    which = files.c.volume_id == volume_id
-    number, number_of_folders = delete_files(connection, which if last is None else and_(which, files.c.id <= last))
-    is_last &= last is None
-
+def _delete_page(
+    connection: Connection, volume_id: int, lists: Page | None, of_files: Page | None, is_last: bool
+) -> tuple[Removed, bool]:
+    """Delete some rows of a volume, with the last of them some archives; returns how many, and whether all is gone."""
+    if lists is not None:
+        forget_names(CoreTransaction(connection), volume_id, lists.last)
+    number, number_of_folders = 0, 0
+    if of_files is not None:
+        number, number_of_folders = delete_files(connection, and_(files.c.volume_id == volume_id, *within(of_files)))
     of_archives = select(archives.c.id).where(archives.c.volume_id == volume_id)
     ids = list(connection.execute(of_archives.limit(_ARCHIVES)).scalars()) if is_last else []
     for chunk in chunks(ids):
@@ -75,15 +66,9 @@ def _delete_page(connection: Connection, volume_id: int) -> tuple[Removed, bool]
     return Removed(number, len(ids), number_of_folders, 0), is_last
 
 
-def _last_of_page(connection: Connection, ids: Select[tuple[int]], size: int) -> int | None:
-    """The largest of the first so many numbers; None if there are fewer.
-
-    In the order in which the index has them, which is about that of the numbers: told to sort them, a server may read
-    all rows of other volumes that come before.
-    """
-    page = ids.limit(size).subquery()
-    number, last = connection.execute(select(func.count(), func.max(page.c.id))).one()
-    return None if number < size else int(last)
+def within(page: Page) -> tuple[ColumnElement[bool], ...]:
+    """What the files of a page are like."""
+    return files.c.id > page.after, files.c.id <= page.last
 
 
 def delete_files(connection: Connection, which: ColumnElement[bool]) -> tuple[int, int]:

@@ -28,7 +28,7 @@ from ..errors import CatalogueError
 from .database import CoreTransaction, Database, bulk_insert
 from .fetching import Telling, file_rows, read_steadily
 from .owning import Owner
-from .recording import known_folders, path_key, removed_volumes
+from .recording import known_folders, path_key, removed_volumes, unknown_volumes
 from .rows import COMPLETE, FILE, KINDS, REMOVING, FileEntry, Looks, VolumeRow, storable_text
 from .schema import archives, files, known, runs, short_bytes, volumes
 from .transaction import chunks
@@ -201,9 +201,15 @@ def not_removed(connection: Connection) -> list[ColumnElement[bool]]:
     return [files.c.volume_id.not_in(numbers)] if numbers else []
 
 
+def really_known(connection: Connection) -> list[ColumnElement[bool]]:
+    """What files must be like to which a row of ``known`` leads, for the volumes of some do not count."""
+    numbers = unknown_volumes(CoreTransaction(connection))
+    return [files.c.volume_id.not_in(numbers)] if numbers else []
+
+
 def still_known(connection: Connection) -> list[ColumnElement[bool]]:
-    """The same for rows of ``known``; looking for their files takes its time, but only while volumes are removed."""
-    conditions = not_removed(connection)
+    """The same for rows of ``known``; looking for their files takes its time, but only while there are such volumes."""
+    conditions = really_known(connection)
     return [known.c.file_id == files.c.id, *conditions] if conditions else []
 
 

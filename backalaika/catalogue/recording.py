@@ -17,8 +17,10 @@ from itertools import groupby
 from typing import Any
 
 from ..errors import CatalogueError
+from . import paging
 from .names import forget_names, list_some_names
 from .owning import is_running, this_process
+from .paging import Page
 from .rows import (
     COMPLETE,
     DIRECTORY,
@@ -49,6 +51,11 @@ _MEMBER_COLUMNS = (
 )  # fmt: skip
 _PART_COLUMNS = (*_MEMBER_COLUMNS, "part", "part_offset", "whole_size", "whole_digest")
 _FILE_COLUMNS = (*_PART_COLUMNS, "raw_path")
+_ENTER = (
+    "INSERT INTO known (size, digest, file_id) SELECT size, digest, id FROM files WHERE volume_id = :volume "
+    "AND id > :after AND id <= :last AND digest IS NOT NULL {} ORDER BY size, digest, id"
+)
+_IS_ENTERED = "SELECT 1 FROM known k WHERE k.size = files.size AND k.digest = files.digest AND k.file_id = files.id"
 
 
 class Recording(Transactions):
@@ -240,31 +247,42 @@ class Recording(Transactions):
         """
         # Nothing looks at lists before that, so they need not be made at once while all who write wait: with a
         # million files they take half of the time.
-        with self._changing() as transaction:
-            forget_names(transaction, volume_id)
+        self._forget_lists(volume_id)
         after: int | None = 0
         while after is not None:
             with self._changing() as transaction:
                 after = list_some_names(transaction, volume_id, after)
+        *before, last = self._pages_of_files(volume_id, paging.KNOWN)
+        some_are = self._is_entering(volume_id)
+        for page in before:
+            with self._changing() as transaction:
+                _change_incomplete(transaction, volume_id, {"entering": True})
+                _enter_known(transaction, volume_id, page, some_are)
+            time.sleep(paging.PAUSE_S)
         with self._changing() as transaction:
-            finished = transaction.change(
-                "UPDATE volumes SET size = :size, state = :state, verified_at_ns = :seen, pid = NULL "
-                "WHERE id = :id AND state = :incomplete",
-                {
-                    "size": size,
-                    "state": COMPLETE,
-                    "seen": verified_at_ns,
-                    "id": volume_id,
-                    "incomplete": INCOMPLETE,
-                },
+            values = {"size": size, "state": COMPLETE, "verified_at_ns": verified_at_ns, "pid": None, "entering": False}
+            _change_incomplete(transaction, volume_id, values)
+            _enter_known(transaction, volume_id, last, some_are)
+
+    def _is_entering(self, volume_id: int) -> bool:
+        """Whether some files of a volume are in ``known``, for its end was cut off."""
+        with self._looking() as transaction:
+            found = transaction.ask("SELECT entering FROM volumes WHERE id = :id", {"id": volume_id})
+        return any(entering for (entering,) in found)
+
+    def _pages_of_files(self, volume_id: int, size: int) -> list[Page]:
+        with self._looking() as transaction:
+            return paging.pages(transaction, "files WHERE volume_id = :volume", {"volume": volume_id}, size)
+
+    def _forget_lists(self, volume_id: int) -> None:
+        """Delete the lists of names of a volume that is not complete; it has some if its end was cut off."""
+        with self._looking() as transaction:
+            found = paging.pages(
+                transaction, "name_lists WHERE volume_id = :volume", {"volume": volume_id}, paging.LISTS
             )
-            if not finished:
-                raise CatalogueError("the volume was finished or removed by another process meanwhile")
-            transaction.change(
-                "INSERT INTO known (size, digest, file_id) SELECT size, digest, id FROM files "
-                "WHERE volume_id = :id AND digest IS NOT NULL ORDER BY size, digest, id",
-                {"id": volume_id},
-            )
+        for page in found:
+            with self._changing() as transaction:
+                forget_names(transaction, volume_id, page.last)
 
     def finish_run(
         self,
@@ -373,6 +391,31 @@ def removed_volumes(transaction: Transaction) -> list[int]:
     """The numbers of volumes that are being removed, of which no answer may tell."""
     found = transaction.ask("SELECT id FROM volumes WHERE state = :removing", {"removing": REMOVING})
     return [number for (number,) in found]
+
+
+def unknown_volumes(transaction: Transaction) -> list[int]:
+    """The numbers of volumes whose rows of ``known`` do not count: being removed, or not all of them there yet."""
+    sql = "SELECT id FROM volumes WHERE state = :removing OR entering = :entering"
+    return [number for (number,) in transaction.ask(sql, {"removing": REMOVING, "entering": True})]
+
+
+def _change_incomplete(transaction: Transaction, volume_id: int, values: Mapping[str, Any]) -> None:
+    """Change the row of a volume.
+
+    Raises:
+        CatalogueError: it is complete, or is not there any more.
+    """
+    assigned = ", ".join(f"{name} = :{name}" for name in values)
+    sql = f"UPDATE volumes SET {assigned} WHERE id = :id AND state = :incomplete"  # noqa: S608 - ours
+    if not transaction.change(sql, {**values, "id": volume_id, "incomplete": INCOMPLETE}):
+        raise CatalogueError("the volume was finished or removed by another process meanwhile")
+
+
+def _enter_known(transaction: Transaction, volume_id: int, page: Page, some_are: bool) -> None:
+    """Let files of a volume be known by their content; ``some_are`` already, perhaps."""
+    transaction.change(
+        _ENTER.format(f"AND NOT EXISTS ({_IS_ENTERED})" if some_are else ""), {"volume": volume_id, **page._asdict()}
+    )
 
 
 def _count(transaction: Transaction, rows: Sequence[FileRow]) -> None:

@@ -2,22 +2,25 @@
 
 A volume has millions of rows, whose deletion takes minutes, and others want to write. So one short transaction marks
 it: from then on no answer tells of it, and its title is free. `purging` then deletes its rows, and the volume's own
-last; where that was cut off, the next who opens the catalogue to write goes on with it.
+last; where that was cut off, the next who opens the catalogue to write goes on with it. So it is with an archive that
+is given up.
 """
 
 from __future__ import annotations
 
+import time
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterable
+from itertools import islice
 
 from sqlalchemy import Connection, and_, delete, func, select, update
 
 from ..errors import CatalogueError
+from . import paging
 from .changes import void_listings
 from .database import CoreTransaction
-from .names import forget_names
-from .owning import this_process
-from .purging import Purging, delete_files
+from .owning import Owner, this_process
+from .purging import Purging, delete_files, within
 from .queries import FoundVolume, Queries, find_volume
 from .recording import Recording
 from .rows import DIRECTORY, INCOMPLETE, KINDS, REMOVING, RUNNING, Removed, Unfinished
@@ -56,6 +59,18 @@ class Removal(Purging, Recording, Queries):
             with_run = _hide_volume(connection, volume)
         return self.purge(volume.id)._replace(runs=int(with_run))
 
+    def finish_removals(self) -> None:
+        """Go on with removals that were cut off; those at which a process of this host is at work are left to it."""
+        owner = volumes.c.host, volumes.c.pid, volumes.c.pid_seen
+        asked = select(volumes.c.id, *owner).where(volumes.c.state == REMOVING)
+        with self._reading() as connection:
+            found = [row for row in connection.execute(asked) if not Owner(*row[1:]).is_at_work]
+            given_up = connection.execute(select(archives.c.id).where(archives.c.state == REMOVING)).scalars().all()
+        for row in found:
+            self.purge(row.id)
+        for archive_id in given_up:
+            self._delete_archive(archive_id)
+
     def clean_up(self, unfinished: Unfinished) -> Removed:
         """Remove volumes that are not complete; their run can no longer go on, and goes too if nothing is left of it.
 
@@ -84,27 +99,61 @@ class Removal(Purging, Recording, Queries):
         self.purge(volume_id)
 
     def drop_archive(self, archive_id: int) -> None:
-        """Remove an archive that a run gives up, with all that was recorded in it; its volume stays."""
-        with self._writing() as connection:
-            volume_id = connection.execute(select(archives.c.volume_id).where(archives.c.id == archive_id)).scalar_one()
-            # The volume too, for there is no index on the archive alone.
-            delete_files(connection, and_(files.c.volume_id == volume_id, files.c.archive_id == archive_id))
-            forget_names(CoreTransaction(connection), volume_id)
-            connection.execute(delete(frames).where(frames.c.archive_id == archive_id))
-            connection.execute(delete(archives).where(archives.c.id == archive_id))
-            _recount(connection, volume_id)
+        """Remove an archive that a run gives up, with all that was recorded in it; its volume stays.
 
-    def drop_files(self, file_ids: Sequence[int]) -> None:
-        """Remove files from volumes that are not complete, for newer ones take their places."""
+        Until all is gone it is marked, and of no source: who goes on with the volume deletes the rest first.
+        """
         with self._writing() as connection:
+            marked = update(archives).where(archives.c.id == archive_id).values(state=REMOVING, source_id=None)
+            connection.execute(marked)
+        self._delete_archive(archive_id)
+
+    def _delete_archive(self, archive_id: int) -> None:
+        """Delete the rows of an archive that is marked as being removed."""
+        with self._reading() as connection:
+            of_archive = select(archives.c.volume_id).where(archives.c.id == archive_id)
+            volume_id = connection.execute(of_archive).scalar()
+        if volume_id is None:  # it went with its volume
+            return
+        self._forget_lists(volume_id)
+        # The volume too, for there is no index on the archive alone.
+        which = and_(files.c.volume_id == volume_id, files.c.archive_id == archive_id)
+        with self._looking() as transaction:
+            values = {"volume": volume_id, "archive": archive_id}
+            found = paging.pages(
+                transaction, "files WHERE volume_id = :volume AND archive_id = :archive", values, paging.FILES
+            )
+        for page in found:
+            with self._writing() as connection:
+                delete_files(connection, and_(which, *within(page)))
+                if page == found[-1]:
+                    connection.execute(delete(frames).where(frames.c.archive_id == archive_id))
+                    connection.execute(delete(archives).where(archives.c.id == archive_id))
+                    _recount(connection, volume_id)
+            if page != found[-1]:
+                time.sleep(paging.PAUSE_S)
+
+    def drop_files(self, file_ids: Iterable[int]) -> None:
+        """Remove files from volumes that are not complete, for newer ones take their places.
+
+        Where it is cut off, those that were not removed yet are in the way as before, and are found again.
+        """
+        pending = iter(file_ids)
+        while some := list(islice(pending, paging.FILES)):
             volume_ids: set[int] = set()
-            for chunk in chunks(file_ids):
-                which = files.c.id.in_(chunk)
-                volume_ids.update(connection.execute(select(files.c.volume_id).where(which).distinct()).scalars())
-                delete_files(connection, which)
+            with self._reading() as connection:
+                for chunk in chunks(some):
+                    of_files = select(files.c.volume_id).where(files.c.id.in_(chunk)).distinct()
+                    volume_ids.update(connection.execute(of_files).scalars())
             for volume_id in volume_ids:
-                forget_names(CoreTransaction(connection), volume_id)
-                _recount(connection, volume_id)
+                self._forget_lists(volume_id)
+            with self._writing() as connection:
+                for chunk in chunks(some):
+                    delete_files(connection, files.c.id.in_(chunk))
+                for volume_id in volume_ids:
+                    _recount(connection, volume_id)
+            if len(some) == paging.FILES:
+                time.sleep(paging.PAUSE_S)
 
 
 def _removable(connection: Connection, title: str) -> FoundVolume:

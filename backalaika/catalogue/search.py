@@ -24,7 +24,7 @@ from .database import CoreTransaction, Database
 from .fetching import Rows, Telling, file_rows, paged, read_steadily, reread
 from .name_index import folders_with, lists_with
 from .names import list_names
-from .queries import not_removed
+from .queries import not_removed, really_known
 from .rows import COMPLETE, FILE, HARD_LINK, INCOMPLETE, KINDS, REMOVING, FileEntry
 from .schema import files, folders, known, name_lists, volumes
 from .transaction import FETCHED, chunks
@@ -77,6 +77,7 @@ class _Found:
         self._connection, self._wanted = connection, wanted
         self._telling = Telling(connection, wanted.encoding)
         self._conditions = [*_size_is(wanted), *_time_is(wanted), *not_removed(connection)]
+        self._is_known = really_known(connection)
 
     def __iter__(self) -> Iterator[FileEntry]:
         wanted = self._wanted
@@ -152,7 +153,7 @@ class _Found:
 
     def _of_ids(self, ids: Sequence[int]) -> Iterator[Rows]:
         for chunk in chunks(ids):
-            yield from file_rows(self._connection, files.c.id.in_(chunk), *self._conditions)
+            yield from file_rows(self._connection, files.c.id.in_(chunk), *self._is_known, *self._conditions)
 
     def _all_parts(self, last: Any) -> Iterator[Rows]:
         """All parts of the file that was cut and of which this is the last."""

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from catalogue_samples import file_row, save_volume, start_run
 
-from backalaika.catalogue import REVISION, Catalogue, open_catalogue, purging
+from backalaika.catalogue import REVISION, Catalogue, open_catalogue, paging, purging
 from backalaika.catalogue.direct import open_directly
 from backalaika.catalogue.rows import COMPLETE, ErrorRow, FrameRow, Removed
 from backalaika.catalogue.schema import metadata
@@ -166,7 +166,7 @@ def cut_off_removal(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, pages
             raise _CutOffError
         left.pop()
 
-    monkeypatch.setattr(purging, "_FILES", 70)
+    monkeypatch.setattr(paging, "FILES", 70)
     with monkeypatch.context() as patched:
         patched.setattr(purging.time, "sleep", cut)
         with pytest.raises(_CutOffError):
@@ -193,8 +193,9 @@ def test_page_by_page_all_of_a_volume_goes_and_nothing_else(
 ) -> None:
     two_volumes(catalogue)
     before = list(catalogue.files("stays"))
-    for name, size in (("_FILES", 70), ("_LISTS", 2), ("_ARCHIVES", 1), ("_PAUSE_S", 0)):
-        monkeypatch.setattr(purging, name, size)
+    for name, size in (("FILES", 70), ("LISTS", 2), ("PAUSE_S", 0)):
+        monkeypatch.setattr(paging, name, size)
+    monkeypatch.setattr(purging, "_ARCHIVES", 1)
 
     assert catalogue.remove("goes") == Removed(files=400, archives=1, folders=19, runs=0)
     assert list(catalogue.files("stays")) == before
@@ -321,14 +322,14 @@ def test_others_write_between_two_pages_of_a_removal(
     catalogue: Catalogue, db_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     two_volumes(catalogue)
-    monkeypatch.setattr(purging, "_FILES", 20)
+    monkeypatch.setattr(paging, "FILES", 20)
     order: list[str] = []
     entered = threading.Event()
 
-    def note(*arguments: Any) -> Any:
+    def note(*arguments: Any, **named: Any) -> Any:
         entered.set()
         order.append("page")
-        return delete_page(*arguments)
+        return delete_page(*arguments, **named)
 
     delete_page = purging._delete_page
     monkeypatch.setattr(purging, "_delete_page", note)
@@ -350,8 +351,8 @@ def test_a_removal_that_is_killed_leaves_no_orphan_and_is_finished_later(
 ) -> None:
     two_volumes(catalogue)
     code = (
-        "from backalaika.catalogue import open_catalogue, purging\n"
-        "purging._FILES, purging._LISTS = 40, 2\n"
+        "from backalaika.catalogue import open_catalogue, paging, purging\n"
+        "paging.FILES, paging.LISTS = 40, 2\n"
         "def tell(seconds): print('page', flush=True); input()\n"
         "purging.time.sleep = tell\n"
         f"open_catalogue({db_uri!r}).remove('goes')\n"

@@ -1,0 +1,52 @@
+"""Paging: rows by the hundred thousand are written some at a time, so that nobody waits long who wants to write.
+
+Where each page ends is asked before the first is written, while others may write: the rows do not change meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from .transaction import Transaction
+
+# Rows of files that are deleted by one transaction: at 50,000 a second, others wait for two seconds.
+FILES = 100_000
+# Lists of names.
+LISTS = 2000
+# Files that become known by one, for which others wait six seconds; by less, each page would write all of the index by
+# content anew.
+KNOWN = 250_000
+# SQLite's waiting writers look every 100 ms at least whether it is their turn; without a pause they never find it.
+PAUSE_S = 0.12
+LAST = (1 << 63) - 1
+
+
+class Page(NamedTuple):
+    """Rows whose numbers come after one, up to another."""
+
+    after: int
+    last: int
+
+
+def pages(transaction: Transaction, which: str, values: Mapping[str, Any], size: int) -> list[Page]:
+    """The rows that there are in the order of their numbers, so many a page; one page at least, of which all are less.
+
+    Each page begins where the one before it ended: a server that reads the table and no index reads it once.
+
+    Args:
+        transaction: one that only asks.
+        which: a table and, behind WHERE, which of its rows.
+        values: what is named there.
+        size: rows a page.
+    """
+    sql = f"SELECT COUNT(*), MAX(id) FROM (SELECT id FROM {which} AND id > :after ORDER BY id LIMIT :size) AS page"
+    found: list[Page] = []
+    after = 0
+    while True:
+        ((number, last),) = transaction.ask(sql, {**values, "after": after, "size": size})
+        if number < size:
+            found.append(Page(after, LAST))
+            return found
+        found.append(Page(after, int(last)))
+        after = int(last)
