@@ -8,6 +8,7 @@ whoever opens the catalogue to write goes on with it, unless the process that re
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from itertools import zip_longest
 
 from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exists, select
@@ -17,7 +18,7 @@ from .database import CoreTransaction, Database, execute_many
 from .names import forget_names
 from .paging import Page
 from .rows import REMOVING, Removed
-from .schema import archives, entries, files, folders, frames, known, trees, troubles, volumes
+from .schema import archives, entries, files, folders, frames, known, listings, trees, troubles, volumes
 from .transaction import chunks
 
 _ARCHIVES = 2000
@@ -76,14 +77,20 @@ def delete_files(connection: Connection, which: ColumnElement[bool]) -> tuple[in
     folder_ids = list(connection.execute(select(files.c.folder_id).where(which).distinct()).scalars())
     _forget_contents(connection, which)
     deleted = connection.execute(delete(files).where(which)).rowcount
+    return deleted, delete_unused(connection, folder_ids)
+
+
+def delete_unused(connection: Connection, folder_ids: Sequence[int]) -> int:
+    """Delete those of these folders to which nothing refers; returns how many."""
     # By their numbers: joined with the trees, SQLite would read all entries for each folder.
     tree_ids = list(connection.execute(select(trees.c.id)).scalars())
     pictured = exists().where(entries.c.tree_id.in_(tree_ids), entries.c.folder_id == folders.c.id)
-    unused = and_(~exists().where(files.c.folder_id == folders.c.id), ~pictured)
-    deleted_folders = 0
+    listed = exists().where(listings.c.tree_id.in_(tree_ids), listings.c.folder_id == folders.c.id)
+    unused = and_(~exists().where(files.c.folder_id == folders.c.id), ~pictured, ~listed)
+    deleted = 0
     for chunk in chunks(folder_ids):
-        deleted_folders += connection.execute(delete(folders).where(folders.c.id.in_(chunk), unused)).rowcount
-    return deleted, deleted_folders
+        deleted += connection.execute(delete(folders).where(folders.c.id.in_(chunk), unused)).rowcount
+    return deleted
 
 
 def _forget_contents(connection: Connection, which: ColumnElement[bool]) -> None:

@@ -3,14 +3,14 @@
 A volume has millions of rows, whose deletion takes minutes, and others want to write. So one short transaction marks
 it: from then on no answer tells of it, and its title is free. `purging` then deletes its rows, and the volume's own
 last; where that was cut off, the next who opens the catalogue to write goes on with it. So it is with an archive that
-is given up.
+is given up. With the last volume of a job, `forgetting` deletes its runs.
 """
 
 from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import islice
 
 from sqlalchemy import Connection, and_, delete, func, select, update
@@ -19,16 +19,17 @@ from ..errors import CatalogueError
 from . import paging
 from .changes import void_listings
 from .database import CoreTransaction
+from .forgetting import Forgetting, delete_run
 from .owning import Owner, this_process
 from .purging import Purging, delete_files, within
-from .queries import FoundVolume, Queries, find_volume
+from .queries import FoundVolume, find_volume
 from .recording import Recording
 from .rows import DIRECTORY, INCOMPLETE, KINDS, REMOVING, RUNNING, Removed, Unfinished
-from .schema import archives, errors, files, frames, runs, sources, volumes
+from .schema import archives, files, frames, runs, sources, volumes
 from .transaction import chunks
 
 
-class Removal(Purging, Recording, Queries):
+class Removal(Purging, Recording, Forgetting):
     """The part of a catalogue that removes."""
 
     def check_removable(self, title: str) -> None:
@@ -45,7 +46,7 @@ class Removal(Purging, Recording, Queries):
             _removable(connection, title)
 
     def remove(self, title: str) -> Removed:
-        """Remove a volume, and its run with the last one, unless the run has a picture of its sources, which stays.
+        """Remove a volume, and its run with the last one; if that has a picture, only with the last of its job.
 
         The media themselves are not touched.
 
@@ -56,8 +57,15 @@ class Removal(Purging, Recording, Queries):
         self.check_removable(title)
         with self._writing() as connection:
             volume = _removable(connection, title)
-            with_run = _hide_volume(connection, volume)
-        return self.purge(volume.id)._replace(runs=int(with_run))
+            number_of_runs = int(_hide_volume(connection, volume))
+        return self._delete_hidden([volume.id], number_of_runs)
+
+    def _delete_hidden(self, volume_ids: Sequence[int], number_of_runs: int) -> Removed:
+        """Delete the rows of volumes that are marked as being removed, with which so many runs have gone."""
+        removed = Removed(0, 0, 0, number_of_runs + self.forget_lost_jobs())
+        for volume_id in volume_ids:
+            removed = removed.plus(self.purge(volume_id))
+        return removed._replace(folders=removed.folders + self.delete_dead_trees())
 
     def finish_removals(self) -> None:
         """Go on with removals that were cut off; those at which a process of this host is at work are left to it."""
@@ -66,10 +74,13 @@ class Removal(Purging, Recording, Queries):
         with self._reading() as connection:
             found = [row for row in connection.execute(asked) if not Owner(*row[1:]).is_at_work]
             given_up = connection.execute(select(archives.c.id).where(archives.c.state == REMOVING)).scalars().all()
+        if found:
+            self.forget_lost_jobs()
         for row in found:
             self.purge(row.id)
         for archive_id in given_up:
             self._delete_archive(archive_id)
+        self.delete_dead_trees()
 
     def clean_up(self, unfinished: Unfinished) -> Removed:
         """Remove volumes that are not complete; their run can no longer go on, and goes too if nothing is left of it.
@@ -86,11 +97,8 @@ class Removal(Purging, Recording, Queries):
             if connection.execute(select(volumes.c.id).where(volumes.c.run_id == unfinished.run_id)).first():
                 connection.execute(update(runs).where(of_run).values(state=INCOMPLETE))
             else:
-                _delete_run(connection, unfinished.run_id)
-        removed = Removed(0, 0, 0, number_of_runs)
-        for volume in found:
-            removed = removed.plus(self.purge(volume.id))
-        return removed
+                delete_run(connection, unfinished.run_id)
+        return self._delete_hidden([volume.id for volume in found], number_of_runs)
 
     def drop_volume(self, volume_id: int) -> None:
         """Remove a volume that a run gives up, with all that was recorded on it; the run stays."""
@@ -178,9 +186,9 @@ def _hide_volume(connection: Connection, volume: FoundVolume) -> bool:
     if run_id is None or connection.execute(select(volumes.c.id).where(volumes.c.run_id == run_id)).first():
         return False
     pictured = select(sources.c.id).where(sources.c.run_id == run_id, sources.c.tree_id.is_not(None))
-    if connection.execute(pictured).first():  # other runs have what is in the picture, or it is known to be lost
+    if connection.execute(pictured).first():  # later pictures stand on it, and other volumes may have what is in it
         return False
-    _delete_run(connection, run_id)
+    delete_run(connection, run_id)
     return True
 
 
@@ -190,12 +198,6 @@ def _hide(connection: Connection, volume_id: int) -> None:
     connection.execute(update(archives).where(*of_run).values(source_id=None))
     values = {"state": REMOVING, "title": f"removed {uuid.uuid4()}", "run_id": None} | this_process()
     connection.execute(update(volumes).where(volumes.c.id == volume_id).values(values))
-
-
-def _delete_run(connection: Connection, run_id: int) -> None:
-    connection.execute(delete(errors).where(errors.c.run_id == run_id))
-    connection.execute(delete(sources).where(sources.c.run_id == run_id))
-    connection.execute(delete(runs).where(runs.c.id == run_id))
 
 
 def _recount(connection: Connection, volume_id: int) -> None:

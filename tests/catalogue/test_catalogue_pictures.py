@@ -169,13 +169,14 @@ def test_a_removed_volume_leaves_the_picture_and_takes_the_trust(
     save(catalogue, "v1", "/srv/office/a", "/srv/office/deep/b", found={"listings": [(SOURCE, b"1" * 16)]})
     tree = catalogue.trees("office")[SOURCE]
     assert catalogue.listings(tree.id, [SOURCE])[SOURCE][1] == b"1" * 16
+    save(catalogue, "v2", "/srv/office/c")
 
     assert catalogue.remove("v1").runs == 0
 
     assert set(picture(catalogue, 1)) == {b"/srv/office/a", b"/srv/office/deep/b"}
     assert catalogue.listings(tree.id, [SOURCE])[SOURCE][1] is None
     assert ask("SELECT COUNT(*) FROM folders") == [(2,)]
-    assert [row.added for row in catalogue.run_rows()] == [2]
+    assert [row.added for row in catalogue.run_rows()] == [2, 1]
 
 
 def test_no_hash_is_trusted_that_was_made_before_a_volume_was_removed(catalogue: Catalogue) -> None:

@@ -149,9 +149,8 @@ def test_removing_a_volume_leaves_none_of_its_rows_and_all_files(home, saved):
         catalogue.execute("CREATE VIRTUAL TABLE temp.terms USING fts5vocab(main, name_search, row)")
         assert catalogue.execute("SELECT count(*) FROM terms").fetchone() == (0,)
     assert counts
-    # What the run found at its source stays: other volumes may have it, or it is known to be lost.
-    picture = {"runs", "sources", "trees", "entries", "listings", "folders"}
-    assert {table for table, count in counts.items() if count} == picture
+    # The run and what it found at its source too, for nothing of the job can be restored any more.
+    assert {table for table, count in counts.items() if count} == set()
     assert sorted(home.backups.rglob("*.tar.gz")) == archives
 
 

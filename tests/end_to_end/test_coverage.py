@@ -54,10 +54,12 @@ def test_each_file_counts_by_the_volumes_that_have_its_content(office):
 def test_what_only_a_removed_volume_had_is_on_none(office):
     write(office.tree / "a", text(5000))
     (title,) = titles(office.backup())
+    write(office.tree / "b", text(4000, 1))
+    office.backup("--skip-known")
     removed(office, title)
 
     told = coverage(office, "--list", "none", status=1)
-    assert counts(told) == {"files": 1, "none": 1, "one": 0, "more": 0}
+    assert counts(told) == {"files": 2, "none": 1, "one": 1, "more": 0}
     assert told["jobs"][0]["files"]["none"] == [str(office.tree / "a")]
 
 

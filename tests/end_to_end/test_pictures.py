@@ -265,6 +265,9 @@ def test_what_a_removed_volume_had_is_saved_again_and_the_pictures_stay_true(sha
     write(share.tree / "a", text(5000))
     os.symlink("a", share.tree / "link")
     title = share.backup().volumes[0].title
+    before = share.told()
+    write(share.tree / "b", text(4000, 1))
+    share.backup(skip_known=True)
     state = share.told()
 
     with open_catalogue(share.uri) as catalogue:
@@ -272,7 +275,8 @@ def test_what_a_removed_volume_had_is_saved_again_and_the_pictures_stay_true(sha
 
     assert share.told() == state
     assert share.backup(skip_known=True).files == 2
-    assert share.told(0) == share.told(1) == state
+    assert share.told(0) == before
+    assert share.told(1) == share.told(2) == state
     assert share.backup(skip_known=True).files == 0
 
 
