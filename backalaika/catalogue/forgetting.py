@@ -9,6 +9,7 @@ whoever opens the catalogue to write goes on with that.
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from typing import Any
@@ -16,13 +17,15 @@ from typing import Any
 from sqlalchemy import Connection, and_, delete, exists, or_, select, update
 
 from . import paging
+from .paging import Tell, tell_nobody
 from .purging import delete_unused
 from .queries import Queries
 from .rows import FAILED, INTERRUPTED, RUNNING
 from .schema import entries, errors, listings, runs, sources, trees, volumes
 
 _PAGE = 5000
-_DEAD = select(trees.c.id).where(~exists().where(sources.c.tree_id == trees.c.id))
+_COUNT = "SELECT COUNT(*) FROM entries WHERE tree_id = :tree"
+_DEAD = select(trees.c.id, trees.c.path).where(~exists().where(sources.c.tree_id == trees.c.id))
 
 
 class Forgetting(Queries):
@@ -67,17 +70,25 @@ class Forgetting(Queries):
                 values |= {"folder": folder, "name": bytes(name), "run": run}
         return was_saved
 
-    def delete_dead_trees(self) -> int:
-        """Delete entries of trees that belong to no run, and folders to which nothing refers then; returns how many."""
+    def delete_dead_trees(self, tell: Tell = tell_nobody) -> int:
+        """Delete entries of trees that belong to no run, and folders to which nothing refers then; returns how many.
+
+        ``tell`` hears how it goes with those of many entries.
+        """
         with self._reading() as connection:
-            tree_ids = list(connection.execute(_DEAD).scalars())
+            found = connection.execute(_DEAD).all()
         folders = 0
-        for tree_id in tree_ids:
-            is_last = False
+        for tree_id, path in found:
+            with self._looking() as transaction:
+                ((there,),) = transaction.ask(_COUNT, {"tree": tree_id})
+            done, is_last = 0, False
             while not is_last:
+                if there > paging.FILES:
+                    tell(os.fsdecode(bytes(path)), done, there)
                 with self._writing() as connection:
                     number, is_last = _delete_entries(connection, tree_id)
                 folders += number
+                done += paging.FILES
                 if not is_last:
                     time.sleep(paging.PAUSE_S)
         return folders

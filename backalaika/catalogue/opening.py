@@ -24,6 +24,7 @@ from .coverage import Coverage
 from .database import WRITES
 from .direct import PRAGMAS, fit_cache
 from .media import Media
+from .paging import Tell, tell_nobody
 from .reasons import readable_errors, shown
 from .rebuilding import Rebuilding
 from .removal import Removal
@@ -54,12 +55,13 @@ class Catalogue(Removal, Resuming, Media, Search, Copies, State, Rebuilding, Cov
         self.close()
 
 
-def open_catalogue(db_uri: str, to_write: bool = True) -> Catalogue:
+def open_catalogue(db_uri: str, to_write: bool = True, tell: Tell = tell_nobody) -> Catalogue:
     """Open a catalogue; make it if it is new, migrate it if it is older.
 
     Args:
         db_uri: as SQLAlchemy takes it; in one of SQLite, ``~`` is the home directory.
         to_write: whether to finish removals that were cut off, which may take minutes.
+        tell: hears how that goes.
 
     Raises:
         CatalogueError: it cannot be opened or made, or belongs to a newer version.
@@ -73,7 +75,7 @@ def open_catalogue(db_uri: str, to_write: bool = True) -> Catalogue:
         with readable_errors(url):
             _bring_up_to_date(engine)
         if to_write:
-            catalogue.finish_removals()
+            catalogue.finish_removals(tell)
     except BaseException:
         engine.dispose()
         raise

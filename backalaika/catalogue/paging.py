@@ -5,7 +5,7 @@ Where each page ends is asked before the first is written, while others may writ
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from .transaction import Transaction
@@ -20,6 +20,13 @@ KNOWN = 250_000
 # SQLite's waiting writers look every 100 ms at least whether it is their turn; without a pause they never find it.
 PAUSE_S = 0.12
 LAST = (1 << 63) - 1
+
+Tell = Callable[[str, int, int], None]
+"""Is told what is being deleted, how many rows of it are, and how many there are at most."""
+
+
+def tell_nobody(name: str, done: int, number: int) -> None:
+    """Where nobody waits for it."""
 
 
 class Page(NamedTuple):

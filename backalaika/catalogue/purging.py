@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, and_, bindparam, delete, exist
 from . import paging
 from .database import CoreTransaction, Database, execute_many
 from .names import forget_names
-from .paging import Page
+from .paging import Page, Tell, tell_nobody
 from .rows import REMOVING, Removed
 from .schema import archives, entries, files, folders, frames, known, listings, trees, troubles, volumes
 from .transaction import chunks
@@ -28,15 +28,20 @@ _KNOWN_AT_A_TIME = 5000
 class Purging(Database):
     """The part of a catalogue that deletes what was removed."""
 
-    def purge(self, volume_id: int) -> Removed:
-        """Delete all rows of a volume that is marked as being removed; returns how many of each kind."""
+    def purge(self, volume_id: int, name: str = "", tell: Tell = tell_nobody) -> Removed:
+        """Delete all rows of a volume that is marked as being removed; returns how many of each kind.
+
+        ``tell`` hears how it goes, by this name.
+        """
         of_volume = {"volume": volume_id}
         with self._looking() as transaction:
             of_lists = paging.pages(transaction, "name_lists WHERE volume_id = :volume", of_volume, paging.LISTS)
             of_files = paging.pages(transaction, "files WHERE volume_id = :volume", of_volume, paging.FILES)
         steps = list(zip_longest(of_lists, of_files))
+        number = len(of_files) * paging.FILES
         removed = Removed(0, 0, 0, 0)
         while True:
+            tell(name, removed.files, number)
             with self._writing() as connection:
                 page, is_last = _delete_page(connection, volume_id, *steps[0], is_last=len(steps) == 1)
             removed = removed.plus(page)

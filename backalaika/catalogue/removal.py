@@ -8,6 +8,7 @@ is given up. With the last volume of a job, `forgetting` deletes its runs.
 
 from __future__ import annotations
 
+import os
 import time
 import uuid
 from collections.abc import Iterable, Sequence
@@ -21,6 +22,7 @@ from .changes import void_listings
 from .database import CoreTransaction
 from .forgetting import Forgetting, delete_run
 from .owning import Owner, this_process
+from .paging import Tell, tell_nobody
 from .purging import Purging, delete_files, within
 from .queries import FoundVolume, find_volume
 from .recording import Recording
@@ -67,20 +69,24 @@ class Removal(Purging, Recording, Forgetting):
             removed = removed.plus(self.purge(volume_id))
         return removed._replace(folders=removed.folders + self.delete_dead_trees())
 
-    def finish_removals(self) -> None:
-        """Go on with removals that were cut off; those at which a process of this host is at work are left to it."""
+    def finish_removals(self, tell: Tell = tell_nobody) -> None:
+        """Go on with removals that were cut off; those at which a process of this host is at work are left to it.
+
+        ``tell`` hears how it goes.
+        """
         owner = volumes.c.host, volumes.c.pid, volumes.c.pid_seen
-        asked = select(volumes.c.id, *owner).where(volumes.c.state == REMOVING)
+        asked = select(volumes.c.id, volumes.c.path, *owner).where(volumes.c.state == REMOVING)
         with self._reading() as connection:
-            found = [row for row in connection.execute(asked) if not Owner(*row[1:]).is_at_work]
-            given_up = connection.execute(select(archives.c.id).where(archives.c.state == REMOVING)).scalars().all()
+            found = [row for row in connection.execute(asked) if not Owner(*row[2:]).is_at_work]
+            of_archives = select(archives.c.id, archives.c.name).where(archives.c.state == REMOVING)
+            given_up = connection.execute(of_archives).all()
         if found:
             self.forget_lost_jobs()
         for row in found:
-            self.purge(row.id)
-        for archive_id in given_up:
-            self._delete_archive(archive_id)
-        self.delete_dead_trees()
+            self.purge(row.id, os.fsdecode(row.path or b""), tell)
+        for archive_id, name in given_up:
+            self._delete_archive(archive_id, os.fsdecode(name), tell)
+        self.delete_dead_trees(tell)
 
     def clean_up(self, unfinished: Unfinished) -> Removed:
         """Remove volumes that are not complete; their run can no longer go on, and goes too if nothing is left of it.
@@ -116,7 +122,7 @@ class Removal(Purging, Recording, Forgetting):
             connection.execute(marked)
         self._delete_archive(archive_id)
 
-    def _delete_archive(self, archive_id: int) -> None:
+    def _delete_archive(self, archive_id: int, name: str = "", tell: Tell = tell_nobody) -> None:
         """Delete the rows of an archive that is marked as being removed."""
         with self._reading() as connection:
             of_archive = select(archives.c.volume_id).where(archives.c.id == archive_id)
@@ -131,7 +137,8 @@ class Removal(Purging, Recording, Forgetting):
             found = paging.pages(
                 transaction, "files WHERE volume_id = :volume AND archive_id = :archive", values, paging.FILES
             )
-        for page in found:
+        for number, page in enumerate(found):
+            tell(name, number * paging.FILES, len(found) * paging.FILES)
             with self._writing() as connection:
                 delete_files(connection, and_(which, *within(page)))
                 if page == found[-1]:

@@ -84,6 +84,7 @@ def add(
     from ..reading.watched import watched_tree
     from ..run.pool import available_cpus
     from ..run.stopping import StopSignals
+    from .progress import RemovalLines
 
     _check_digest(digest)
     media = _media(title, path, description, each)
@@ -92,7 +93,7 @@ def add(
     if workers is None:
         workers = available_cpus() if config.workers is None else config.workers
     status = 0
-    with open_catalogue(db or config.db_uri) as catalogue, StopSignals() as signals:
+    with open_catalogue(db or config.db_uri, tell=RemovalLines()) as catalogue, StopSignals() as signals:
         for medium in media:
             if each is not None and catalogue.has_medium(medium.title, medium.path):
                 _say_left_out(medium.title)

@@ -116,7 +116,7 @@ def backup(
         _dry_run(job_file, Given(skip_known, since, comment or ""), yes, as_json, nice, trusting)
     from ..run.resuming import answers_of
     from ..run.session import Session
-    from .progress import watch
+    from .progress import RemovalLines, watch
 
     terminal = display.can_ask() and not yes
     report_to = _keep_standard_output() if as_json else None
@@ -124,7 +124,9 @@ def backup(
     given = Given(skip_known, since, comment)
     early = _early_run(job, given, resume, terminal)
     answers = trusting(answers_of(early) if early else _answers(given, yes or bool(resume), terminal))
-    with Session(job, answers, workers, start_at_once=not terminal, early=early) as session:
+    with Session(
+        job, answers, workers, start_at_once=not terminal, early=early, tell_removal=RemovalLines()
+    ) as session:
         with session.interruptible():
             _check_shrunk(session, allow_shrunk, terminal)
             _show_plan(job, session, answers, early)
@@ -152,8 +154,9 @@ def _early_run(job: Job, given: Given, resume: bool | None, terminal: bool) -> E
     if not (resume or terminal):
         return None
     from ..run.resuming import find_early_run
+    from .progress import RemovalLines
 
-    early = find_early_run(job)
+    early = find_early_run(job, RemovalLines())
     if resume:
         if early is None:
             raise UsageError(f"{job.path}: the last run of the job {job.name!r} did not end early; leave out --resume")

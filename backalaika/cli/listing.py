@@ -28,8 +28,9 @@ def open_named(uri: str | None, to_write: bool = False) -> Catalogue:
     """Open the catalogue of this URI, or that of the user's configuration; to ask it, unless ``to_write``."""
     from ..catalogue import open_catalogue
     from ..job.loading import load_user_config
+    from .progress import RemovalLines
 
-    return open_catalogue(uri or load_user_config().db_uri, to_write)
+    return open_catalogue(uri or load_user_config().db_uri, to_write, RemovalLines())
 
 
 @click.command(

@@ -198,6 +198,31 @@ class Bar:
             display.mute()
 
 
+class RemovalLines:
+    """A line for each removal that was cut off and is gone on with, which nobody asked for; now and then how far it is.
+
+    It is called with what is removed from the catalogue, how many entries of that are, and how many there are at most.
+    """
+
+    def __init__(self) -> None:
+        self._name: str | None = None
+        self._next = 0.0
+
+    def __call__(self, name: str, done: int, number: int) -> None:
+        """Say so if it is another than before, or if it is time."""
+        now = time.monotonic()
+        if name != self._name:
+            name_shown = display.printable(name)
+            display.say(
+                f"going on with a removal from the catalogue that was cut off: {name_shown}, up to {number:,} entries"
+            )
+        elif now >= self._next:
+            display.say(f"{done:,} of up to {number:,} entries removed")
+        else:
+            return
+        self._name, self._next = name, now + _SECONDS_BETWEEN_LINES
+
+
 def problem_line(problem: Problem) -> str:
     """A problem on one line."""
     return f"not saved as it should be: {display.printable(problem.path)}: {display.printable(problem.message)}"

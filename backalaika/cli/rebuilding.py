@@ -43,7 +43,7 @@ def rebuild(folders: tuple[str, ...], workers: int | None, db: str | None, as_js
     from ..run.pool import available_cpus
     from ..run.stopping import StopSignals
     from ..verifying.checking import start_checking
-    from .progress import Bar, Lines
+    from .progress import Bar, Lines, RemovalLines
 
     found = list(dict.fromkeys(place for folder in folders for place in volume_folders(os.path.abspath(folder))))
     if not found:
@@ -52,7 +52,8 @@ def rebuild(folders: tuple[str, ...], workers: int | None, db: str | None, as_js
     if workers is None:
         workers = available_cpus() if config.workers is None else config.workers
     size = sum(entry.stat().st_size for folder in found for entry in os.scandir(folder) if entry.is_file())
-    with processes(workers, start_checking) as pool, open_catalogue(db or config.db_uri) as catalogue:
+    uri = db or config.db_uri
+    with processes(workers, start_checking) as pool, open_catalogue(uri, tell=RemovalLines()) as catalogue:
         watch = Bar if sys.stderr.isatty() else Lines
         with StopSignals() as signals, watch(0, size, False, line=_problem_line) as observer:
             report = Rebuild(catalogue, pool, observer, signals.check).run(found)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..catalogue import REVISION
 from ..catalogue.direct import DirectCatalogue, open_directly
+from ..catalogue.paging import Tell
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
@@ -23,10 +24,15 @@ _SWITCH_INTERVAL_S = 0.0005
 
 
 class RunCatalogue:
-    """The catalogue of one run; as a context manager it closes what was opened of it."""
+    """The catalogue of one run; as a context manager it closes what was opened of it.
 
-    def __init__(self, db_uri: str) -> None:
-        self._db_uri = db_uri
+    Args:
+        db_uri: where it is.
+        tell_removal: hears, in another thread, how removals are finished that were cut off.
+    """
+
+    def __init__(self, db_uri: str, tell_removal: Tell) -> None:
+        self._db_uri, self._tell_removal = db_uri, tell_removal
         self._direct: DirectCatalogue | None = None
         self._opening: Future[Catalogue] | None = None
         self._open_things = ExitStack()
@@ -44,7 +50,7 @@ class RunCatalogue:
         # The import would keep the interpreter for 5 ms at a time from those who feed the pool.
         sys.setswitchinterval(_SWITCH_INTERVAL_S)
         opener = self._open_things.enter_context(ThreadPoolExecutor(1))
-        self._opening = opener.submit(_open_catalogue, self._db_uri)
+        self._opening = opener.submit(_open_catalogue, self._db_uri, self._tell_removal)
         self._open_things.callback(_close, self._opening)
 
     def open_directly(self) -> None:
@@ -78,10 +84,10 @@ class RunCatalogue:
         return self._direct or self.whole
 
 
-def _open_catalogue(db_uri: str) -> Catalogue:
+def _open_catalogue(db_uri: str, tell_removal: Tell) -> Catalogue:
     from ..catalogue import open_catalogue
 
-    return open_catalogue(db_uri)
+    return open_catalogue(db_uri, tell=tell_removal)
 
 
 def _close(opening: Future[Catalogue]) -> None:

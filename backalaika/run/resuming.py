@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from ..batch import Key, member_path, member_prefix
+from ..catalogue.paging import Tell, tell_nobody
 from ..catalogue.rows import COMPLETE, EarlyRun, RecordedVolume, SavedEntry
 from ..errors import ConfigurationError, NoRoomError, RunError
 from ..survey import Found, Survey
@@ -229,15 +230,17 @@ def _remove_folder(folder: str, number: int) -> None:
         os.rmdir(folder)
 
 
-def find_early_run(job: Job) -> EarlyRun | None:
+def find_early_run(job: Job, tell_removal: Tell = tell_nobody) -> EarlyRun | None:
     """The last run of a job if it ended early, also by a crash; None if there is nothing to go on with.
+
+    ``tell_removal`` hears how removals are finished that were cut off.
 
     Raises:
         CatalogueError: the catalogue cannot be opened.
     """
     from ..catalogue import open_catalogue
 
-    with open_catalogue(job.config.db_uri) as catalogue:
+    with open_catalogue(job.config.db_uri, tell=tell_removal) as catalogue:
         catalogue.mark_abandoned_runs()
         return catalogue.early_run(job.name)
 

@@ -16,6 +16,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from ..catalogue.direct import direct_path
+from ..catalogue.paging import Tell, tell_nobody
 from ..catalogue.rows import RunEnd, RunStart, SourceFound
 from ..errors import CatalogueError, NoRoomError, RunError
 from ..formats import archive_format
@@ -68,6 +69,7 @@ class Session:
         start_at_once: nobody will be asked before `run`.
         tell: called during the survey with the files and bytes found so far.
         early: the run to go on with; ``answers`` are its own.
+        tell_removal: hears, in another thread, how removals are finished that were cut off.
 
     Raises:
         ConfigurationError: a volume is too small.
@@ -86,6 +88,7 @@ class Session:
         start_at_once: bool,
         tell: Callable[[int, int], None] | None = None,
         early: EarlyRun | None = None,
+        tell_removal: Tell = tell_nobody,
     ) -> None:
         self.job = job
         self._early_run = early
@@ -107,7 +110,7 @@ class Session:
         with ExitStack() as undo:
             self._signals = undo.enter_context(StopSignals())
             self._start_processes(workers, undo)  # before threads, so that they can be forked
-            self._catalogue = undo.enter_context(RunCatalogue(config.db_uri))
+            self._catalogue = undo.enter_context(RunCatalogue(config.db_uri, tell_removal))
             directly = start_at_once and early is None and direct_path(config.db_uri) is not None
             if not directly:
                 self._catalogue.open_in_background()

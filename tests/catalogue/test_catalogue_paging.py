@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from catalogue_samples import file_row, start_run
+from catalogue_samples import file_row, save_volume, start_run
 
 from backalaika.catalogue import Catalogue, open_catalogue, paging
 from backalaika.catalogue.changes import SourcePicture
@@ -250,3 +250,18 @@ def test_files_that_are_dropped_by_many_pages_are_all_gone(
 
     assert [(row.files, row.bytes) for row in catalogue.volumes()] == [(50, 500)]
     assert [number for (number,) in ask("SELECT id FROM files ORDER BY id")] == numbers[350:]
+
+
+def test_who_opens_a_catalogue_hears_what_is_finished_and_how_far_it_is(
+    catalogue: Catalogue, db_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    save_volume(catalogue, start_run(catalogue), "goes", *(f"/srv/{i % 20}/{i}" for i in range(400)))
+    catalogue.finish_run(1, "complete", 2, 400, 4000, 0, 0)
+    kill_between_pages(db_uri, "paging.FILES = 70", "remove('goes')", 2)
+    monkeypatch.setattr(paging, "FILES", 70)
+    monkeypatch.setattr(paging, "PAUSE_S", 0)
+    told: list[tuple[str, int, int]] = []
+    open_catalogue(db_uri, tell=lambda *what: told.append(what)).close()
+    open_catalogue(db_uri, tell=lambda *what: told.append(what)).close()
+
+    assert told == [("/b/goes", done, 280) for done in (0, 70, 140, 210)]

@@ -3,6 +3,7 @@
 import json
 import os
 import subprocess
+import sys
 
 import pytest
 from starting import PROGRAM
@@ -152,6 +153,37 @@ def test_removing_a_volume_leaves_none_of_its_rows_and_all_files(home, saved):
     # The run and what it found at its source too, for nothing of the job can be restored any more.
     assert {table for table, count in counts.items() if count} == set()
     assert sorted(home.backups.rglob("*.tar.gz")) == archives
+
+
+CUT_OFF = """
+import time
+from backalaika.catalogue import open_catalogue, paging
+def cut(seconds):
+    raise SystemExit(9)
+time.sleep, paging.FILES = cut, 2
+open_catalogue({uri!r}).remove({title!r})
+"""
+
+
+@pytest.mark.parametrize("command", ["remove", "add", "rebuild", "backup"])
+def test_who_goes_on_with_a_removal_that_was_cut_off_says_so_in_one_line(home, saved, command):
+    volume = home.folders()[0] / "vol001"
+    code = CUT_OFF.format(uri=f"sqlite:///{home.backups}/backalaika.sqlite", title=saved)
+    cut = subprocess.run([sys.executable, "-c", code], env=home.environment, capture_output=True, timeout=60)
+    assert cut.returncode == 9
+    (home.root / "disc").mkdir()
+    (home.root / "disc" / "a").write_text("a")
+    asked = {
+        "remove": ["remove", "nothing", "--yes"],
+        "add": ["add", "Disc", home.root / "disc"],
+        "rebuild": ["rebuild", volume],
+        "backup": ["backup", home.job("gz"), "--yes"],
+    }[command]
+    done = home.run(*asked, status=2 if command == "remove" else 0)
+    lines = [line for line in done.err.splitlines() if "cut off" in line]
+
+    assert lines == [f"going on with a removal from the catalogue that was cut off: {volume}, up to 100,000 entries"]
+    assert "cut off" not in home.run("add", "Again", home.root / "disc", status=0).err
 
 
 def test_without_a_terminal_removing_wants_yes(home, saved):
