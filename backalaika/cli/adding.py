@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ..walk import Problem
     from .progress import Bar, Lines
 
+# Of the archives that are not entered.
+_SHOWN = 20
+
 
 @click.command(
     epilog="""\b
@@ -180,6 +183,10 @@ def _say_left_out(title: str) -> None:
 def _show(report: AddReport) -> None:
     for note in report.notes:
         display.say(f"note: {display.printable(note.path)}: {display.printable(note.message)}")
+    for archive in report.not_entered[:_SHOWN]:
+        display.say(f"  not entered: {display.printable(archive.path)}: {archive.kind}")
+    if len(report.not_entered) > _SHOWN:
+        display.say(f"  and {len(report.not_entered) - _SHOWN:,} more, which --json lists")
     if report.problems:
         number = len(report.problems)
         display.say(f"\n{number:,} problem{'' if number == 1 else 's'}:")

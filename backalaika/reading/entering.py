@@ -30,6 +30,7 @@ from .sniffing import (
     STREAMS,
     ZIP,
     codec_of,
+    foreign_by_name,
     foreign_kind,
     kind_by_content,
     kind_by_name,
@@ -163,7 +164,7 @@ class Entering:
                 return ZIP
             except ArchiveError as error:
                 why = f"; it {error}"
-        foreign = foreign_kind(stream) if kind is None else None
+        foreign = foreign_kind(stream) or foreign_by_name(path) if kind is None else None
         if kind is None and named and named != foreign:
             self._told.trouble(path, f"is no {named}, though its name says so{why if named == ZIP else ''}")
         if foreign is not None:

@@ -38,7 +38,7 @@ from .messages import (
 )
 from .own import OwnVolume, archive_format, is_own_file
 from .pool import Again, GivenUp, Heard, ReadingPool
-from .report import INTERRUPTED, LEFT_OUT, AddReport, Medium, Observer
+from .report import INTERRUPTED, LEFT_OUT, AddReport, Medium, Observer, Unentered
 from .sniffing import promised_kind
 from .trees import Found
 from .watched import WatchedTree
@@ -130,7 +130,6 @@ class _Work:
         self._own: OwnVolume | None = None
         self._known: str | None = None
         self._sound: dict[bytes, int] = {}
-        self._not_entered: Counter[str] = Counter()
         self._before: dict[Problem, None] = {}
         self._new_problems: list[Problem] = []
         self._volume_id = 0
@@ -353,7 +352,8 @@ class _Work:
         elif isinstance(heard, Trouble):
             self._trouble(heard)
         elif isinstance(heard, NotEntered):
-            self._not_entered[heard.kind] += 1
+            whole_path = os.path.join(self._medium.path, os.fsdecode(heard.path))
+            report.not_entered.append(Unentered(whole_path, heard.kind))
         elif isinstance(heard, Again):
             self._flush()
             for path in self._opened_in(heard.path):
@@ -431,9 +431,10 @@ class _Work:
     def finish(self) -> None:
         """All is read."""
         self._flush()
-        kinds = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(self._not_entered.items()))
+        counts = Counter(kind for _, kind in self._report.not_entered)
+        kinds = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(counts.items()))
         if kinds:
-            extra = "; 7z is entered with the extra: pip install 'backalaika[7z]'" if self._not_entered["7z"] else ""
+            extra = "; 7z is entered with the extra: pip install 'backalaika[7z]'" if counts["7z"] else ""
             message = f"archives of kinds that are not entered, but listed as files: {kinds}{extra}"
             self._trouble(Trouble(b"", message, True))
         self._catalogue.finish_volume(self._volume_id, self._report.bytes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from ..walk import Problem
 
@@ -18,6 +18,13 @@ class Observer(Protocol):
 
     def problem(self, problem: Problem) -> None:
         """Something could not be read as it should be."""
+
+
+class Unentered(NamedTuple):
+    """An archive of a kind that is not entered: its path, and the kind by its content, or else by its name."""
+
+    path: str
+    kind: str
 
 
 @dataclass(slots=True)
@@ -35,6 +42,7 @@ class AddReport:
         damaged_copy_of: the title of the volume that this is a damaged copy of, of which nothing was entered; else ''.
         problems: what could not be read.
         notes: what is not in the catalogue by its nature.
+        not_entered: archives that were read as files only, by this call.
         seconds: how long it took.
     """
 
@@ -50,6 +58,7 @@ class AddReport:
     damaged_copy_of: str = ""
     problems: list[Problem] = field(default_factory=list)
     notes: list[Problem] = field(default_factory=list)
+    not_entered: list[Unentered] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
@@ -75,6 +84,7 @@ class AddReport:
             "damaged_copy_of": self.damaged_copy_of,
             "errors": [{"path": problem.path, "message": problem.message} for problem in self.problems],
             "notes": [{"path": problem.path, "message": problem.message} for problem in self.notes],
+            "not_entered": [archive._asdict() for archive in self.not_entered],
             "seconds": round(self.seconds, 3),
         }
 

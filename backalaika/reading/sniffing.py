@@ -65,6 +65,24 @@ _FOREIGN = {
 }
 
 
+# Of one that is damaged, only the name may still tell.
+_FOREIGN_SUFFIXES = {
+    b".rar": "rar",
+    b".cab": "cab",
+    b".lha": "lha",
+    b".lzh": "lha",
+    b".lz": "lzip",
+    b".tlz": "lzip",
+    b".lz4": "lz4",
+    b".cpio": "cpio",
+    b".rpm": "rpm",
+    b".xar": "xar",
+    b".squashfs": "squashfs",
+    b".arj": "arj",
+    b".lzma": "lzma",
+    b".z": "compress (.Z)",
+}
+
 _ANY_FOREIGN = re.compile(b"|".join(b"(%b)" % magic for magic in _FOREIGN.values()), re.DOTALL)
 
 
@@ -72,6 +90,12 @@ def foreign_kind(stream: Stream) -> str | None:
     """What the stream is, if it is an archive of a kind that is not entered."""
     match = _ANY_FOREIGN.match(stream.peek(16))
     return None if match is None else list(_FOREIGN)[(match.lastindex or 1) - 1]
+
+
+def foreign_by_name(path: bytes) -> str | None:
+    """What the file is by its name, if that promises an archive of a kind that is not entered."""
+    _, dot, suffix = path.rpartition(b".")
+    return _FOREIGN_SUFFIXES.get((dot + suffix).lower())
 
 
 def kind_by_name(path: bytes) -> str | None:

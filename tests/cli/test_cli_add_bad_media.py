@@ -195,3 +195,24 @@ def test_a_pile_of_broken_and_hostile_archives_ends_in_bounded_memory(home, tmp_
     assert {
         name for name in os.listdir(root) if name.startswith("cut-") and name.endswith((".zip", ".gz", ".tar"))
     } <= told
+
+
+def test_each_archive_of_a_kind_that_is_not_entered_is_named(home, tmp_path):
+    disc = tmp_path / "disc"
+    disc.mkdir()
+    for number in range(30):
+        (disc / f"{number:02}.bin").write_bytes(b"Rar!\x1a\x07" + bytes(50))
+    (disc / "damaged.cab").write_bytes(bytes(50))
+    done = home.run("add", "Disc", disc, "--json", status=0)
+    report = done.json()
+    wanted = [{"path": str(disc / f"{number:02}.bin"), "kind": "rar"} for number in range(30)]
+
+    assert sorted(report["not_entered"], key=lambda archive: archive["path"]) == [
+        *wanted, {"path": str(disc / "damaged.cab"), "kind": "cab"},
+    ]  # fmt: skip
+    assert report["errors"] == []
+    assert "archives of kinds that are not entered, but listed as files: cab (1), rar (30)" in done.err
+    named = [line for line in done.err.splitlines() if line.startswith("  not entered: ")]
+    assert len(named) == 20
+    assert f"  not entered: {disc}/00.bin: rar" in named
+    assert "  and 11 more, which --json lists" in done.err

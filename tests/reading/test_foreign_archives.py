@@ -5,6 +5,7 @@ Where the readers that others wrote disagree about one, the most careful of them
 
 from __future__ import annotations
 
+import gzip
 import re
 from collections.abc import Sequence
 from pathlib import Path
@@ -151,6 +152,31 @@ def test_an_archive_of_a_kind_that_is_not_entered_is_told_as_such(tmp_path):
     assert told.not_entered == {b"x.bin": "rar"}
     assert not told.archives
     assert told.rows[-1].digest is not None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "kind"),
+    [
+        ("damaged.RAR", b"\0ar!\x1a\x07", "rar"),
+        ("cut.tar.lz4", b"", "lz4"),
+        ("a.lzh", b"text", "lha"),
+        ("lies.cab", b"Rar!\x1a\x07", "rar"),
+    ],
+)
+def test_of_a_damaged_archive_of_such_a_kind_the_name_may_still_tell(tmp_path, name, content, kind):
+    (tmp_path / name).write_bytes(content)
+    told = Told(tmp_path / name)
+
+    assert told.not_entered == {name.encode(): kind}
+    assert not told.troubles
+
+
+def test_what_is_entered_is_not_told_as_a_kind_that_is_not_whatever_its_name_says(tmp_path):
+    (tmp_path / "x.rar").write_bytes(gzip.compress(b"text"))
+    told = Told(tmp_path / "x.rar")
+
+    assert told.not_entered == {}
+    assert told.archives == {b"x.rar": "gz"}
 
 
 def test_the_origin_of_every_sample_is_named():
