@@ -19,7 +19,7 @@ from ..catalogue.rows import KINDS, FileRow
 from ..errors import ArchiveError, CatalogueError, SourceError, UsageError
 from ..manifest import MANIFEST, SUMS
 from ..walk import DIRECTORY, FILE, Problem, describe_error
-from .earlier import Kept, compare, mark, switches
+from .earlier import Kept, Marks, compare, mark, switches
 from .image import in_disc_order
 from .looking import SilenceError
 from .members import folder_and_name, joined
@@ -126,7 +126,7 @@ class _Work:
         self._rows: list[FileRow] = []
         self._open: dict[bytes, int] = {}
         self._told: set[tuple[bytes, str]] = set()
-        self._done: set[int] = set()
+        self._done = Marks()
         self._own: OwnVolume | None = None
         self._known: str | None = None
         self._sound: dict[bytes, int] = {}

@@ -3,10 +3,37 @@
 import json
 import os
 import signal
+import subprocess
+import sys
 import zipfile
 
 import pytest
 from command_line import wait_for
+
+GOES_ON = """
+import os, tracemalloc
+from backalaika.catalogue import open_catalogue
+from backalaika.catalogue.rows import FileRow
+from backalaika.reading.earlier import compare
+from backalaika.reading.messages import Settings
+from backalaika.reading.watched import watched_tree
+with open_catalogue({uri!r}) as catalogue, watched_tree({root!r}, Settings(), lambda: None, 0, 1) as tree:
+    volume = catalogue.add_volume(None, "Many", None, {root!r}, None)
+    rows = []
+    for found in tree.walk(print):
+        member = found.member
+        folder, _, name = member.path.rpartition(b"/")
+        values = (folder, name) if member.kind == "file" else (member.path, b"")
+        rows.append(FileRow(volume, None, *values, member.kind, member.size, member.mtime_ns, *[None] * 6))
+    catalogue.record([], rows)
+    number = sum(row.kind == "file" for row in rows)
+    del rows
+    tracemalloc.start()
+    kept = compare(catalogue, volume, tree, lambda path: False, lambda: None)
+    now, peak = tracemalloc.get_traced_memory()
+    assert kept.has_read(b"7/77") and not kept.has_read(b"7/none")
+    print(number, now, peak)
+"""
 
 
 def listed(home, title):
@@ -138,3 +165,22 @@ def test_damage_that_an_interrupted_add_met_is_told_by_the_one_that_goes_on(home
     assert problem["path"].startswith(str(big / "05.zip"))
     assert "\n1 problem:" in report.err
     assert str(big / "05.zip") in report.err
+
+
+@pytest.mark.timeout(120)
+def test_an_add_that_goes_on_holds_little_of_each_file_that_was_recorded(home, tmp_path):
+    root = tmp_path / "many"
+    for folder in range(20):
+        (root / f"{folder}").mkdir(parents=True)
+        for name in range(1000):
+            (root / f"{folder}" / f"{name}").touch()
+    uri = f"sqlite:///{tmp_path}/catalogue.sqlite"
+    done = subprocess.run(
+        [sys.executable, "-c", GOES_ON.format(root=str(root), uri=uri)],
+        env=home.environment, capture_output=True, text=True, timeout=100, check=True,
+    )  # fmt: skip
+    resumed, after, at_most = map(float, done.stdout.split())
+
+    assert resumed == 20_000
+    assert after / resumed < 40
+    assert at_most / resumed < 150
