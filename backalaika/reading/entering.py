@@ -93,7 +93,9 @@ class Entering:
         is_whole = False
         try:
             if hashing or (self._settings.depth and kind_by_name(file.path)):
-                with self._tree.open(file) as opened:
+                with self._tree.open(file) as found:
+                    told.moved(0)
+                    opened = found.signing(lambda: told.moved(0))
                     stream = FileStream(opened, hashers, told.moved)
                     if not file.only_sum:
                         kind = self._enter_archive(file, opened, stream, hashing, threads)

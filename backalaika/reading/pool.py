@@ -75,7 +75,7 @@ class _ReturnsTurn(NamedTuple):
 class _Signs:
     """Sends messages on; of progress only now and then, but often enough to show that the process lives.
 
-    Threads of the process may want memory meanwhile, of which it sends too.
+    Threads of the process may read, or want memory, of which it sends too.
     """
 
     def __init__(self, connection: Connection) -> None:
@@ -83,6 +83,7 @@ class _Signs:
         self._moved = 0
         self._next = 0.0
         self._sending = threading.Lock()
+        self._counting = threading.Lock()
 
     def _send(self, message: Message | _WantsTurn | _ReturnsTurn) -> None:
         with self._sending:
@@ -101,12 +102,15 @@ class _Signs:
         if not isinstance(message, Moved):
             self._send(message)
             return
-        self._moved += message.size
-        now = time.monotonic()
-        if now >= self._next:
+        with self._counting:
+            self._moved += message.size
+            now = time.monotonic()
+            if now < self._next:
+                return
             self._next = now + _SECONDS_BETWEEN_SIGNS
-            self._send(Moved(self._moved, message.path))
+            message = Moved(self._moved, message.path)
             self._moved = 0
+        self._send(message)
 
 
 def _read_files(connection: Connection, tree: Tree, settings: Settings, share: int) -> None:

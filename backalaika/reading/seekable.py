@@ -44,6 +44,16 @@ class Seekable:
 
         return Stream(fetch)
 
+    def signing(self, sign: Callable[[], None]) -> Seekable:
+        """The same, which calls ``sign`` each time something was read: a drive may be slow, and work all the same."""
+
+        def at(offset: int, size: int) -> bytes:
+            piece = self.at(offset, size)
+            sign()
+            return piece
+
+        return Seekable(at, self.size, self.descriptor)
+
     def all_at(self, offset: int, size: int) -> bytes:
         """As ``at``, which may give less than it has."""
         return self.stream(offset, size).read(size)
@@ -123,8 +133,9 @@ class FileStream(Stream):
         return piece
 
     def drain_untold(self) -> None:
-        """Read all that is left, for the hasher; tell nobody of progress."""
-        self._moved = _tell_nobody
+        """Read all that is left, for the hasher; of progress, which others count, tell only that there is some."""
+        moved = self._moved
+        self._moved = lambda size: moved(0)
         while self.take(PIECE):
             pass
 
@@ -141,10 +152,6 @@ class FileStream(Stream):
         self._data, self._at = b"", 0
         self._moved(skipped - at_hand)
         return skipped
-
-
-def _tell_nobody(size: int) -> None:
-    """Progress that is counted elsewhere."""
 
 
 class AsFile(io.RawIOBase):

@@ -257,7 +257,8 @@ class _Image:
             troubles.tell(Trouble(path, message))
 
         troubles = Troubles(b"", send)
-        with self._image() as image:
+        with self._image() as found_image:
+            image = found_image.signing(sign)
             budget = Budget(image.size, self._max_ratio, self._max_members)
             try:
                 for found in images.members_and_pauses(image, self._encoding, warn):

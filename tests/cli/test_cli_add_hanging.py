@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import zipfile
 
 import pycdlib
 import pytest
@@ -334,3 +335,33 @@ def test_an_add_at_a_folder_that_hangs_can_be_stopped(home, hanging, disc):
 
     assert process.returncode == 130, err
     assert "the same command goes on with it" in err
+
+
+def test_a_file_on_a_slow_drive_that_makes_progress_is_not_given_up(home, hanging, tmp_path):
+    """Each read is well within the time, all before the first member take longer: of an image, all folders are read."""
+    root, disc = tmp_path / "folders", tmp_path / "disc"
+    for number in range(30):
+        (root / f"folder {number}").mkdir(parents=True)
+        (root / f"folder {number}" / "a.txt").write_text("a")
+    disc.mkdir()
+    subprocess.run(["genisoimage", "-quiet", "-R", "-o", disc / "slow.iso", root], check=True, timeout=60)
+    environment = hanging.at(file="slow.iso", start=1 << 60, slow=30)
+    report = home.run("add", "Disc", disc, "--timeout", "1", "--json", status=0, env=environment).json()
+
+    assert (report["errors"], report["members"]) == ([], 60)
+    assert (tmp_path / "shim" / "pauses").stat().st_size == 0
+
+
+def test_a_file_that_gave_something_and_then_hangs_is_given_up(home, hanging, tmp_path):
+    disc = tmp_path / "disc"
+    disc.mkdir()
+    with zipfile.ZipFile(disc / "a.zip", "w") as out:
+        for number in range(20):
+            out.writestr(f"{number}", bytes(2_000_000))
+    environment = hanging.at(file="a.zip", start=20_000_000, stop=21_000_000, slow=5)
+    command = ["add", "Disc", disc, "--workers", "1", "--timeout", "1", "--json"]
+    report = home.run(*command, status=1, env=environment).json()
+
+    [problem] = report["errors"]
+    assert problem["message"] == "given up: nothing could be read of it for 1 seconds"
+    assert hanging.times == 1
