@@ -6,6 +6,7 @@ import zlib
 from collections import deque
 from collections.abc import Callable, Container, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from functools import partial
 from typing import NamedTuple
 
@@ -140,28 +141,27 @@ class ZipTeller:
 
         if member.kind == DIRECTORY and found.promised:
             warn(f"is a folder by its name, and has {found.promised:,} bytes of content, which are not read")
-        try:
+        with self._guarding(warn):
             if member.kind == SYMLINK and told.settings.hashing and not member.encrypted:
-                self._read_target(member, content, warn)
+                with self._guarding(warn):  # of a link whose target cannot be had there is a row all the same
+                    member.target = beginning(content)
             told.member(path, member, None if member.encrypted or member.kind != FILE else digest, depth)
+
+    @contextmanager
+    def _guarding(self, warn: Callable[[str], None]) -> Iterator[None]:
+        """Read a member; what goes wrong costs this one only.
+
+        Raises:
+            BombError: all of the archive is given up.
+        """
+        try:
+            yield
         except BombError:
             raise
         except ArchiveError as error:
             warn(str(error))
         except OSError as error:
             # A sector that cannot be read costs the members that lie on it; the file's own digest is lost too.
-            warn(f"cannot be read: {describe_error(error)}")
-            told.unreadable = True
-
-    def _read_target(self, member: Member, content: Pieces, warn: Callable[[str], None]) -> None:
-        """Of a link; one that cannot be had costs nothing else."""
-        try:
-            member.target = beginning(content)
-        except BombError:
-            raise
-        except ArchiveError as error:
-            warn(str(error))
-        except OSError as error:
             warn(f"cannot be read: {describe_error(error)}")
             self._told.unreadable = True
 
