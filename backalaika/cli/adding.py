@@ -6,6 +6,7 @@ import importlib.util
 import json
 import os
 import sys
+from contextlib import closing
 from typing import TYPE_CHECKING, NoReturn
 
 import click
@@ -79,7 +80,7 @@ def add(
 
     Without PATH: the one disc or stick that is mounted.
     """
-    from ..catalogue import open_catalogue
+    from ..catalogue.direct import open_to_add
     from ..job.loading import load_user_config
     from ..reading.medium import add_medium
     from ..reading.messages import Settings
@@ -96,7 +97,7 @@ def add(
     if workers is None:
         workers = available_cpus() if config.workers is None else config.workers
     status = 0
-    with open_catalogue(db or config.db_uri, tell=RemovalLines()) as catalogue, StopSignals() as signals:
+    with closing(open_to_add(db or config.db_uri, RemovalLines())) as catalogue, StopSignals() as signals:
         for medium in media:
             if each is not None and catalogue.has_medium(medium.title, medium.path):
                 _say_left_out(medium.title)

@@ -14,6 +14,7 @@ from .watched import WatchedTree
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
+    from ..catalogue.direct import DirectCatalogue
 
 
 # Of 10,000,000 marks, each has 40,000, which are sorted by themselves.
@@ -82,7 +83,7 @@ def switches(settings: Settings) -> str:
 
 
 def compare(
-    catalogue: Catalogue,
+    catalogue: Catalogue | DirectCatalogue,
     volume_id: int,
     tree: WatchedTree,
     is_told_otherwise: Callable[[bytes], bool],

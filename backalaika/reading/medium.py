@@ -45,6 +45,7 @@ from .watched import WatchedTree
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
+    from ..catalogue.direct import DirectCatalogue
     from ..catalogue.media import UnfinishedMedium
 
 _ROWS_AT_A_TIME = 5000
@@ -56,7 +57,7 @@ _BORDER = "is another file system and was not catalogued; add it by itself"
 
 
 def add_medium(
-    catalogue: Catalogue,
+    catalogue: Catalogue | DirectCatalogue,
     medium: Medium,
     tree: WatchedTree,
     settings: Settings,
@@ -113,7 +114,7 @@ class _Work:
 
     def __init__(
         self,
-        catalogue: Catalogue,
+        catalogue: Catalogue | DirectCatalogue,
         medium: Medium,
         tree: WatchedTree,
         settings: Settings,

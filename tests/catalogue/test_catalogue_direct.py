@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from backalaika.catalogue import REVISION, open_catalogue
-from backalaika.catalogue.direct import open_directly
+from backalaika.catalogue import REVISION, Catalogue, open_catalogue
+from backalaika.catalogue.direct import DirectCatalogue, open_directly
 from backalaika.catalogue.recording import Recording
 from backalaika.catalogue.rows import (
     COMPLETE,
@@ -130,6 +130,82 @@ def test_what_is_recorded_directly_is_what_sqlalchemy_records(db_uri: str, tmp_p
     recorded = all_rows(copy)
     assert recorded == all_rows(db_uri)
     assert len(recorded["files"]) == 2 * (2000 + 1300) + 2 * 123 + 3
+
+
+def record_media(catalogue: Catalogue | DirectCatalogue) -> None:
+    """One medium that is interrupted, gone on with and finished, and a volume that gets another title."""
+    volume_id = catalogue.add_volume(None, "disc", None, "/media/\udcff", None, "", "xxh3-128", "--depth 1")
+    archives = [catalogue.add_archive(volume_id, name, "zip") for name in ("a.zip", "gone.zip")]
+    rows = [
+        FileRow(
+            volume_id,
+            archive_id,
+            b"/letters",
+            b"\xff%d" % number,
+            FILE,
+            number,
+            number,
+            *[None] * 2,
+            b"d" * 16,
+            *[None] * 3,
+        )
+        for archive_id in (None, *archives)
+        for number in range(6000)
+    ]
+    catalogue.record([], rows)
+    catalogue.record_troubles(volume_id, [(b"/media/\xff/bad", "cannot be read"), (b"", "worse \udcff")])
+    catalogue.release(volume_id)
+
+    found = catalogue.unfinished_medium("disc")
+    assert found is not None
+    assert (found.path, found.options, found.owner.pid) == ("/media/\udcff", "--depth 1", None)
+    assert not catalogue.has_medium("disc", "/media/\udcff")
+    catalogue.take_over("disc")
+    loose = list(catalogue.loose_files(volume_id))
+    assert [file[1:] for file in loose] == [(b"/letters", b"\xff%d" % n, FILE, n, n) for n in range(6000)]
+    catalogue.drop_files([number for number, *_ in loose[100:]])
+    [[gone, _]] = [pair for pair in catalogue.archives_of(volume_id) if pair[1] == b"gone.zip"]
+    catalogue.drop_archive(gone)
+    [bad, worse] = catalogue.troubles(volume_id)
+    assert (bad[1:], worse[2]) == ((b"/media/\xff/bad", "cannot be read"), "worse \\udcff")
+    catalogue.drop_troubles([bad[0]])
+    catalogue.finish_archive(archives[0], 5, b"sum")
+    catalogue.finish_volume(volume_id, 6)
+    assert catalogue.has_medium("disc", "/media/\udcff")
+    assert not catalogue.has_medium("disc", "/media/other")
+
+    with pytest.raises(CatalogueError, match="'disc': a volume of this title is in the catalogue"):
+        catalogue.retitle("2026_two%/vol001", "disc", "")
+    catalogue.retitle("2026_two%/vol001", "letters", "in the blue box")
+    with pytest.raises(CatalogueError, match="'letters': a volume of this title is in the catalogue"):
+        catalogue.check_title("letters", None)
+    catalogue.check_title("letters", "letters")
+    assert catalogue.volume_with_archives([b"sum"]) is None  # no run's
+
+
+def test_a_medium_is_recorded_directly_as_through_sqlalchemy(db_uri: str, tmp_path: Path) -> None:
+    copy = f"sqlite:///{tmp_path}/copy.sqlite"
+    shutil.copy(db_uri.removeprefix("sqlite:///"), copy.removeprefix("sqlite:///"))
+    direct = open_directly(copy, REVISION)
+    assert direct is not None
+    record_media(direct)
+    direct.close()
+    with open_catalogue(db_uri) as catalogue:
+        record_media(catalogue)
+
+    recorded = all_rows(copy)
+    assert recorded == all_rows(db_uri)
+    assert len(recorded["files"]) == 100 + 6000
+    assert len(recorded["archives"]) == 1
+
+
+def test_there_is_no_direct_way_while_an_archive_is_removed(db_uri: str) -> None:
+    with open_catalogue(db_uri) as catalogue:
+        archive_id = catalogue.add_archive(1, "a.zip", "zip")
+    with closing(sqlite3.connect(db_uri.removeprefix("sqlite:///"))) as connection, connection:
+        connection.execute("UPDATE archives SET state = 'removing' WHERE id = ?", (archive_id,))
+
+    assert open_directly(db_uri, REVISION) is None
 
 
 def test_what_fails_directly_leaves_nothing_and_is_told_in_one_line(db_uri: str) -> None:

@@ -262,3 +262,20 @@ def test_help_does_not_wait_for_heavy_libraries(home):
         "zstandard",
         "multiprocessing",
     }
+
+
+def test_a_medium_is_added_without_waiting_for_heavy_libraries(home):
+    home.run("add", "first", str(home.source), status=0)  # makes the catalogue
+
+    done = subprocess.run(
+        [PROGRAM[0], "-X", "importtime", "-m", "backalaika", "add", "second", str(home.source)],
+        env=home.environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.returncode == 0
+    imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
+    assert "xxhash" in imported
+    assert not imported & {"sqlalchemy", "rich", "alembic", "asyncio"}
