@@ -11,7 +11,8 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from .catalogue.rows import OpenEntry, storable_inode, storable_number
+from .catalogue.results import OpenEntry
+from .catalogue.rows import storable_inode, storable_number
 from .walk import FILE, Entry
 
 _COARSE = ("cifs", "smb", "smbfs", "smb2", "smb3", "vfat", "msdos", "fat", "fat32", "exfat", "fuse.exfat", "msdosfs")

@@ -1,9 +1,9 @@
 """Catalogue: the SQL database of runs, volumes, archives, files and errors.
 
 `opening` has the door, `open_catalogue`; `recording` what a run writes, `queries` what is asked, `search` how files are
-found, `removal` what goes. `rows` holds the plain types that cross the border. SQLAlchemy takes a fifth of a second to
-import, so it is imported when one of the names here is first used, not with the package; a run that only records into
-an SQLite file goes there by `direct`, without it.
+found, `removal` what goes. `rows` holds the plain types that come in, `results` those that go out. SQLAlchemy takes a
+fifth of a second to import, so it is imported when one of the names here is first used, not with the package; what only
+records into an SQLite file, a run or a medium, goes there by `direct`, without it.
 """
 
 from __future__ import annotations

@@ -14,7 +14,8 @@ from itertools import islice
 from typing import Any, NamedTuple
 
 from .recording import folder_ids
-from .rows import COMPLETE, FILE, HARD_LINK, KINDS, KnownEntry, OpenEntry, Tree
+from .results import OpenEntry, Tree
+from .rows import COMPLETE, FILE, HARD_LINK, KINDS, KnownEntry
 from .transaction import Transaction
 
 _PAGE = 5000

@@ -8,7 +8,8 @@ from sqlalchemy import Connection, and_, func, select
 
 from .locating import Locating, located
 from .queries import Queries, find_volume, wanted, wanting
-from .rows import COMPLETE, Located
+from .results import Located
+from .rows import COMPLETE
 from .schema import archives, files, folders, frames, known, sources, volumes
 from .transaction import chunks
 

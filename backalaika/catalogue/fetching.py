@@ -13,7 +13,8 @@ from typing import Any
 
 from sqlalchemy import Column, ColumnElement, Connection, Row, Select, Table, select, text, tuple_
 
-from .rows import KINDS, FileEntry
+from .results import FileEntry
+from .rows import KINDS
 from .schema import archives, files, folders, volumes
 from .servers import MYSQL
 from .transaction import FETCHED, chunks

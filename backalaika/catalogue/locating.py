@@ -13,7 +13,8 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from .recording import path_key
-from .rows import COMPLETE, KINDS, Located, VolumeAt
+from .results import Located, VolumeAt
+from .rows import COMPLETE, KINDS
 from .transaction import Transaction, Transactions
 
 _FETCHED = 5000

@@ -22,7 +22,8 @@ from typing import Any
 from .changes import Recorded, SourcePicture, open_entries, paths_of, record_picture
 from .locating import folders_below
 from .recording import Recording, enter_end, enter_errors, path_key, unknown_volumes
-from .rows import COMPLETE, KINDS, ErrorRow, OpenEntry, PictureEntry, RunEnd, RunRow, Tree, storable_text
+from .results import OpenEntry, PictureEntry, RunRow, Tree
+from .rows import COMPLETE, KINDS, ErrorRow, RunEnd, storable_text
 from .transaction import Transaction, chunks
 
 _PAGE = 5000

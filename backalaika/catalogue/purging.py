@@ -17,7 +17,8 @@ from . import paging
 from .database import CoreTransaction, Database, execute_many
 from .names import forget_names
 from .paging import Page, Tell, tell_nobody
-from .rows import REMOVING, Removed
+from .results import Removed
+from .rows import REMOVING
 from .schema import archives, entries, files, folders, frames, known, listings, trees, troubles, volumes
 from .transaction import chunks
 

@@ -29,7 +29,8 @@ from .database import CoreTransaction, Database, bulk_insert
 from .fetching import Telling, file_rows, read_steadily
 from .owning import Owner
 from .recording import known_folders, path_key, removed_volumes, unknown_volumes
-from .rows import COMPLETE, FILE, KINDS, REMOVING, FileEntry, Looks, VolumeRow, storable_text
+from .results import FileEntry, VolumeRow
+from .rows import COMPLETE, FILE, KINDS, REMOVING, Looks, storable_text
 from .schema import archives, files, known, runs, short_bytes, volumes
 from .transaction import chunks
 

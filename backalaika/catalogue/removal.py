@@ -26,7 +26,8 @@ from .paging import Tell, tell_nobody
 from .purging import Purging, delete_files, within
 from .queries import FoundVolume, find_volume
 from .recording import Recording
-from .rows import DIRECTORY, INCOMPLETE, KINDS, REMOVING, RUNNING, Removed, Unfinished
+from .results import Removed, Unfinished
+from .rows import DIRECTORY, INCOMPLETE, KINDS, REMOVING, RUNNING
 from .schema import archives, files, frames, runs, sources, volumes
 from .transaction import chunks
 

@@ -18,23 +18,8 @@ from sqlalchemy import Connection, case, delete, func, select, update
 from ..errors import CatalogueError
 from .database import Database
 from .recording import Recording, path_key
-from .rows import (
-    COMPLETE,
-    DIRECTORY,
-    FAILED,
-    FILE,
-    INCOMPLETE,
-    INTERRUPTED,
-    KINDS,
-    RUNNING,
-    EarlyRun,
-    EndedRun,
-    RecordedArchive,
-    RecordedVolume,
-    SavedEntry,
-    Unfinished,
-    storable_text,
-)
+from .results import EarlyRun, EndedRun, RecordedArchive, RecordedVolume, SavedEntry, Unfinished
+from .rows import COMPLETE, DIRECTORY, FAILED, FILE, INCOMPLETE, INTERRUPTED, KINDS, RUNNING, storable_text
 from .schema import archives, errors, files, folders, frames, runs, sources, volumes
 from .transaction import chunks
 

@@ -25,7 +25,8 @@ from .fetching import Rows, Telling, file_rows, paged, read_steadily, reread
 from .name_index import folders_with, lists_with
 from .names import list_names
 from .queries import not_removed, really_known
-from .rows import COMPLETE, FILE, HARD_LINK, INCOMPLETE, KINDS, REMOVING, FileEntry
+from .results import FileEntry
+from .rows import COMPLETE, FILE, HARD_LINK, INCOMPLETE, KINDS, REMOVING
 from .schema import files, folders, known, name_lists, volumes
 from .transaction import FETCHED, chunks
 from .wanted import Pattern, Wanted, joined

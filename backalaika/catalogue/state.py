@@ -21,7 +21,8 @@ from ..errors import CatalogueError
 from .changes import paths_of
 from .locating import Locating, folders_below, in_folders, located, of_ids
 from .pictures import Pictures
-from .rows import COMPLETE, FileEntry, Located, PictureEntry, RunAt, RunRow, storable_text
+from .results import FileEntry, Located, PictureEntry, RunAt, RunRow
+from .rows import COMPLETE, storable_text
 from .transaction import Transaction, chunks
 
 _NEVER = (1 << 63) - 1

@@ -18,7 +18,7 @@ from . import display
 from .questions import Given, ask_answers, default_answers, unanswered
 
 if TYPE_CHECKING:
-    from ..catalogue.rows import EarlyRun
+    from ..catalogue.results import EarlyRun
     from ..job.loading import Job
     from ..run.answers import Answers
     from ..run.dry_run import Plan

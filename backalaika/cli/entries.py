@@ -13,7 +13,7 @@ from ..errors import UsageError
 from . import display
 
 if TYPE_CHECKING:
-    from ..catalogue.rows import FileEntry
+    from ..catalogue.results import FileEntry
 
 COLUMNS = ("volume", "archive", "path", "kind", "size", "mtime", "digest")
 EXPLAINED = """\b

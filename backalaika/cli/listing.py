@@ -17,7 +17,7 @@ from .entries import EXPLAINED, output_options, print_entries
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
-    from ..catalogue.rows import EndedRun, Removed, Unfinished
+    from ..catalogue.results import EndedRun, Removed, Unfinished
 
 db_option = click.option("--db", metavar="URI", help="The catalogue; by default db_uri of ~/.backalaika.")
 EXIT_STATUS = "Exit status: 0 done; 2 wrong usage or configuration, or no such volume; 130 interrupted."

@@ -11,7 +11,7 @@ from . import display
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
-    from ..catalogue.rows import VolumeAt
+    from ..catalogue.results import VolumeAt
     from ..recovery.repairing import Copy
     from ..restoring.report import Observer
     from ..run.stopping import StopSignals

@@ -16,7 +16,7 @@ from . import display
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
-    from ..catalogue.rows import VolumeAt
+    from ..catalogue.results import VolumeAt
     from ..restoring.shelf import Shelf
     from ..verifying.verify import VerifyReport
 

@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
-from ..catalogue.rows import VolumeAt
+from ..catalogue.results import VolumeAt
 from ..errors import UsageError
 from ..manifest import MANIFEST
 from .archives import archives_in, lost_items

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import IO, NamedTuple
 
-from ..catalogue.rows import Located
+from ..catalogue.results import Located
 from ..errors import RunError
 from ..walk import DIRECTORY, FILE, describe_error
 

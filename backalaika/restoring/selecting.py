@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from xxhash import xxh3_128_intdigest
 
-from ..catalogue.rows import Located, PictureEntry
+from ..catalogue.results import Located, PictureEntry
 from ..errors import UsageError
 from ..manifest import MANIFEST, SUMS
 from ..reading.messages import INSIDE

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..catalogue.rows import VolumeAt
+from ..catalogue.results import VolumeAt
 from ..manifest import MANIFEST, README, SUMS
 from ..recovery.layout import INDEX
 from .manifests import readme, title_by_readme

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 from ..ahead import Folder
 from ..catalogue.changes import Recorded, SourcePicture
 from ..catalogue.recording import path_key
-from ..catalogue.rows import ErrorRow, KnownEntry, OpenEntry, RunEnd, Tree, storable_inode, storable_number
+from ..catalogue.results import OpenEntry, Tree
+from ..catalogue.rows import ErrorRow, KnownEntry, RunEnd, storable_inode, storable_number
 from ..spool import Spool
 from ..survey import Found, Survey
 from ..walk import Entry, Problem

@@ -17,7 +17,8 @@ from concurrent.futures import Executor
 from typing import TYPE_CHECKING
 
 from ..ahead import Folder
-from ..catalogue.rows import OpenEntry, storable_inode, storable_number
+from ..catalogue.results import OpenEntry
+from ..catalogue.rows import storable_inode, storable_number
 from ..looks import Trust, look_the_same
 from ..survey import Found, Survey
 from ..walk import DIRECTORY, FILE, Directory, Entry

@@ -26,7 +26,8 @@ from typing import IO
 import deflate
 
 from .. import manifest
-from ..catalogue.rows import COMPLETE, RecordedArchive, RecordedVolume
+from ..catalogue.results import RecordedArchive, RecordedVolume
+from ..catalogue.rows import COMPLETE
 from ..formats.zip import central_entries, central_start
 from ..recovery.layout import PARTIAL_FILE, RECOVERY_FILE
 from .aside import put_aside

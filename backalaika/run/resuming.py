@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 
 from ..batch import Key, member_path, member_prefix
 from ..catalogue.paging import Tell, tell_nobody
-from ..catalogue.rows import COMPLETE, EarlyRun, RecordedVolume, SavedEntry
+from ..catalogue.results import EarlyRun, RecordedVolume, SavedEntry
+from ..catalogue.rows import COMPLETE
 from ..errors import ConfigurationError, NoRoomError, RunError
 from ..survey import Found, Survey
 from ..walk import DIRECTORY, FILE, HARD_LINK, Directory, Entry, Problem, describe_error

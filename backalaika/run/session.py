@@ -47,7 +47,7 @@ from .volumes import VolumeDone
 from .work import BatchOnItsWay, Compressing, Selection, plan_work, start_early
 
 if TYPE_CHECKING:
-    from ..catalogue.rows import EarlyRun, RecordedVolume
+    from ..catalogue.results import EarlyRun, RecordedVolume
     from ..job.loading import Job
     from .comparing import Comparisons
     from .known import KnownFiles

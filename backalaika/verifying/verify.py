@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import xxhash
 
-from ..catalogue.rows import VolumeAt
+from ..catalogue.results import VolumeAt
 from ..manifest import MANIFEST, SUMS
 from ..recovery.layout import INDEX
 from ..recovery.packets import RecoverySet, damaged_blocks

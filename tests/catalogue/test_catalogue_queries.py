@@ -6,17 +6,8 @@ import pytest
 from catalogue_samples import file_row, save_volume, start_run
 
 from backalaika.catalogue import Catalogue
-from backalaika.catalogue.rows import (
-    COMPLETE,
-    DIRECTORY,
-    FAILED,
-    HARD_LINK,
-    INCOMPLETE,
-    RUNNING,
-    SYMLINK,
-    SourceFound,
-    VolumeRow,
-)
+from backalaika.catalogue.results import VolumeRow
+from backalaika.catalogue.rows import COMPLETE, DIRECTORY, FAILED, HARD_LINK, INCOMPLETE, RUNNING, SYMLINK, SourceFound
 from backalaika.errors import CatalogueError
 
 OTHER = b"e" * 16

@@ -15,6 +15,7 @@ from sqlalchemy import create_engine, select
 
 from backalaika.catalogue import Catalogue
 from backalaika.catalogue.database import bulk_insert
+from backalaika.catalogue.results import FileEntry
 from backalaika.catalogue.rows import (
     COMPLETE,
     DIRECTORY,
@@ -27,7 +28,6 @@ from backalaika.catalogue.rows import (
     RUNNING,
     SYMLINK,
     ErrorRow,
-    FileEntry,
     FileRow,
     FrameMembers,
     FrameRow,

@@ -11,7 +11,8 @@ from catalogue_samples import file_row, save_volume, start_run
 
 from backalaika.catalogue import REVISION, Catalogue, open_catalogue, paging, purging
 from backalaika.catalogue.direct import open_directly
-from backalaika.catalogue.rows import COMPLETE, ErrorRow, FrameRow, Removed
+from backalaika.catalogue.results import Removed
+from backalaika.catalogue.rows import COMPLETE, ErrorRow, FrameRow
 from backalaika.catalogue.schema import metadata
 from backalaika.catalogue.wanted import Pattern, Wanted
 from backalaika.errors import CatalogueError

@@ -21,7 +21,8 @@ from backalaika.catalogue import Catalogue, names, open_catalogue, recording
 from backalaika.catalogue.database import CoreTransaction
 from backalaika.catalogue.name_index import FOLDED_TO_ASCII
 from backalaika.catalogue.names import FTS, forget_names
-from backalaika.catalogue.rows import COMPLETE, DIRECTORY, SYMLINK, FileEntry
+from backalaika.catalogue.results import FileEntry
+from backalaika.catalogue.rows import COMPLETE, DIRECTORY, SYMLINK
 from backalaika.catalogue.wanted import Pattern, Wanted, folded
 
 NAMES = [

@@ -10,7 +10,8 @@ from catalogue_samples import file_row, save_volume, start_run
 
 from backalaika.catalogue import REVISION, Catalogue, locating
 from backalaika.catalogue.direct import open_directly
-from backalaika.catalogue.rows import COMPLETE, FrameRow, Located
+from backalaika.catalogue.results import Located
+from backalaika.catalogue.rows import COMPLETE, FrameRow
 from backalaika.errors import CatalogueError
 
 

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from backalaika.catalogue.rows import COMPLETE, INCOMPLETE, RecordedArchive, RecordedVolume
+from backalaika.catalogue.results import RecordedArchive, RecordedVolume
+from backalaika.catalogue.rows import COMPLETE, INCOMPLETE
 from backalaika.formats.zip import (
     STORED,
     ZipMember,
