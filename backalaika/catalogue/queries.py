@@ -165,7 +165,8 @@ class Queries(Database):
                     if volume_id not in complete or content is None:
                         continue
                     if part is not None:
-                        if not parts.is_last_of_all((folder_id, name, complete[volume_id]), part, whole):
+                        run_id = complete[volume_id]
+                        if run_id is None or not parts.is_last_of_all((folder_id, name, run_id), part, whole):
                             continue
                         size, content = whole_size, whole
                     looks[ids[folder_id]][name] = (size, *times, inode % 2**64, bytes(content))
@@ -177,7 +178,7 @@ class Queries(Database):
         Files that were cut are among them, though only their parts are in ``known``; they are few.
         """
         # Compared like this, any database takes the index, which has only these.
-        is_last_part = files.c.whole_digest > b"", volumes.c.state == COMPLETE
+        is_last_part = files.c.whole_digest > b"", *_can_have_all_parts()
         with self._reading() as connection:
             with wanting(connection, [(size, None) for size in set(sizes)]):
                 is_known = exists().where(known.c.size == wanted.c.size, *still_known(connection))
@@ -214,36 +215,50 @@ def still_known(connection: Connection) -> list[ColumnElement[bool]]:
     return [known.c.file_id == files.c.id, *conditions] if conditions else []
 
 
+def _can_have_all_parts() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
+    """What the volumes of a file that was cut must be like, for it to be known.
+
+    Parts belong together if one run saved them. On media that were added by hand, parts of one path may be of different
+    files: such a medium has no run, and a file of which it has a part is saved again.
+    """
+    return volumes.c.state == COMPLETE, volumes.c.run_id.is_not(None)
+
+
 def cut_files(
     connection: Connection, pairs: set[tuple[int, bytes]]
 ) -> dict[tuple[int, bytes], dict[int, frozenset[int]]]:
-    """Of these sizes and digests, those of files that were cut and whose parts are all on complete volumes.
+    """Of these sizes and digests, those of files that were cut and whose parts are all on complete volumes of a run.
 
     Returns:
         For each the runs that have all parts, and their volumes with them.
     """
-    complete = volumes.c.state == COMPLETE
     last: list[Any] = []
     for chunk in chunks([digest for _, digest in pairs]):
-        columns = (files.c.folder_id, files.c.name, volumes.c.run_id, files.c.whole_size, files.c.whole_digest)
-        asked = select(*columns).join_from(files, volumes).where(files.c.whole_digest.in_(chunk), complete)
+        of_file = (files.c.id, files.c.folder_id, files.c.name, files.c.mtime_ns, volumes.c.run_id, files.c.part)
+        asked = select(*of_file, files.c.whole_size, files.c.whole_digest).join_from(files, volumes)
+        asked = asked.where(files.c.whole_digest.in_(chunk), *_can_have_all_parts())
         last += [row for row in connection.execute(asked) if (row.whole_size, bytes(row.whole_digest)) in pairs]
-    parts: dict[tuple[int, bytes, int], dict[int, tuple[int, int]]] = {}
+    parts: dict[tuple[int, bytes, int, int], list[tuple[int, int, int, int]]] = {}
     for chunk in chunks(list({row.folder_id for row in last})):
+        key = (files.c.folder_id, files.c.name, volumes.c.run_id, files.c.mtime_ns)
         asked = (
-            select(files.c.folder_id, files.c.name, volumes.c.run_id, files.c.part, files.c.size, volumes.c.id)
+            select(*key, files.c.id, files.c.part, files.c.size, volumes.c.id)
             .join_from(files, volumes)
-            .where(files.c.folder_id.in_(chunk), complete)
+            .where(files.c.folder_id.in_(chunk), files.c.part.is_not(None), *_can_have_all_parts())
+            .order_by(files.c.id)
         )
-        for row in connection.execute(asked):
-            if row.part is not None:
-                parts.setdefault((row.folder_id, bytes(row.name), row.run_id), {})[row.part] = row.size, row.id
+        for folder_id, name, run_id, mtime_ns, *part in connection.execute(asked):
+            parts.setdefault((folder_id, bytes(name), run_id, mtime_ns), []).append(tuple(part))
     found: dict[tuple[int, bytes], dict[int, frozenset[int]]] = {}
     for row in last:
-        there = parts[row.folder_id, bytes(row.name), row.run_id].values()
-        if sum(size for size, _ in there) == row.whole_size:
+        # A run that went on after the file had changed has saved parts twice; which are whose is as in `of_ids`.
+        there: dict[int, tuple[int, int]] = {}
+        for file_id, number, size, volume_id in parts[row.folder_id, bytes(row.name), row.run_id, row.mtime_ns]:
+            if file_id <= row.id and number <= row.part:
+                there[number] = size, volume_id
+        if len(there) == row.part and sum(size for size, _ in there.values()) == row.whole_size:
             of_run = found.setdefault((row.whole_size, bytes(row.whole_digest)), {})
-            of_run[row.run_id] = frozenset(volume_id for _, volume_id in there)
+            of_run[row.run_id] = frozenset(volume_id for _, volume_id in there.values())
     return found
 
 
@@ -251,9 +266,9 @@ class _Parts:
     """Which files that were cut are there with all of their parts, which come in their order."""
 
     def __init__(self) -> None:
-        self._number: dict[tuple[int, bytes, int | None], int] = {}
+        self._number: dict[tuple[int, bytes, int], int] = {}
 
-    def is_last_of_all(self, file: tuple[int, bytes, int | None], number: int, whole_digest: bytes | None) -> bool:
+    def is_last_of_all(self, file: tuple[int, bytes, int], number: int, whole_digest: bytes | None) -> bool:
         """Whether this part is the last of a file, and none before it is missing."""
         there = number == 1 or self._number.get(file) == number - 1
         self._number[file] = number if there else 0

@@ -1,13 +1,25 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import pytest
 from catalogue_samples import file_row, save_volume, start_run
 
 from backalaika.catalogue import Catalogue
-from backalaika.catalogue.results import VolumeRow
-from backalaika.catalogue.rows import COMPLETE, DIRECTORY, FAILED, HARD_LINK, INCOMPLETE, RUNNING, SYMLINK, SourceFound
+from backalaika.catalogue.results import PictureEntry, VolumeRow
+from backalaika.catalogue.rows import (
+    COMPLETE,
+    DIRECTORY,
+    FAILED,
+    FILE,
+    HARD_LINK,
+    INCOMPLETE,
+    RUNNING,
+    SYMLINK,
+    FileRow,
+    SourceFound,
+)
 from backalaika.errors import CatalogueError
 
 OTHER = b"e" * 16
@@ -98,6 +110,40 @@ def test_the_size_of_a_file_that_was_cut_is_known_when_its_last_part_is_safe(cat
     catalogue.finish_volume(volume_id, 10)
     assert catalogue.known_sizes({5, 10, 15, 20}) == {5, 10, 15}
     assert catalogue.known_digests({(15, OTHER), (20, OTHER)}) == {(15, OTHER)}
+
+
+def part(volume_id: int, number: int, size: int, **values: Any) -> FileRow:
+    return file_row(
+        volume_id, None, "/srv/office/a", part=number, part_offset=0, size=size, digest=b"%d" % number, **values
+    )
+
+
+def test_parts_on_media_added_by_hand_do_not_make_a_file_known_for_they_may_be_of_different_files(
+    catalogue: Catalogue,
+) -> None:
+    start_run(catalogue)
+    whole = {"whole_size": 15, "whole_digest": OTHER}
+    # Of one version the first part, of another the last, which would be as long together as the whole.
+    for number, row in enumerate([{"number": 1, "size": 10}, {"number": 2, "size": 5, **whole}]):
+        disc = catalogue.add_volume(None, f"disc {number}", None, "/media/dvd", None)
+        catalogue.record([], [part(disc, **row)])
+        catalogue.finish_volume(disc, 10)
+    picture = PictureEntry(b"", b"", b"/srv/office", b"b", FILE, 15, 1, OTHER, None, None, None, None, None, None, 1)
+
+    assert catalogue.known_sizes({5, 10, 15}) == {5, 10}
+    assert catalogue.known_digests({(15, OTHER)}) == set()
+    assert catalogue.known_by_looks([b"/srv/office"]) == {b"/srv/office": {}}
+    assert catalogue.copies([(15, OTHER)]) == {}
+    assert catalogue.members([picture]) == [None]
+
+
+def test_parts_of_which_one_is_missing_do_not_make_a_file_known_whatever_their_sizes(catalogue: Catalogue) -> None:
+    volume_id = catalogue.add_volume(start_run(catalogue), "run/vol001", 1, "/b", None)
+    last = part(volume_id, 3, 5, whole_size=15, whole_digest=OTHER)
+    catalogue.record([], [part(volume_id, 1, 10), last])
+    catalogue.finish_volume(volume_id, 10)
+
+    assert catalogue.known_digests({(15, OTHER)}) == set()
 
 
 def test_looks_are_those_of_the_file_that_was_saved_last(catalogue: Catalogue) -> None:
