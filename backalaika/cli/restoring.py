@@ -220,7 +220,9 @@ def _by_catalogue(wanted: _Wanted, db_uri: str, stack: ExitStack) -> _Source:
         stack.callback(direct.close)
     catalogue: State = full() if direct is None else direct
     if wanted.volume is not None:
-        selection = selecting.select_volume(full(), wanted.volume, [os.fsencode(path) for path in wanted.paths])
+        from ..restoring.by_volume import select_volume
+
+        selection = select_volume(full(), wanted.volume, [os.fsencode(path) for path in wanted.paths])
         _tell_parts(selecting.part_with_whole(selection))
     elif wanted.digest is not None:
         selection = selecting.select_digest(full(), wanted.digest)

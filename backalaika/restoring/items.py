@@ -76,7 +76,7 @@ def item_of(
         path = archive_folder(row.label, row.source, row.folder) + row.name
         archive = row.archive or b""
     if place is None and row.label is None:
-        place = _place_on_medium(path)
+        place = place_on_medium(path)
     elif place is None:
         place = path.rstrip(b"/") if row.kind == DIRECTORY else path
     if row.part is not None and row.part_offset is not None:
@@ -98,12 +98,18 @@ def item_of(
     )
 
 
-def _place_on_medium(path: bytes) -> bytes:
+def place_on_medium(path: bytes) -> bytes:
     """Where a path in a stranger's archive goes: what it means without its root, and never anything above it.
 
     ``./a``, ``a//`` and ``/a`` are all ``a``, as to `tar`; what has ``..`` in it is refused when it is to be placed.
     """
-    if path.startswith((b"/", b"./")) or b"//" in path or b"/./" in path or path.endswith((b"/", b"/.")):
+    if (
+        path == b"."
+        or path.startswith((b"/", b"./"))
+        or b"//" in path
+        or b"/./" in path
+        or path.endswith((b"/", b"/."))
+    ):
         return b"/".join(step for step in path.split(b"/") if step not in (b"", b"."))
     return path
 

@@ -14,9 +14,7 @@ from xxhash import xxh3_128_intdigest
 
 from ..catalogue.results import Located, PictureEntry
 from ..errors import UsageError
-from ..manifest import MANIFEST, SUMS
-from ..reading.messages import INSIDE
-from ..walk import DIRECTORY, FILE, HARD_LINK
+from ..walk import DIRECTORY, HARD_LINK
 from .frames import Attributes
 from .items import Item, Spool, archive_folder, item_of
 
@@ -302,77 +300,6 @@ def _is_below(row: Located | PictureEntry, path: bytes) -> bool:
     folder = row.folder
     beginning = path if path.endswith(b"/") else path + b"/"
     return folder == path or folder.startswith(beginning) or (bool(row.name) and os.path.join(folder, row.name) == path)
-
-
-def select_volume(catalogue: Catalogue, title: str, paths: Sequence[bytes] = ()) -> Selection:
-    """All that is on a volume, or what of it is one of the paths or below one.
-
-    An archive that was found on a medium comes as the file that it is, and what is in it by a path only.
-
-    Args:
-        catalogue: where to look.
-        title: of the volume.
-        paths: as the catalogue has them, or on a medium behind the archive's, with ``!/`` between.
-
-    Raises:
-        CatalogueError: there is no such volume.
-        UsageError: a path is not on it.
-    """
-    volume_id = catalogue.volume_id(title)
-    volume = catalogue.complete_volumes().get(volume_id)
-    rows = catalogue.files_on(volume_id)
-    left = set(paths)
-    if paths:
-        rows = _chosen(rows, paths, left)
-    elif volume is not None and volume.run_id is None:
-        rows = _without_members(catalogue, volume_id)
-    selection = Selection()
-    for item, row in newest((item_of(row), row) for row in rows):
-        selection.add(row.volume_id, item)
-    if left:
-        some = ", ".join(os.fsdecode(path) for path in sorted(left)[:5])
-        raise UsageError(f"{some}: not on {title}; give a path as 'backalaika files {title}' shows it")
-    return selection
-
-
-def _chosen(rows: Iterator[Located], paths: Sequence[bytes], left: set[bytes]) -> Iterator[Located]:
-    """Those that are one of the paths or below one, but not in archives there; ``left`` loses paths that are found."""
-    wanted = [(path, path.rstrip(b"/") + b"/") for path in paths]
-    for row in rows:
-        path = os.path.join(row.folder, row.name) if row.name else row.folder
-        before = b"" if row.archive is None else row.archive + INSIDE
-        found = [
-            one
-            for one, below in wanted
-            if one in (path, before + path)
-            or path.startswith(below)
-            or (len(below) >= len(before) and (before + path).startswith(below))
-        ]
-        left.difference_update(found)
-        if found:
-            yield row
-
-
-def _without_members(catalogue: Catalogue, volume_id: int) -> Iterator[Located]:
-    """What is on a medium, its archives as the files that they are; of one of ours, members: an archive is no file."""
-    archives = {name for name, *_ in catalogue.archives_on(volume_id)}
-    named = archives | {os.fsencode(MANIFEST), os.fsencode(SUMS)}
-    loose = set()
-    for row in catalogue.files_on(volume_id):
-        if row.archive is None and row.kind == FILE and (path := os.path.join(row.folder, row.name)) in named:
-            loose.add(path)
-    is_ours = bool(loose - archives) or any(loose.isdisjoint(_around(name)) for name in archives)
-    rows = catalogue.files_on(volume_id)
-    return rows if is_ours else (row for row in rows if row.archive is None)
-
-
-def _around(archive: bytes) -> Iterator[bytes]:
-    """An archive's path, and those of the archives that it is in."""
-    end = archive.find(INSIDE)
-    while end >= 0:
-        yield archive[:end]
-        end = archive.find(INSIDE, end + 1)
-    yield archive
 
 
 def select_digest(catalogue: Catalogue, digest: bytes) -> Selection:

@@ -12,14 +12,9 @@ from restores import command, errors_of, restore
 from trees_compared import make_tree, noise, text, write
 
 from backalaika.catalogue import open_catalogue
+from backalaika.restoring.by_volume import select_volume
 from backalaika.restoring.running import Destination, run_restore
-from backalaika.restoring.selecting import (
-    find_by_catalogue,
-    part_with_whole,
-    places_by_catalogue,
-    resolve_links,
-    select_volume,
-)
+from backalaika.restoring.selecting import find_by_catalogue, part_with_whole, places_by_catalogue, resolve_links
 from backalaika.restoring.shelf import Shelf
 from backalaika.run.pool import SerialExecutor
 from backalaika.verifying.verify import Verify

@@ -117,10 +117,59 @@ def test_a_whole_medium_comes_back_as_its_files_and_paths_go_into_its_archives(o
     assert (whole["files"], whole["errors"], planned["files"]) == (2, [], 2)
     assert (office.root / "whole/box!/outer.zip").read_bytes() == (disc / "box!/outer.zip").read_bytes()
     assert (some["files"], some["errors"]) == (2, [])
-    assert (office.root / "some/c.txt").read_bytes() == text(500, 2)
+    assert (office.root / "some/box!/outer.zip!/c.txt").read_bytes() == text(500, 2)
     assert (nested["files"], (office.root / "nested/b.txt").read_bytes()) == (1, text(400, 1))
     assert (every["files"], (office.root / "every/inner.tar").read_bytes()) == (2, inner)
     assert "nowhere: not on old disc" in err
+
+
+def everything_in(folder):
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_paths_that_are_in_several_archives_and_loose_too_all_come_back(office, disc):
+    may, june = {"beach/1.jpg": text(300)}, {"beach/1.jpg": text(400, 1), "beach/2.jpg": text(500, 2)}
+    write(disc / "may.zip", zip_of(may))
+    write(disc / "june.tar", tar_of(june, prefix="./"))
+    write(disc / "beach" / "1.jpg", text(600, 3))
+    command(office, "add", "photos", disc)
+    in_may, in_june = [
+        {f"{archive}!/beach/1.jpg": some["beach/1.jpg"]} for archive, some in (("may.zip", may), ("june.tar", june))
+    ]
+    loose, more = {"beach/1.jpg": text(600, 3)}, {"june.tar!/beach/2.jpg": june["beach/2.jpg"]}
+
+    for paths, wanted in (
+        (["may.zip!/beach/1.jpg", "june.tar!/beach/1.jpg"], in_may | in_june),
+        (["may.zip!", "june.tar!/beach"], in_may | in_june | more),
+        (["beach"], in_may | in_june | more | loose),
+        (["may.zip!/beach", "may.zip"], in_may | {"may.zip": zip_of(may)}),
+        (["may.zip!/beach/1.jpg"], may),
+        (["june.tar!/"], june),
+        (["."], loose | {"may.zip": zip_of(may), "june.tar": tar_of(june, prefix="./")}),
+    ):
+        place = office.place()
+        report = restore(office, "--volume", "photos", *paths, to=place)
+        assert everything_in(place) == wanted
+        assert (report["files"], report["errors"]) == (len(wanted), [])
+
+
+def test_paths_of_a_tar_of_a_folder_are_found_with_and_without_what_it_writes_before_them(office, disc):
+    made = {"d/a": text(300), "d/b": text(400, 1), "e/c": text(500, 2)}
+    write(disc / "a.tar.gz", gzip.compress(tar_of(made, prefix="./")))
+    write(disc / "b.tar", tar_of({"x": text(600, 3)}, prefix="/d/"))
+    command(office, "add", "old disc", disc)
+
+    for paths, wanted in (
+        (["a.tar.gz!/d/b"], ["d/b"]),
+        (["a.tar.gz!/./d/b"], ["d/b"]),
+        (["./a.tar.gz!/d"], ["d/a", "d/b"]),
+        (["b.tar!/d/x"], ["d/x"]),
+        (["d"], ["a.tar.gz!/d/a", "a.tar.gz!/d/b", "b.tar!/d/x"]),
+        (["./e/"], ["e/c"]),
+    ):
+        place = office.place()
+        restore(office, "--volume", "old disc", *paths, to=place)
+        assert sorted(everything_in(place)) == wanted
 
 
 def test_what_a_job_did_not_save_because_a_disc_has_it_comes_from_there(office, disc):
@@ -217,10 +266,10 @@ def test_what_is_damaged_or_gone_is_told_and_all_else_comes(office, disc):
     report = restore(office, "--volume", "old disc", *paths, to=office.root / "back", status=1)
 
     assert {path: why.split(" (")[0] for path, why in errors_of(report).items()} == {
-        "2.bin": "is damaged: its content is not what its checksum says",
-        "gone.bin": "its archive is missing on the medium",
+        "old.zip!/2.bin": "is damaged: its content is not what its checksum says",
+        "gone.tar!/gone.bin": "its archive is missing on the medium",
     }
-    assert sorted(os.listdir(office.root / "back")) == ["0.bin", "1.bin", "3.bin"]
+    assert sorted(os.listdir(office.root / "back/old.zip!")) == ["0.bin", "1.bin", "3.bin"]
     assert not leftovers(office.root / "back")
 
 

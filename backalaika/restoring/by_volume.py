@@ -1,0 +1,128 @@
+"""By volume: all that is on one, or some paths of it, for which no run and no source is asked.
+
+On a medium that this program did not write, one path may be in several archives, and they have nothing to do with each
+other. So where more than one of these is selected from, or loose files too, what is in an archive goes below its name.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
+
+from ..catalogue.results import Located
+from ..errors import UsageError
+from ..manifest import MANIFEST, SUMS
+from ..reading.messages import INSIDE
+from ..walk import FILE
+from .items import Item, item_of, place_on_medium
+from .selecting import Selection, newest
+
+if TYPE_CHECKING:
+    from ..catalogue import Catalogue
+
+
+def select_volume(catalogue: Catalogue, title: str, paths: Sequence[bytes] = ()) -> Selection:
+    """All that is on a volume, or what of it is one of the paths or below one.
+
+    An archive that was found on a medium comes as the file that it is, and what is in it by a path only.
+
+    Args:
+        catalogue: where to look.
+        title: of the volume.
+        paths: as the catalogue has them, or on a medium behind the archive's, with ``!/`` between.
+
+    Raises:
+        CatalogueError: there is no such volume.
+        UsageError: a path is not on it.
+    """
+    volume_id = catalogue.volume_id(title)
+    volume = catalogue.complete_volumes().get(volume_id)
+    is_medium = volume is not None and volume.run_id is None
+    strange = _strange_archives(catalogue, volume_id) if is_medium else frozenset()
+    left = set(paths)
+
+    def rows() -> Iterator[Located]:
+        found = catalogue.files_on(volume_id)
+        if paths:
+            return _chosen(found, paths, strange, left)
+        return (row for row in found if row.archive not in strange)
+
+    apart = _are_several(rows(), strange)
+    items = ((item_of(row), row) for row in rows())
+    if apart:
+        items = ((_below_archive(item) if row.archive in strange else item, row) for item, row in items)
+    selection = Selection()
+    for item, row in newest(items):
+        selection.add(row.volume_id, item)
+    if left:
+        some = ", ".join(os.fsdecode(path) for path in sorted(left)[:5])
+        raise UsageError(f"{some}: not on {title}; give a path as 'backalaika files {title}' shows it")
+    return selection
+
+
+def _chosen(
+    rows: Iterator[Located], paths: Sequence[bytes], strange: frozenset[bytes], left: set[bytes]
+) -> Iterator[Located]:
+    """Those that are one of the paths or below one, but not in archives there; ``left`` loses paths that are found.
+
+    ``./a``, ``/a`` and ``a`` are one path, in what is given and in archives.
+    """
+    wanted = []
+    for path in paths:
+        one = place_on_medium(path)
+        wanted.append((path, one, one + b"/" if one else b""))
+    for row in rows:
+        path = os.path.join(row.folder, row.name) if row.name else row.folder
+        before = b"" if row.archive is None else place_on_medium(row.archive) + INSIDE
+        path, whole = place_on_medium(path), place_on_medium(before + path)
+        found = [
+            given
+            for given, one, below in wanted
+            if one in (path, whole)
+            or (path.startswith(below) and (below or row.archive not in strange))
+            or (len(below) >= len(before) and whole.startswith(below))
+        ]
+        left.difference_update(found)
+        if found:
+            yield row
+
+
+def _strange_archives(catalogue: Catalogue, volume_id: int) -> frozenset[bytes]:
+    """The archives on a medium that are files there too, with those in them; of our own the catalogue has members only.
+
+    There are none where a manifest or sums lie, which say that the archives are ours, whatever is left of them.
+    """
+    archives = {name for name, *_ in catalogue.archives_on(volume_id)}
+    named = archives | {os.fsencode(MANIFEST), os.fsencode(SUMS)}
+    loose = set()
+    for row in catalogue.files_on(volume_id):
+        if row.archive is None and row.kind == FILE and (path := os.path.join(row.folder, row.name)) in named:
+            loose.add(path)
+    if loose - archives:
+        return frozenset()
+    return frozenset(name for name in archives if not loose.isdisjoint(_around(name)))
+
+
+def _around(archive: bytes) -> Iterator[bytes]:
+    """An archive's path, and those of the archives that it is in."""
+    end = archive.find(INSIDE)
+    while end >= 0:
+        yield archive[:end]
+        end = archive.find(INSIDE, end + 1)
+    yield archive
+
+
+def _are_several(rows: Iterator[Located], strange: frozenset[bytes]) -> bool:
+    """Whether these come out of more than one strange archive, or out of one and from elsewhere."""
+    seen: set[bytes] = set()
+    for row in rows if strange else ():
+        seen.add(row.archive if row.archive in strange and row.archive is not None else b"")
+        if len(seen) > 1:
+            return True
+    return False
+
+
+def _below_archive(item: Item) -> Item:
+    """The same, with its place below the name of its archive, as in its path: ``may.zip!/beach/1.jpg``."""
+    return item._replace(place=place_on_medium(item.archive + INSIDE + item.place))
