@@ -203,7 +203,7 @@ def _by_catalogue(wanted: _Wanted, db_uri: str, stack: ExitStack) -> _Source:
     """Where the catalogue is an SQLite file, what most ask for is found without SQLAlchemy, in half the time."""
     from ..catalogue import REVISION
     from ..catalogue.direct import open_directly
-    from ..restoring import selecting
+    from ..restoring import by_volume, selecting
     from ..restoring.shelf import Shelf
 
     @lru_cache(maxsize=1)
@@ -220,9 +220,7 @@ def _by_catalogue(wanted: _Wanted, db_uri: str, stack: ExitStack) -> _Source:
         stack.callback(direct.close)
     catalogue: State = full() if direct is None else direct
     if wanted.volume is not None:
-        from ..restoring.by_volume import select_volume
-
-        selection = select_volume(full(), wanted.volume, [os.fsencode(path) for path in wanted.paths])
+        selection = by_volume.select_volume(full(), wanted.volume, [os.fsencode(path) for path in wanted.paths])
         _tell_parts(selecting.part_with_whole(selection))
     elif wanted.digest is not None:
         selection = selecting.select_digest(full(), wanted.digest)
@@ -231,6 +229,9 @@ def _by_catalogue(wanted: _Wanted, db_uri: str, stack: ExitStack) -> _Source:
         selection = selecting.select_state(catalogue, wanted.job, wanted.as_of_ns, paths)
     selecting.resolve_links(selection, selecting.find_by_catalogue(catalogue))
     shelf = Shelf(catalogue.complete_volumes(), catalogue.volumes_with_archives, wanted.folders)
+    if wanted.folders:
+        for number, folder in by_volume.media_in(wanted.folders, selection, catalogue).items():
+            shelf.take(number, folder)
     if wanted.volume is not None and wanted.folders:
         shelf.believe(wanted.volume, wanted.folders[0])
     from .runs import notes_on_left_out

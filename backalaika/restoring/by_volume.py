@@ -7,7 +7,9 @@ other. So where more than one of these is selected from, or loose files too, wha
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterator, Sequence
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..catalogue.results import Located
@@ -20,6 +22,10 @@ from .selecting import Selection, newest
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
+    from ..catalogue.state import State
+
+# Files that are looked for on a medium, to know it.
+_ENOUGH = 100
 
 
 def select_volume(catalogue: Catalogue, title: str, paths: Sequence[bytes] = ()) -> Selection:
@@ -59,6 +65,43 @@ def select_volume(catalogue: Catalogue, title: str, paths: Sequence[bytes] = ())
         some = ", ".join(os.fsdecode(path) for path in sorted(left)[:5])
         raise UsageError(f"{some}: not on {title}; give a path as 'backalaika files {title}' shows it")
     return selection
+
+
+def media_in(folders: Sequence[str], selection: Selection, catalogue: State) -> dict[int, str]:
+    """Media that others wrote, of which something is selected, and in which of these folders each is.
+
+    Nothing on such a medium says what it is. It is known by what is wanted of it: files, or the archives that these are
+    in, which have the sizes that they had, as far as the catalogue knows them. What comes out of them is checked by its
+    digest in any case.
+    """
+    found = {}
+    volumes = catalogue.complete_volumes()
+    for number, work in selection.volumes.items():
+        if number not in volumes or volumes[number].run_id is not None:
+            continue
+        sizes = {name: size for name, size, _ in catalogue.archives_on(number)}
+        loose = islice(work.archives.get(b"", ()), _ENOUGH)
+        expected = {item.path: item.size for item in loose if item.kind == FILE}
+        expected |= {name: sizes[name] for archive in work.archives for name in _around(archive) if name in sizes}
+        for folder in folders:
+            if _has_some(folder, dict(islice(expected.items(), _ENOUGH))):
+                found[number] = os.path.abspath(folder)
+                break
+    return found
+
+
+def _has_some(folder: str, expected: dict[bytes, int]) -> bool:
+    """Whether a folder has some of these files, in their sizes, and none in another; 0 is any size."""
+    count = 0
+    for path, size in expected.items():
+        try:
+            info = os.lstat(os.path.join(os.fsencode(folder), path))
+        except OSError:
+            continue
+        if not stat.S_ISREG(info.st_mode) or (size and info.st_size != size):
+            return False
+        count += 1
+    return count > 0
 
 
 def _chosen(

@@ -286,6 +286,34 @@ def test_a_medium_that_is_mounted_elsewhere_is_read_where_it_is_said_to_be(offic
     assert (office.root / "back/letter.txt").read_bytes() == CONTENTS["letter.txt"]
 
 
+@pytest.mark.parametrize("is_left", [False, True], ids=["moved", "another disc is in the drive"])
+def test_whatever_is_asked_for_a_medium_is_known_where_it_is_said_to_be(office, disc, is_left):
+    write(disc / "below" / "old.zip", zip_of(CONTENTS))
+    write(disc / "loose.txt", text(800, 7))
+    command(office, "add", "old disc", disc)
+    write(office.tree / "letter.txt", CONTENTS["letter.txt"])
+    write(office.tree / "loose.txt", text(800, 7))
+    office.backup("--skip-known")
+    disc.rename(office.root / "elsewhere")
+    other = office.root / "other"
+    write(other / "loose.txt", text(801, 7))
+    if is_left:
+        disc.mkdir()
+    places = [word for folder in (other, office.root / "elsewhere") for word in ("--from", folder)]
+
+    by_digest(office, CONTENTS["letter.txt"], office.root / "a", status=1 if is_left else 3)
+    restore(office, "--digest", digest(CONTENTS["letter.txt"]).hex(), *places, to=office.root / "b")
+    restore(office, "--digest", digest(text(800, 7)).hex(), *places, to=office.root / "c")
+    restore(office, "--job", "office", *places, to=office.root / "d")
+    restore(office, office.tree / "letter.txt", *places, to=office.root / "e")
+    restore(office, "--volume", "old disc", "loose.txt", *places, to=office.root / "f")
+
+    for path in ("b/letter.txt", "d/tree/letter.txt", "e/tree/letter.txt"):
+        assert (office.root / path).read_bytes() == CONTENTS["letter.txt"]
+    for path in ("c/loose.txt", "d/tree/loose.txt", "f/loose.txt"):
+        assert (office.root / path).read_bytes() == text(800, 7)
+
+
 def test_links_and_folders_of_an_archive_come_by_its_path(office, disc):
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as archive:
