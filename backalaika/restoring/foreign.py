@@ -8,6 +8,7 @@ by their path. One that is found by none, because its name is read differently t
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -76,11 +77,12 @@ def foreign_members(where: Where, items: Sequence[Item], take: Take) -> dict[Ite
         with where.watch:
             loose = _loose_file(where.folder, where.archive)
             entering = _Taking(where, loose.path, take)
-        for by_size in (False, True):
-            left = len(wanted) + 1
-            while wanted and len(wanted) < left:  # one member may be wanted twice, or be the archive that others are in
-                left = len(wanted)
-                wanted = entering.go_through(loose, wanted, by_size)
+        wanted = entering.go_through_again(loose, wanted, by_size=False)
+        # What was met by its path, and was not what was wanted, is nowhere else.
+        not_met = [item for item in wanted if item.digest is not None and not entering.has_met(item)]
+        if not_met:
+            found = set(not_met).difference(entering.go_through_again(loose, not_met, by_size=True))
+            wanted = [item for item in wanted if item not in found]
     except ArchiveError as error:
         return dict.fromkeys(wanted, str(error))
     except SourceError as error:
@@ -117,6 +119,7 @@ class _Wanted:
         items: these, by path or by size.
         left: all of these.
         wrong: those whose content was not right.
+        met: the paths of those that came, whether right or not.
     """
 
     def __init__(self, archive: bytes, digest: str, take: Take) -> None:
@@ -127,6 +130,7 @@ class _Wanted:
         self.items: dict[bytes | int, list[Item]] = {}
         self.left: dict[Item, None] = {}
         self.wrong: dict[Item, str] = {}
+        self.met: set[bytes] = set()
         self._is_by_size = False
 
     def begin(self, items: Sequence[Item], by_size: bool) -> None:
@@ -151,6 +155,8 @@ class _Wanted:
         some = self.items.get(key) if path == self.archive else None
         if not some:
             return False
+        if not self._is_by_size:
+            self.met.add(member.path)
         readable = _readable(pieces)
         if max(item.size for item in some) > IN_MEMORY:
             self._hand_on_large(key, some, member, readable)
@@ -208,7 +214,7 @@ class _Taker(Archives):
 
 
 class _Taking(Entering):
-    """Enters an archive on a medium, again and again until all is had that can be."""
+    """Enters an archive on a medium, once or, where it must, more often."""
 
     def __init__(self, where: Where, loose: bytes, take: Take) -> None:
         depth = where.archive.count(INSIDE, len(loose)) + 1
@@ -219,8 +225,30 @@ class _Taking(Entering):
         self._archives = _Taker(self._told, self._wanted)
         self._troubles: dict[bytes, str] = {}
 
-    def go_through(self, file: LooseFile, items: Sequence[Item], by_size: bool) -> list[Item]:
+    def go_through_again(self, file: LooseFile, items: Sequence[Item], by_size: bool) -> list[Item]:
         """Hand on what can be had of these items; what is left.
+
+        Of those that are known by one path, or by one size, a large member may be given to one that does not want it:
+        the other gets it when it comes again.
+
+        Raises:
+            OSError: the archive cannot be opened.
+        """
+        counts = Counter(item.size if by_size else item.path for item in items)
+        left, before = list(items), len(items) + 1
+        while left and len(left) < before:
+            before = len(left)
+            left = self._go_through(file, left, by_size)
+            if all(counts[item.size if by_size else item.path] == 1 for item in left):
+                break
+        return left
+
+    def has_met(self, item: Item) -> bool:
+        """Whether there was a member of its path."""
+        return item.path in self._wanted.met
+
+    def _go_through(self, file: LooseFile, items: Sequence[Item], by_size: bool) -> list[Item]:
+        """The same, once.
 
         Raises:
             OSError: the archive cannot be opened.
