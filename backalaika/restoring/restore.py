@@ -29,9 +29,6 @@ from .spreading import spread
 from .tasks import cut_into_tasks
 from .worker import JoinTask, Outcome, Task, join_parts, restore_foreign_members, restore_members
 
-# The archive is gone through once for so many, which cross a pipe together.
-_FOREIGN_A_TASK = 20_000
-
 Bring = Callable[[list[int]], int | None]
 """Asks for one of these volumes, best the first; which one is on the shelf now, or None if there is none to be had."""
 
@@ -202,9 +199,8 @@ class Restore:
             items = iter(spool)
             if archive and any(item.frame is None for item in spool):
                 items, foreign = self._with_frames(number, folder, archive, list(spool))
-                for start in range(0, len(foreign), _FOREIGN_A_TASK):
-                    some = foreign[start : start + _FOREIGN_A_TASK]
-                    task = Task(folder, archive, volume.digest, some, None, {})
+                if foreign:  # one task: each goes through the archive from its beginning
+                    task = Task(folder, archive, volume.digest, foreign, None, {})
                     self._submit(number, restore_foreign_members, task)
 
             def whole(item: Item, digest: str = volume.digest) -> bytes | None:

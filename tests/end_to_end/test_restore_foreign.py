@@ -17,6 +17,12 @@ import zstandard
 from restores import command, errors_of, leftovers, restore
 from trees_compared import digest, noise, text, write
 
+from backalaika.catalogue import open_catalogue
+from backalaika.restoring.by_volume import select_volume
+from backalaika.restoring.running import Destination, run_restore
+from backalaika.restoring.selecting import find_by_catalogue, places_by_catalogue, resolve_links
+from backalaika.restoring.shelf import Shelf
+
 pytestmark = pytest.mark.timeout(120)
 
 CONTENTS = {
@@ -121,6 +127,30 @@ def test_a_whole_medium_comes_back_as_its_files_and_paths_go_into_its_archives(o
     assert (nested["files"], (office.root / "nested/b.txt").read_bytes()) == (1, text(400, 1))
     assert (every["files"], (office.root / "every/inner.tar").read_bytes()) == (2, inner)
     assert "nowhere: not on old disc" in err
+
+
+class Nobody:
+    """Watches, and says nothing."""
+
+    def advance(self, files, size, name):
+        pass
+
+    def problem(self, problem):
+        pass
+
+    def note(self, line):
+        pass
+
+
+def bring_back(office, title, path, place):
+    """Restore in this process; the report."""
+    with open_catalogue(f"sqlite:///{office.backups}/backalaika.sqlite", to_write=False) as catalogue:
+        selection = select_volume(catalogue, title, [path])
+        resolve_links(selection, find_by_catalogue(catalogue))
+        shelf = Shelf(catalogue.complete_volumes(), catalogue.volumes_with_archives)
+        places = places_by_catalogue(catalogue)
+        destination = Destination(str(place), "never", 0)
+        return run_restore(selection, destination, shelf, places, lambda order: None, Nobody(), lambda: None)
 
 
 def everything_in(folder):
@@ -312,6 +342,25 @@ def test_whatever_is_asked_for_a_medium_is_known_where_it_is_said_to_be(office, 
         assert (office.root / path).read_bytes() == CONTENTS["letter.txt"]
     for path in ("c/loose.txt", "d/tree/loose.txt", "f/loose.txt"):
         assert (office.root / path).read_bytes() == text(800, 7)
+
+
+def test_an_archive_is_gone_through_once_however_many_of_its_members_are_wanted(office, disc, monkeypatch):
+    count = 20_001
+    write(disc / "old.tar", tar_of({f"{number}": b"" for number in range(count)}))
+    command(office, "add", "old disc", disc)
+    beginnings = []
+    pread = os.pread
+
+    def seen(descriptor, size, offset):
+        if offset == 0 and size > 512 and os.readlink(f"/proc/self/fd/{descriptor}").endswith("old.tar"):
+            beginnings.append(size)
+        return pread(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", seen)
+    report = bring_back(office, "old disc", b"old.tar!", office.root / "back")
+
+    assert (report.files, report.problems) == (count, [])
+    assert len(beginnings) == 1
 
 
 def test_links_and_folders_of_an_archive_come_by_its_path(office, disc):
