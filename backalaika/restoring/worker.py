@@ -226,6 +226,9 @@ def _restore(task: Task, item: Item, found: Found | ArchiveError, outcome: Outco
             _target().folder(item.place)
             outcome.folders.append((item.place, found.attributes, item.mtime_ns))
             return
+        if item.kind == SYMLINK and not item.target:  # a zip has it as content, which nobody read
+            outcome.refused.append((item.place, "its target is not in the catalogue"))
+            return
         if item.kind == SYMLINK:
             _target().symlink(item.place, item.target or b"", found.attributes, item.mtime_ns)
         elif item.part is not None:

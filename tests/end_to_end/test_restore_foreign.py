@@ -363,6 +363,22 @@ def test_an_archive_is_gone_through_once_however_many_of_its_members_are_wanted(
     assert len(beginnings) == 1
 
 
+def test_a_link_whose_target_was_not_catalogued_is_named_and_all_else_comes(office, disc):
+    made = io.BytesIO()
+    with zipfile.ZipFile(made, "w") as archive:
+        info = zipfile.ZipInfo("link")
+        info.create_system, info.external_attr = 3, 0o120777 << 16
+        archive.writestr(info, "folder")
+        archive.writestr("folder/", "")
+    write(disc / "old.zip", made.getvalue())
+    command(office, "add", "old disc", disc, "-n")
+
+    report = restore(office, "--volume", "old disc", "old.zip!", to=office.root / "back", status=1)
+
+    assert errors_of(report) == {"link": "its target is not in the catalogue"}
+    assert os.listdir(office.root / "back") == ["folder"]
+
+
 def test_links_and_folders_of_an_archive_come_by_its_path(office, disc):
     made = io.BytesIO()
     with tarfile.open(fileobj=made, mode="w") as archive:
