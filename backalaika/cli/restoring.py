@@ -14,6 +14,7 @@ import click
 from ..errors import UsageError
 from ..walk import Problem
 from . import display
+from .leaving import leave_at_once
 from .questions import end_of
 
 if TYPE_CHECKING:
@@ -68,8 +69,8 @@ on them, wherever they are mounted.
 
 \b
 Exit status: 0 all done; 1 done, but some files could not be restored (they
-are listed); 2 wrong usage or configuration; 3 media were missing, or it
-failed; 130 interrupted."""
+are listed); 2 wrong usage or configuration; 3 media were missing, one hung,
+or it failed; 130 interrupted."""
 )
 @click.argument("paths", nargs=-1, type=click.Path())
 @click.option("--to", "target", metavar="DIR", type=click.Path(), help="The directory to restore to.")
@@ -95,7 +96,7 @@ failed; 130 interrupted."""
     default=120.0,
     show_default=True,
     type=click.FloatRange(0.1),
-    help="Seconds to wait for a medium that gives nothing.",
+    help="Seconds after which a medium whose archives and files give nothing ends the restore; not with --workers 0.",
 )
 @click.option("--db", metavar="URI", help="The catalogue; by default db_uri of ~/.backalaika.")
 @click.option("--json", "as_json", is_flag=True, help="Print a report for programs.")
@@ -140,7 +141,10 @@ def restore(
             _confirm(source.selection, needed, os.path.abspath(target))
         destination = Destination(target, overwrite, workers, timeout)
         signals = stack.enter_context(StopSignals())
-        sys.exit(_run(source, destination, wanted.folders, can_ask, as_json, signals))
+        report = _run(source, destination, wanted.folders, can_ask, as_json, signals)
+    if report.is_stuck:
+        leave_at_once(report.exit_status)
+    sys.exit(report.exit_status)
 
 
 def _wanted(
@@ -308,7 +312,7 @@ def _confirm(selection: Selection, needed: list[Needed], target: str) -> None:
 
 def _run(
     source: _Source, destination: Any, folders: tuple[str, ...], can_ask: bool, as_json: bool, signals: Any
-) -> int:
+) -> RestoreReport:
     from ..restoring.running import run_restore
     from .progress import Bar, Lines
 
@@ -324,7 +328,7 @@ def _run(
     if as_json:
         click.echo(json.dumps(report.as_json()))
     _show(report)
-    return report.exit_status
+    return report
 
 
 def _nobody(order: list[int]) -> None:
@@ -390,6 +394,12 @@ def _show(report: RestoreReport) -> None:
             "they are there, with --from DIR for where they are"
         )  # fmt: skip
         display.say(f"Give the same command again when {again}.")
+    if report.hung is not None:
+        display.say(
+            "\nThe medium hangs; what was restored stays. The same command goes on with the rest, with the medium in "
+            "another\ndrive or with a copy of it (--from DIR for where it is). If neither is mounted, what other "
+            "volumes have\nis taken from them."
+        )
     if report.kept:
         stays = "was there already and stays as it is" if report.kept == 1 else (
             "were there already and stay as they are"
@@ -400,5 +410,5 @@ def _show(report: RestoreReport) -> None:
     if report.state == "interrupted":
         display.say(f"INTERRUPTED: restored {done} to {where}; the same command goes on")
         return
-    state = "Restored" if not report.missing else "INCOMPLETE: restored"
+    state = "Restored" if report.state == "complete" else "INCOMPLETE: restored"
     display.say(f"{state} {done} to {where} in {display.duration(report.seconds)}")

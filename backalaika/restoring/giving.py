@@ -1,8 +1,4 @@
-"""Giving: tasks to the processes of a restore, and what has become of them; also where a medium hangs.
-
-When a process has waited too long for its medium, the others come to the end of what they are at, and nobody begins
-anything new. Then all are replaced: those that hang cannot be ended in any other way.
-"""
+"""Giving: tasks to the processes of a restore, and what has become of them; also whether a medium hangs."""
 
 from __future__ import annotations
 
@@ -11,7 +7,7 @@ from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from typing import Any, NamedTuple
 
 from ..errors import BackalaikaError
-from .processes import ReplaceablePool
+from ..run.pool import kill_pool
 from .signs import Signs
 from .worker import JoinTask, Outcome, Task
 
@@ -19,7 +15,11 @@ _POLL_S = 0.2
 
 
 class HangsError(BackalaikaError):
-    """A medium gives nothing any more."""
+    """A medium gives nothing any more; ``volume`` is its number."""
+
+    def __init__(self, volume: int, message: str) -> None:
+        super().__init__(message)
+        self.volume = volume
 
 
 class Patience(NamedTuple):
@@ -33,13 +33,7 @@ class _Given(NamedTuple):
     """A task that a process has, or will have."""
 
     volume: int
-    work: Callable[[Any], Outcome]
     task: Task | JoinTask
-
-    @property
-    def slot(self) -> int | None:
-        """Where it is noted that it waits for a medium, if it reads one."""
-        return self.task.slot if isinstance(self.task, Task) else None
 
 
 class Giving:
@@ -47,16 +41,13 @@ class Giving:
 
     Args:
         pool: the processes.
-        workers: how many.
         stop: called often; raises KeyboardInterrupt if the user wants to stop.
         patience: None waits for ever.
     """
 
-    def __init__(self, pool: Executor, workers: int, stop: Callable[[], None], patience: Patience | None) -> None:
-        self._pool, self._workers, self._stop, self._patience = pool, workers, stop, patience
+    def __init__(self, pool: Executor, stop: Callable[[], None], patience: Patience | None) -> None:
+        self._pool, self._stop, self._patience = pool, stop, patience
         self._given: dict[Future[Outcome], _Given] = {}
-        # Some tasks will not be done, whatever the medium does now.
-        self._is_given_up = False
 
     @property
     def has_work(self) -> bool:
@@ -67,65 +58,49 @@ class Giving:
         """Give a task; no more than twice as many as there are processes, and one, may read a medium at a time."""
         if self._patience is not None and isinstance(task, Task):
             task = task._replace(slot=self._patience.signs.take())
-        self._given[self._pool.submit(work, task)] = _Given(volume, work, task)
+        self._given[self._pool.submit(work, task)] = _Given(volume, task)
 
     def results(self, most: int) -> Iterator[tuple[int, Outcome]]:
         """Wait until no more than so many tasks are at work; each that is done, with the number of its volume.
 
         Raises:
-            HangsError: a process waits for its medium, and all that could be done meanwhile is done.
+            HangsError: a process has waited too long for its medium.
             KeyboardInterrupt: the user wants to stop.
         """
-        while len(self._given) > most or self._is_given_up:
+        while len(self._given) > most:
             done, _ = wait(self._given, _POLL_S, FIRST_COMPLETED)
+            hangs = self._hanging()
             for future in done:
-                yield self._taken_back(future).volume, future.result()
+                outcome = future.result()  # raises what the task did; then it counts as never heard of
+                volume, task = self._given.pop(future)
+                if self._patience is not None and isinstance(task, Task) and task.slot is not None:
+                    self._patience.signs.give_back(task.slot)
+                yield volume, outcome
             self._stop()
-            if not done and self._hangs():
-                timeout_s = self._patience.timeout_s if self._patience is not None else 0
-                raise HangsError(f"hangs, and is given up: nothing could be read of it for {timeout_s:g} seconds")
+            if hangs is not None:
+                raise hangs
 
     def cancel(self) -> None:
         """What has not begun need not be done."""
         for future in self._given:
             future.cancel()
 
-    def _taken_back(self, future: Future[Outcome]) -> _Given:
-        given = self._given.pop(future)
-        if self._patience is not None and given.slot is not None:
-            self._patience.signs.give_back(given.slot)
-        return given
+    def kill(self) -> bool:
+        """End all processes, whatever they are at; whether they have ended."""
+        return kill_pool(self._pool)
 
-    def _hangs(self) -> bool:
-        """Whether a process has waited too long for its medium, and no other has anything to do."""
+    def unheard(self) -> list[Task | JoinTask]:
+        """Tasks that may have begun, and of which nobody knows how far they came."""
+        return [given.task for given in self._given.values()]
+
+    def _hanging(self) -> HangsError | None:
+        """What to raise if a process has waited too long for its medium."""
         if self._patience is None:
-            return False
-        signs, timeout_s = self._patience.signs, self._patience.timeout_s
-        seen = {future: signs.look(given.slot) for future, given in self._given.items() if given.slot is not None}
-        hung = {future for future, (_, waited_s) in seen.items() if waited_s > timeout_s}
-        self._is_given_up = self._is_given_up or bool(hung)
-        if not self._is_given_up:
-            return False
-        for future in [future for future in seen if future not in hung and future.cancel()]:
-            self._taken_back(future)
-        can_begin = len(hung) < self._workers
-        if any(can_begin or seen.get(future, (0, 0.0))[0] for future in self._given if future not in hung):
-            return False
-        self._is_given_up = False
-        return True
-
-    def replace(self) -> list[tuple[Task, int]]:
-        """Replace all processes; returns the tasks that these were at, and which process was at each."""
-        assert self._patience is not None
-        assert isinstance(self._pool, ReplaceablePool)
-        look = self._patience.signs.look
-        lost = [
-            (given.task, look(given.slot)[0])
-            for given in self._given.values()
-            if isinstance(given.task, Task) and given.slot is not None
-        ]
-        self._pool.replace()
-        joining = [given for future in list(self._given) if (given := self._taken_back(future)).slot is None]
-        for given in joining:
-            self.give(*given)
-        return lost
+            return None
+        timeout_s, waited = self._patience.timeout_s, self._patience.signs.waited()
+        for given in self._given.values():
+            task = given.task
+            if isinstance(task, Task) and task.slot is not None and waited[task.slot] > timeout_s:
+                why = f"hangs in {task.folder}: nothing could be read of it for {timeout_s:g} seconds"
+                return HangsError(given.volume, why)
+        return None

@@ -313,13 +313,13 @@ class Target:
         with self._file(place, temporary, _OLD_FILE, is_ours=True):
             return
 
-    def take_away(self, pid: int, places: Iterable[bytes]) -> None:
-        """Remove what a process that was killed has left beside these places under temporary names."""
+    def take_away(self, places: Iterable[bytes]) -> None:
+        """Remove what processes that were killed have left beside these places under temporary names."""
         for above in {place.rpartition(b"/")[0] for place in places}:
             with contextlib.suppress(PlaceError, OSError):  # it was never made, or cannot be looked at
                 folder = self.folder(above, make=False)
                 for name in map(os.fsencode, os.listdir(folder)):
-                    if name.startswith(self._of_all + b"-%d-" % pid):
+                    if name.startswith(self._of_all + b"-"):
                         path, where = _at(folder, name)
                         os.unlink(path, **where)
 

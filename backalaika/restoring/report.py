@@ -49,12 +49,14 @@ class RestoreReport:
 
     Attributes:
         target: absolute path of the directory.
-        state: ``complete``; ``incomplete`` if media were missing; ``interrupted``.
+        state: ``complete``; ``incomplete`` if media were missing, or one hung; ``interrupted``.
         files, bytes: files and links that were restored, and their content.
         kept: how many were there before and stay, being as saved, or newer where these stay.
         differing: how many were there before, are not as saved, and stay; they are among the problems.
         volumes: titles of those that were read.
         missing: volumes that nobody could bring.
+        hung: title of the medium that ended the restore, for it gave nothing any more.
+        is_stuck: a process that the drive keeps could not be ended; who waits for it at his end waits for the drive.
         problems: what was not restored, or not as it should be.
         notes: which other copies were used.
         seconds: how long it took.
@@ -68,16 +70,18 @@ class RestoreReport:
     differing: int = 0
     volumes: list[str] = field(default_factory=list)
     missing: list[Needed] = field(default_factory=list)
+    hung: str | None = None
+    is_stuck: bool = False
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     seconds: float = 0.0
 
     @property
     def exit_status(self) -> int:
-        """0 all done, 1 some could not be restored, 3 media were missing, 130 interrupted."""
+        """0 all done, 1 some could not be restored, 3 media were missing or one hung, 130 interrupted."""
         if self.state == INTERRUPTED:
             return 130
-        return 3 if self.missing else 1 if self.problems else 0
+        return 3 if self.missing or self.hung is not None else 1 if self.problems else 0
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain values."""
@@ -91,6 +95,7 @@ class RestoreReport:
             "differing": self.differing,
             "volumes": self.volumes,
             "missing": [needed.as_json() for needed in self.missing],
+            "hung": self.hung,
             "errors": [{"path": problem.path, "message": problem.message} for problem in self.problems],
             "notes": self.notes,
             "seconds": round(self.seconds, 3),

@@ -11,18 +11,19 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import RunError
-from ..walk import DIRECTORY, FILE, Problem, describe_error
+from ..walk import FILE, Problem, describe_error
 from .comparing import is_as_saved
 from .frames import Attributes
 from .giving import Giving, HangsError
 from .items import Item
 from .manifests import manifest_items
 from .placing import NEVER, PlaceError, Target
-from .report import INCOMPLETE, INTERRUPTED, Needed, Observer, RestoreReport
+from .report import COMPLETE, INCOMPLETE, INTERRUPTED, Needed, Observer, RestoreReport
 from .selecting import Link, Places, Selection, Work
 from .shelf import Shelf
 from .spreading import spread
@@ -120,6 +121,8 @@ class Restore:
                 self._make_link(link)
         except KeyboardInterrupt:
             self.report.state = INTERRUPTED
+        except HangsError as error:
+            self._give_up(error)
         finally:
             self._tasks.cancel()
         self.report.seconds = time.monotonic() - started
@@ -129,6 +132,7 @@ class Restore:
 
     def finish(self) -> None:
         """After the pool has ended: give folders what they had, and take away what is not whole."""
+        self._take_away_unheard()
         self._drop_unfinished()
         self._made |= set(self._target.made)
         # What lies deeper comes first: a folder that was finished may no longer be written to.
@@ -158,12 +162,7 @@ class Restore:
                 works = self._works
                 if volume is None:
                     continue
-            work = works.pop(volume)
-            try:
-                self._read(volume, work)
-            except HangsError as error:
-                _merge(works, self._give_up(volume, work, str(error)))
-            work.close()
+            self._read(volume, works.pop(volume))
 
     def _next_brought(self, works: dict[int, Work]) -> int | None:
         """None of the volumes is here: spread their items, and have one of those brought that are needed then."""
@@ -210,6 +209,7 @@ class Restore:
             for task in cut_into_tasks(folder, archive, volume.digest, items, whole):
                 self._submit(number, restore_members, task)
         self._drain(0)
+        work.close()
 
     def _with_frames(
         self, number: int, folder: str, archive: bytes, items: list[Item]
@@ -322,13 +322,17 @@ class Restore:
         for place, cut in self._cuts.items():
             last = cut.last or max(cut.done, default=0) + 1
             missing = [number for number in range(1, last + 1) if number not in cut.done]
-            if self.report.state != INTERRUPTED:
+            if self.report.state == COMPLETE:
                 self._problem(place, f"was cut, and not all parts are there; missing: {', '.join(map(str, missing))}")
-            try:
-                self._target.discard(place, cut.temporary)
-            except (PlaceError, OSError) as error:
-                self._problem(place, f"what there is of it is left under another name: {_words(error)}")
+            self._discard(place, cut.temporary)
         self._cuts = {}
+
+    def _discard(self, place: bytes, temporary: bytes) -> None:
+        try:
+            with suppress(FileNotFoundError):  # who was to join its parts may have come to the end of it
+                self._target.discard(place, temporary)
+        except (PlaceError, OSError) as error:
+            self._problem(place, f"what there is of it is left under another name: {_words(error)}")
 
     # What failed
 
@@ -350,7 +354,7 @@ class Restore:
         title = self._shelf.volumes[volume].title
         left = [number for number in sorted(there) if number not in tried and number not in self._out]
         if not left:
-            self._problem(item.place, f"{why} (in {os.fsdecode(item.archive) or 'the medium'} on {title})")
+            self._problem(item.place, self._unread(volume, item, why))
             return
         other = next((number for number in left if self._shelf.folder(number)), left[0])
         note = f"{os.fsdecode(item.place)}: {why} on {title}; taken from {self._shelf.volumes[other].title}"
@@ -358,34 +362,28 @@ class Restore:
         self._observer.note(note)
         selection.add(other, there[other])
 
-    def _give_up(self, number: int, work: Work, why: str) -> dict[int, Work]:
-        """Leave a medium that hangs; what it has not given is to be read from others that have it: these."""
-        volume = self._shelf.volumes[number]
-        for task, pid in self._tasks.replace():
-            self._target.take_away(pid, {item.place for item in task.items})
-            # What it has done nobody has heard.
-            files = (item for item in task.items if item.kind != DIRECTORY and item.part is None)
-            done = [item for item in files if self._is_done(item, volume.digest)]
-            self.report.files += len(done)
-            self.report.bytes += sum(item.size for item in done)
-        self._problem(os.fsencode(volume.title), why)
-        self._out.add(number)
-        self._failed = [failed for failed in self._failed if failed[0] != number]
-        left = Selection()
-        for item in work.items():
-            if not self._is_done(item, volume.digest):
-                left.add(number, item)
-        chosen, _, lost = spread(left.volumes, self._places, lambda n: self._shelf.folder(n) is not None, self._out)
-        self._report_lost(lost)
-        return chosen.volumes
+    def _unread(self, volume: int, item: Item, why: str) -> str:
+        archive = os.fsdecode(item.archive) or "the medium"
+        return f"{why} (in {archive} on {self._shelf.volumes[volume].title})"
 
-    def _is_done(self, item: Item, digest: str) -> bool:
-        if item.kind == DIRECTORY:
-            return item.place in self._folders
-        cut = self._cuts.get(item.place) if item.part is not None else None
-        if cut is not None and item.part is not None:
-            return item.part[0] in cut.done
-        return is_as_saved(self._target, item, digest)
+    # A medium that hangs
+
+    def _give_up(self, hangs: HangsError) -> None:
+        """End with a medium that hangs: what waits for a drive can only be killed."""
+        self.report.state = INCOMPLETE
+        self.report.is_stuck = not self._tasks.kill()
+        self.report.hung = self._shelf.volumes[hangs.volume].title
+        self._problem(os.fsencode(self.report.hung), str(hangs))
+        for number, item, why in self._failed:
+            self._problem(item.place, self._unread(number, item, why))
+
+    def _take_away_unheard(self) -> None:
+        """Remove what processes that were killed have left half written."""
+        for task in self._tasks.unheard():
+            if isinstance(task, JoinTask):
+                self._discard(task.place, task.temporary)
+            else:
+                self._target.take_away(item.place for item in task.items)
 
     # Links
 
@@ -412,16 +410,6 @@ class Restore:
             self.report.kept += 1
         else:
             self._differs(link.place)
-
-
-def _merge(works: dict[int, Work], more: dict[int, Work]) -> None:
-    """Put more work to what there is."""
-    for number, work in more.items():
-        there = works.setdefault(number, work)
-        if there is not work:
-            for item in work.items():
-                there.add(item)
-            work.close()
 
 
 def _words(error: Exception) -> str:

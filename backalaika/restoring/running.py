@@ -32,7 +32,7 @@ class Destination:
         root: the directory.
         overwrite: what becomes of files that are there.
         workers: how many processes read and write; 0: this one does, and waits for media as long as they like.
-        timeout_s: seconds after which a medium that gives nothing is given up.
+        timeout_s: seconds after which a medium that gives nothing ends the restore.
     """
 
     root: str
@@ -119,7 +119,7 @@ def run_restore(
         arguments = root, destination.overwrite, token, signs.name if signs is not None else ""
         with processes(workers, start_worker, arguments) as pool:
             patience = None if signs is None else Patience(destination.timeout_s, signs)
-            tasks = Giving(pool, workers, stop, patience)
+            tasks = Giving(pool, stop, patience)
             restore = Restore(target, tasks, workers, shelf, places, bring, observer, stop)
             try:
                 restore.run(selection)

@@ -1,27 +1,38 @@
 """Signs: since when each process of a restore waits for its medium, in memory that the main process looks at.
 
 A drive that cannot read a sector, or a share that is gone, keeps who asks it, and no signal ends that. So a process
-notes when it begins to wait and that it has what it asked for, which costs a microsecond a piece. All processes of a
-computer have one monotonic clock.
+notes when it begins to wait and that it has what it asked for, which costs a microsecond a piece. For how long it has
+waited the main process counts itself, from look to look: a computer or a command that was stopped looks at nothing,
+and so does not take what it slept for a medium that hangs.
 """
 
 from __future__ import annotations
 
-import os
 import struct
 import time
+from collections.abc import Callable
 
 from ..run.memory import Block, attach_block, make_block
 
-_SLOT = struct.Struct("<qd")
+_SLOT = struct.Struct("<d")
+# What a look counts at most, for the main process may have been stopped since the one before.
+_MOST_S = 1.0
 
 
 class Signs:
-    """Slots, one for each task that is at work."""
+    """Slots, one for each task that is at work.
 
-    def __init__(self, slots: int) -> None:
+    Args:
+        slots: how many.
+        clock: tells seconds.
+    """
+
+    def __init__(self, slots: int, clock: Callable[[], float] = time.monotonic) -> None:
         self._block = make_block(slots * _SLOT.size)
         self._free = list(range(slots))
+        self._clock, self._looked = clock, clock()
+        # Of each slot that is taken: when what it waits for began, and for how long that was seen to last.
+        self._seen: dict[int, tuple[float, float]] = {}
 
     @property
     def name(self) -> str:
@@ -31,17 +42,24 @@ class Signs:
     def take(self) -> int:
         """A slot for a task."""
         slot = self._free.pop()
-        _SLOT.pack_into(_bytes_of(self._block), slot * _SLOT.size, 0, 0.0)
+        _SLOT.pack_into(_bytes_of(self._block), slot * _SLOT.size, 0.0)
+        self._seen[slot] = 0.0, 0.0
         return slot
 
     def give_back(self, slot: int) -> None:
         """The task is done."""
+        del self._seen[slot]
         self._free.append(slot)
 
-    def look(self, slot: int) -> tuple[int, float]:
-        """The process that is at the task, 0 for none yet; and for how many seconds it has waited for the medium."""
-        pid, since = _SLOT.unpack_from(_bytes_of(self._block), slot * _SLOT.size)
-        return pid, time.monotonic() - since if since else 0.0
+    def waited(self) -> dict[int, float]:
+        """For how many seconds the task of each slot has waited for the medium; to be called often."""
+        now = self._clock()
+        more = min(now - self._looked, _MOST_S)
+        self._looked = now
+        for slot, (before, waited_s) in self._seen.items():
+            (since,) = _SLOT.unpack_from(_bytes_of(self._block), slot * _SLOT.size)
+            self._seen[slot] = since, waited_s + more if since and since == before else 0.0
+        return {slot: waited_s for slot, (_, waited_s) in self._seen.items()}
 
     def close(self) -> None:
         """All processes have ended, or need them no more."""
@@ -61,16 +79,15 @@ class Watch:
 
     def __init__(self, slot: int | None = None) -> None:
         self._buffer = None if self._block is None or slot is None else _bytes_of(self._block)
-        self._at, self._pid = (slot or 0) * _SLOT.size, os.getpid()
-        self.__exit__()
+        self._at = (slot or 0) * _SLOT.size
 
     def __enter__(self) -> None:
         if self._buffer is not None:
-            _SLOT.pack_into(self._buffer, self._at, self._pid, time.monotonic())
+            _SLOT.pack_into(self._buffer, self._at, time.monotonic())
 
     def __exit__(self, *exc_info: object) -> None:
         if self._buffer is not None:
-            _SLOT.pack_into(self._buffer, self._at, self._pid, 0.0)
+            _SLOT.pack_into(self._buffer, self._at, 0.0)
 
 
 def _bytes_of(block: Block) -> memoryview:

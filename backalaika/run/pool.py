@@ -13,9 +13,11 @@ import multiprocessing
 import os
 import sys
 import threading
+import time
 from collections.abc import Callable
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from multiprocessing import resource_tracker
+from multiprocessing.connection import wait
 from multiprocessing.context import BaseContext
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
@@ -27,6 +29,9 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+# How long a process that was killed may take to end, unless a drive keeps it.
+_DEATH_S = 2.0
 
 
 def process_context() -> BaseContext:
@@ -85,11 +90,28 @@ def start_pool(workers: int, memory_name: str, slot_bytes: int, turns: Turns | N
 
 def stop_pool(pool: Executor, at_once: bool) -> None:
     """End the pool's processes; ``at_once`` does not wait for the tasks they are at."""
-    if at_once and not isinstance(pool, SerialExecutor):
+    if at_once and isinstance(pool, ProcessPoolExecutor):
         for process in multiprocessing.active_children():
             if process.name != WRITER_NAME:
                 process.terminate()
     pool.shutdown(wait=True, cancel_futures=True)
+
+
+def kill_pool(pool: Executor) -> bool:
+    """End the pool's processes, whatever they are at; whether they have ended.
+
+    One that a drive keeps ends when that gives up, which may be never. Then the pool's thread stays too, for it waits
+    for them: the program is to leave without waiting for its threads and processes.
+    """
+    processes = multiprocessing.active_children()
+    for process in processes:
+        process.kill()
+    left = {process.sentinel for process in processes}
+    end = time.monotonic() + _DEATH_S
+    while left and (remaining_s := end - time.monotonic()) > 0:
+        left.difference_update(wait(left, remaining_s))
+    pool.shutdown(wait=not left, cancel_futures=True)
+    return not left
 
 
 WRITER_NAME = "backalaika-writer"

@@ -1,15 +1,28 @@
-"""`backalaika restore` where a drive hangs: it goes on with other media, and says what was not to be had."""
+"""`backalaika restore` where a drive hangs: it ends in time, what it has is whole, and the same command goes on."""
 
 from __future__ import annotations
 
+import json
+import os
 import random
+import signal
+import subprocess
+import time
 
+import psutil
 import pytest
 from test_cli_add_hanging import Hanging
 
 pytestmark = pytest.mark.timeout(120)
 
 SIZES = [300_000] * 12 + [6_000_000] * 2
+# In the archive, it is behind all files but the last.
+LAST = 11_000_000
+# A process that a drive keeps does not even end if it is killed.
+IMMORTAL = """
+import multiprocessing.popen_fork
+multiprocessing.popen_fork.Popen.kill = multiprocessing.popen_fork.Popen.terminate = lambda self: None
+"""
 
 
 def content(number):
@@ -30,10 +43,16 @@ def saved(home):
     return home.folders()[0].name + "/vol001"
 
 
+def command(home, *arguments):
+    return ["restore", *arguments, "--to", str(home.root / "back"), "--yes", "--timeout", "1", "--json"]
+
+
 def restored(home, *arguments, env, status):
+    """The report, and the numbers of the files that are there, each of them whole and nothing half written."""
+    begun = time.monotonic()
+    report = home.run(*command(home, *arguments), status=status, env=env, timeout=90).json()
+    assert time.monotonic() - begun < 30
     back = home.root / "back"
-    command = ["restore", *arguments, "--to", str(back), "--yes", "--timeout", "1", "--json"]
-    report = home.run(*command, status=status, env=env, timeout=90).json()
     assert not list(back.rglob(".backalaika-*"))
     home.assert_nothing_left()
     there = sorted(int(path.stem) for path in back.rglob("*.bin"))
@@ -42,45 +61,160 @@ def restored(home, *arguments, env, status):
     return report, there
 
 
-@pytest.mark.parametrize("workers", [1, 3])
-def test_what_a_medium_has_not_given_before_it_hung_comes_from_another(home, hanging, saved, workers):
-    home.run("backup", home.job("gz"), "--yes", "--no-skip-known", status=0)
-    environment = hanging.at(file="source.001.tar.zst", start=9_000_000)
-
-    report, there = restored(home, "--volume", saved, "--workers", str(workers), env=environment, status=3)
-
-    assert there == list(range(len(SIZES)))
-    assert report["files"] == len(SIZES) + 4
-    assert [one["bytes"] for one in report["missing"]] == [0]  # the folder is in an archive that hangs
-    assert [error["path"] for error in report["errors"]] == [saved]
-    assert "nothing could be read of it for 1 seconds" in report["errors"][0]["message"]
-    assert hanging.times >= 1
-
-
-@pytest.mark.parametrize("start", [0, 9_000_000])
-def test_where_there_is_no_other_it_is_missing_and_all_that_was_read_is_there(home, hanging, saved, start):
+@pytest.mark.parametrize(("start", "workers"), [(0, 2), (9_000_000, 1), (9_000_000, 3)])
+def test_the_restore_ends_says_which_medium_hangs_and_the_same_command_goes_on(home, hanging, saved, start, workers):
     environment = hanging.at(file="source.001.tar.zst", start=start)
+    arguments = "--job", "office", "--workers", str(workers)
 
-    report, there = restored(home, "--job", "office", "--workers", "2", env=environment, status=3)
+    report, there = restored(home, *arguments, env=environment, status=3)
 
-    assert [one["title"] for one in report["missing"]] == [saved]
-    assert [error["path"] for error in report["errors"]] == [saved]
+    assert (report["state"], report["hung"], report["missing"]) == ("incomplete", saved, [])
+    folder = home.backups / saved
+    message = f"hangs in {folder}: nothing could be read of it for 1 seconds"
+    assert report["errors"] == [{"path": saved, "message": message}]
+    assert report["files"] <= len(there) + 4
     assert bool(there) == (start > 0)
     assert len(there) < len(SIZES)
-    # The same command goes on when the drive does.
-    again, there = restored(home, "--job", "office", env=home.environment, status=0)
+
+    again, there = restored(home, *arguments, env=home.environment, status=0)
     assert there == list(range(len(SIZES)))
-    assert again["errors"] == []
+    assert (again["errors"], again["hung"]) == ([], None)
+    assert again["files"] + again["kept"] == len(SIZES) + 4
 
 
-def test_a_foreign_archive_that_hangs_is_given_up_too(home, hanging, saved):
-    disc = home.root / "disc"
-    disc.mkdir()
-    home.folders()[0].joinpath("vol001/source.001.tar.zst").rename(disc / "old.tar.zst")
-    home.run("add", "old disc", str(disc), status=0)
+def test_people_read_what_hangs_and_what_to_do(home, hanging, saved):
+    environment = hanging.at(file="source.001.tar.zst", start=9_000_000)
+    arguments = [word for word in command(home, "--job", "office") if word != "--json"]
+
+    done = home.run(*arguments, status=3, env=environment)
+
+    assert f"{saved}: hangs in {home.backups / saved}: nothing could be read of it for 1 seconds" in done.err
+    assert "The same command goes on with the rest" in done.err
+    assert "INCOMPLETE: restored" in done.err
+
+
+def test_what_a_hanging_medium_still_had_comes_from_another_if_it_is_not_mounted(home, hanging, saved):
+    home.run("backup", home.job("gz"), "--yes", "--no-skip-known", status=0)
+    restored(home, "--volume", saved, env=hanging.at(file="source.001.tar.zst", start=9_000_000), status=3)
+    (home.backups / saved).rename(home.root / "in-no-drive")
+
+    _, there = restored(home, "--volume", saved, env=home.environment, status=3)  # the folder is on no other
+
+    assert there == list(range(len(SIZES)))
+
+
+def test_a_copy_of_a_hanging_medium_is_read_in_its_stead(home, hanging, saved):
+    environment = hanging.at(file="source.001.tar.zst", start=9_000_000)
+    restored(home, "--job", "office", env=environment, status=3)
+    copy = home.root / "copy"
+    subprocess.run(["cp", "-r", str(home.backups / saved), str(copy)], check=True, timeout=60)
+    (home.backups / saved / "source.001.tar.zst").unlink()
+
+    _, there = restored(home, "--job", "office", "--from", str(copy), env=home.environment, status=0)
+
+    assert there == list(range(len(SIZES)))
+
+
+@pytest.mark.parametrize("overwrite", ["never", "always"])
+def test_what_was_there_before_is_neither_lost_nor_counted_twice(home, hanging, saved, overwrite):
+    there = home.root / "back" / "source" / "00.bin"
+    there.parent.mkdir(parents=True)
+    there.write_bytes(b"mine")
+    environment = hanging.at(file="source.001.tar.zst", start=LAST)
+    arguments = command(home, "--job", "office", "--overwrite", overwrite)
+
+    first = home.run(*arguments, status=3, env=environment).json()
+    home.run(*arguments, status=1 if overwrite == "never" else 0)
+
+    assert first["differing"] == (overwrite == "never")
+    assert there.read_bytes() == (b"mine" if overwrite == "never" else content(0))
+
+
+def test_what_was_damaged_before_a_medium_hung_is_told(home, hanging, saved):
+    archive = home.backups / saved / "source.001.tar.zst"
+    with archive.open("r+b") as file:
+        file.seek(1_000_000)
+        file.write(b"damage" * 100)
+    done = home.run(
+        *command(home, "--job", "office", "--workers", "1"),
+        status=3,
+        env=hanging.at(file="source.001.tar.zst", start=LAST),
+    )
+
+    assert any("is damaged" in error["message"] for error in done.json()["errors"])
+
+
+def test_of_a_file_that_was_cut_nothing_is_left_half_written(home, hanging):
+    """Its parts are there when the medium hangs at what follows them, and it may be about to be joined."""
+    (home.source / "big.bin").write_bytes(random.Random(1).randbytes(17_000_000))
+    for number in range(3):
+        (home.source / f"z{number}.bin").write_bytes(random.Random(number).randbytes(2_000_000))
+    home.run("backup", home.job("zip", more="config = dict(max_size=12*1024*1024)"), "--yes", status=0)
+    environment = hanging.at(file="source.002.zip", start=6_600_000, stop=8_300_000)
+    # Whoever joins it takes his time, and is killed at it.
+    with (hanging.log.parent / "sitecustomize.py").open("a") as shim:
+        shim.write(
+            "read = os.read\n"
+            "def slow_read(descriptor, size):\n"
+            "    if size == 1 << 20 and '.backalaika-' in name_of(descriptor): time.sleep(0.2)\n"
+            "    return read(descriptor, size)\n"
+            "os.read = slow_read\n"
+        )
+    arguments = command(home, "--job", "office", "--workers", "2")
+
+    home.run(*arguments, status=3, env=environment)
+    assert not list((home.root / "back").rglob(".backalaika-*"))
+    home.run(*arguments, status=0)
+    assert (home.root / "back/source/big.bin").read_bytes() == (home.source / "big.bin").read_bytes()
+
+
+def test_a_foreign_archive_that_hangs_ends_the_restore_too(home, hanging, saved):
+    disc = foreign(home)
     environment = hanging.at(file="old.tar.zst", start=3_000_000)
 
     report, there = restored(home, "--volume", "old disc", "old.tar.zst!", "--workers", "1", env=environment, status=3)
 
-    assert [one["title"] for one in report["missing"]] == ["old disc"]
+    assert report["hung"] == "old disc"
+    assert str(disc) in report["errors"][0]["message"]
     assert 0 < len(there) < len(SIZES)
+
+
+def foreign(home):
+    disc = home.root / "disc"
+    disc.mkdir()
+    home.folders()[0].joinpath("vol001/source.001.tar.zst").rename(disc / "old.tar.zst")
+    home.run("add", "old disc", str(disc), status=0)
+    return disc
+
+
+def test_it_ends_though_a_process_cannot_be_killed(home, hanging, saved):
+    environment = hanging.at(file="source.001.tar.zst", start=9_000_000)
+    with (hanging.log.parent / "sitecustomize.py").open("a") as shim:
+        shim.write(IMMORTAL)
+
+    report, there = restored(home, "--job", "office", "--workers", "1", env=environment, status=3)
+
+    assert report["hung"] == saved
+    assert 0 < len(there) < len(SIZES)
+
+
+def test_a_command_that_was_stopped_for_longer_has_not_waited_for_its_medium(home, hanging, saved):
+    for look in range(2):
+        environment = hanging.at(file="source.001.tar.zst", start=1 << 50, slow=30)
+        arguments = command(home, "--job", "office", "--workers", "2", "--overwrite", "always")
+        process = home.start(*arguments, "--timeout", "2", env=environment)
+        wait_for_children(process.pid, 2)
+        time.sleep(0.1 * look)
+        os.killpg(process.pid, signal.SIGSTOP)
+        time.sleep(3)
+        os.killpg(process.pid, signal.SIGCONT)
+        out, err = process.communicate(timeout=60)
+        assert process.returncode == 0, err
+        assert json.loads(out)["errors"] == []
+
+
+def wait_for_children(pid, count):
+    end = time.monotonic() + 20
+    while len(psutil.Process(pid).children()) < count:
+        assert time.monotonic() < end
+        time.sleep(0.02)
