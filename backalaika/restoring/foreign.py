@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
 from functools import partial
 from typing import NamedTuple
 
@@ -255,7 +256,9 @@ class _Taking(Entering):
         """
         self._wanted.begin(items, by_size)
         self._told.begin(file.path, file.size)
-        with self._tree.open(file) as opened:
+        with ExitStack() as stack:
+            with self._watch:
+                opened = stack.enter_context(self._tree.open(file))
             watched = Seekable(partial(self._at, opened), opened.size)
             stream = FileStream(watched, None, self._told.moved)
             try:

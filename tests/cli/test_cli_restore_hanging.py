@@ -23,6 +23,15 @@ IMMORTAL = """
 import multiprocessing.popen_fork
 multiprocessing.popen_fork.Popen.kill = multiprocessing.popen_fork.Popen.terminate = lambda self: None
 """
+# The first process that looks at an open file of this name waits for it.
+SLOW_LOOK = """
+fstat = os.fstat
+def slow_fstat(descriptor):
+    if os.path.basename(name_of(descriptor)) == {file!r}:
+        hang()
+    return fstat(descriptor)
+os.fstat = slow_fstat
+"""
 
 
 def content(number):
@@ -185,6 +194,17 @@ def foreign(home):
     home.folders()[0].joinpath("vol001/source.001.tar.zst").rename(disc / "old.tar.zst")
     home.run("add", "old disc", str(disc), status=0)
     return disc
+
+
+def test_a_foreign_archive_that_cannot_even_be_opened_is_not_waited_for(home, hanging, saved):
+    foreign(home)
+    environment = hanging.at()
+    with (hanging.log.parent / "sitecustomize.py").open("a") as shim:
+        shim.write(SLOW_LOOK.format(file="old.tar.zst"))
+
+    report, there = restored(home, "--volume", "old disc", "old.tar.zst!", "--workers", "1", env=environment, status=3)
+
+    assert (report["hung"], there) == ("old disc", [])
 
 
 def test_it_ends_though_a_process_cannot_be_killed(home, hanging, saved):
