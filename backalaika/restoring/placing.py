@@ -38,6 +38,10 @@ _OLD_FILE = os.O_RDWR | getattr(os, "O_BINARY", 0) | _NOFOLLOW
 # A FIFO that came in the place of a file would make an open wait.
 _READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | _NOFOLLOW
 _MOST_OPEN = 64
+# Of a folder that was begun: private, and with the sticky bit, which changes nothing for its owner. So it is known for
+# ours until it gets what it had, also by the next restore if this one is ended before. Linux's mkdir sets it.
+_BEGUN = 0o1700
+_USER = os.geteuid() if hasattr(os, "geteuid") else -1
 _NO_NAMES = (b"", b".", b"..")
 # A file that has no name yet, and goes away with its process.
 _NAMELESS = getattr(os, "O_TMPFILE", 0)
@@ -87,7 +91,7 @@ class Target:
         token: a part of temporary names, the same for all processes of a restore, but for `MAIN`.
 
     Attributes:
-        made: folders that were made, since it was emptied last.
+        made: folders that were made, or found as a restore had begun them, since it was emptied last.
     """
 
     def __init__(self, root: str, overwrite: str, token: str) -> None:
@@ -157,24 +161,26 @@ class Target:
 
     def _enter(self, above: Any, name: bytes, place: bytes, make: bool) -> Any:
         path, where = _at(above, name)
+        is_new = False
         if make:
-            try:
-                os.mkdir(path, 0o700, **where)
-                self.made.append(place)
-                self._fresh.add(place)
-            except FileExistsError:
-                pass  # made before, or by another process; what it is shows when it is opened
+            # One that is there was made before, or by another process; what it is shows when it is opened.
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(path, _BEGUN, **where)
+                is_new = True
         try:
-            if _HAS_DIR_FD:
-                return os.open(path, _DIRECTORY, **where)
-            info = os.lstat(path)
+            opened = os.open(path, _DIRECTORY, **where) if _HAS_DIR_FD else path
+            info = os.fstat(opened) if _HAS_DIR_FD else os.lstat(path)
         except OSError as error:
             if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
                 raise _in_the_way(place) from None
             raise
         if not stat.S_ISDIR(info.st_mode) or getattr(info, "st_reparse_tag", False):
             raise _in_the_way(place)
-        return path
+        if is_new:
+            self._fresh.add(place)
+        if is_new or _is_begun(info):
+            self.made.append(place)
+        return opened
 
     def _parent(self, place: bytes) -> tuple[Any, bytes]:
         above, name = split_place(place)
@@ -432,6 +438,10 @@ class Target:
             if os.path.lexists(new) if not where else _is_there(new, where):
                 os.unlink(new, **where)
 
+    def is_begun(self, place: bytes) -> bool:
+        """Whether the next restore will know a folder for one that was begun; raises as `look`."""
+        return _is_begun(self.look(place))
+
     def finish_folder(self, place: bytes, attributes: Attributes | None, mtime_ns: int | None, is_ours: bool) -> None:
         """Give a folder what it had, after all that is in it has come.
 
@@ -449,6 +459,11 @@ class Target:
             os.chmod(folder, mode)
         if mtime_ns is not None:
             os.utime(folder, ns=(mtime_ns, mtime_ns))
+
+
+def _is_begun(info: os.stat_result) -> bool:
+    """Whether a folder is as a restore of this user makes them; one that is made in a setgid folder is one too."""
+    return stat.S_IMODE(info.st_mode) & ~stat.S_ISGID == _BEGUN and info.st_uid == _USER
 
 
 def _give_name(descriptor: int, folder: int, name: bytes) -> None:

@@ -131,7 +131,11 @@ class Restore:
         return self.report
 
     def finish(self) -> None:
-        """After the pool has ended: give folders what they had, and take away what is not whole."""
+        """After the pool has ended: give folders what they had, and take away what is not whole.
+
+        Of folders whose permissions were not read yet, those stay private that the next restore knows for begun.
+        """
+        is_early = self.report.state == INTERRUPTED or self.report.hung is not None
         self._take_away_unheard()
         self._drop_unfinished()
         self._made |= set(self._target.made)
@@ -140,6 +144,8 @@ class Restore:
             attributes, mtime_ns = self._folders.get(place, (None, None))
             is_ours = place in self._made or self._target.overwrite != NEVER
             try:
+                if is_early and place not in self._folders and self._target.is_begun(place):
+                    continue
                 self._target.finish_folder(place, attributes, mtime_ns, is_ours)
             except (PlaceError, OSError) as error:
                 self._problem(place, _words(error))

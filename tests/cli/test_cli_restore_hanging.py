@@ -153,6 +153,25 @@ def test_what_was_damaged_before_a_medium_hung_is_told(home, hanging, saved):
     assert any("is damaged" in error["message"] for error in done.json()["errors"])
 
 
+def test_folders_of_killed_processes_stay_private_and_get_what_they_had_the_next_time(home, hanging):
+    for letter in "abcdefgh":
+        folder = home.source / letter
+        folder.mkdir()
+        for number in range(40):
+            (folder / f"{number:02}.bin").write_bytes(random.Random(number).randbytes(30_000))
+        folder.chmod(0o755)
+    home.run("backup", home.job("zst"), "--yes", status=0)
+    arguments = command(home, "--job", "office", "--workers", "1")
+
+    home.run(*arguments, status=3, env=hanging.at(file="source.001.tar.zst", start=5_500_000))
+    modes = {os.stat(path).st_mode & 0o777 for path in (home.root / "back" / "source").iterdir() if path.is_dir()}
+    home.run(*arguments, status=0)
+
+    assert modes <= {0o755, 0o700}
+    for letter in "abcdefgh":
+        assert os.stat(home.root / "back" / "source" / letter).st_mode & 0o7777 == 0o755
+
+
 def test_of_a_file_that_was_cut_nothing_is_left_half_written(home, hanging):
     """Its parts are there when the medium hangs at what follows them, and it may be about to be joined."""
     (home.source / "big.bin").write_bytes(random.Random(1).randbytes(17_000_000))
