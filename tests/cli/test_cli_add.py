@@ -164,9 +164,14 @@ def test_a_file_that_hangs_is_given_up(home, disc, tmp_path):
 
 
 def interrupt(home, title, root, environment):
-    """Begin to add a medium, and stop when something of it is recorded."""
+    """Begin to add a medium, and stop when a file of it, with all that is in it, is recorded."""
     process = home.start("add", title, root, env=environment)
-    wait_for(lambda: home.run("files", title).out)
+
+    def whole_files():
+        rows = map(json.loads, home.run("files", title, "--json").out.splitlines())
+        return [row for row in rows if row["archive"] is None and row["kind"] == "file"]
+
+    wait_for(whole_files)
     process.send_signal(signal.SIGINT)
     _, err = process.communicate(timeout=30)
     assert process.returncode == 130, err
