@@ -86,7 +86,6 @@ def add(
     from ..reading.messages import Settings
     from ..reading.report import LEFT_OUT
     from ..reading.watched import watched_tree
-    from ..run.pool import available_cpus
     from ..run.stopping import StopSignals
     from .progress import RemovalLines
 
@@ -94,8 +93,7 @@ def add(
     media = _media(title, path, description, each)
     config = load_user_config()
     settings = Settings(digest or config.digest, not no_hash, depth, encoding, config.max_ratio, config.max_members)
-    if workers is None:
-        workers = available_cpus() if config.workers is None else config.workers
+    workers = _workers(workers, config.workers)
     status = 0
     with closing(open_to_add(db or config.db_uri, RemovalLines())) as catalogue, StopSignals() as signals:
         for medium in media:
@@ -118,13 +116,18 @@ def add(
             if report.state == LEFT_OUT:
                 _say_left_out(medium.title)
                 continue
-            if as_json:
-                click.echo(json.dumps(report.as_json()))
-            _show(report)
+            _show(report, as_json)
             status = max(status, report.exit_status)
             if status == 130:
                 break
     sys.exit(status)
+
+
+def _workers(asked: int | None, configured: int | None) -> int:
+    from ..run.pool import available_cpus
+
+    wanted = configured if asked is None else asked
+    return available_cpus() if wanted is None else wanted
 
 
 def _check_digest(digest: str | None) -> None:
@@ -181,7 +184,9 @@ def _say_left_out(title: str) -> None:
     display.say(f"{display.printable(title)}: is in the catalogue already, and left out")
 
 
-def _show(report: AddReport) -> None:
+def _show(report: AddReport, as_json: bool) -> None:
+    if as_json:
+        click.echo(json.dumps(report.as_json()))
     for note in report.notes:
         display.say(f"note: {display.printable(note.path)}: {display.printable(note.message)}")
     for archive in report.not_entered[:_SHOWN]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import parent_process
@@ -142,22 +142,17 @@ def restore_members(task: Task) -> Outcome:
     Raises:
         NoRoomError: the disk is full.
     """
-    with _busy():
-        outcome = Outcome()
-        target = _target()
-        target.begin_task()
-        wanted = list(_wanted(task, outcome))
-        if wanted:
-            try:
-                # Closed, so that the disc can be ejected.
-                with ArchiveReader(task.folder, task.archive, Watch(task.slot)) as reader:
-                    for item, found in reader.members(wanted, task.end):
-                        _restore(task, item, found, outcome)
-            except ArchiveError as error:
-                outcome.failed += [(item, str(error)) for item in wanted]
-            outcome.name = wanted[-1].place
-        outcome.made, target.made = target.made, []
-        return outcome
+
+    def read(wanted: list[Item], outcome: Outcome) -> None:
+        try:
+            # Closed, so that the disc can be ejected.
+            with ArchiveReader(task.folder, task.archive, Watch(task.slot)) as reader:
+                for item, found in reader.members(wanted, task.end):
+                    _restore(task, item, found, outcome)
+        except ArchiveError as error:
+            outcome.failed += [(item, str(error)) for item in wanted]
+
+    return _outcome_of(task, read)
 
 
 def restore_foreign_members(task: Task) -> Outcome:
@@ -168,21 +163,27 @@ def restore_foreign_members(task: Task) -> Outcome:
     """
     from .foreign import Where, foreign_members  # the readers of all formats, which few restores need
 
-    with _busy():
-        outcome = Outcome()
-        target = _target()
-        target.begin_task()
-
+    def read(wanted: list[Item], outcome: Outcome) -> None:
         def take(item: Item, found: Found) -> str | None:
             before = len(outcome.failed)
             _restore(task, item, found, outcome)
             return outcome.failed.pop()[1] if len(outcome.failed) > before else None
 
+        where = Where(task.folder, task.archive, task.digest, Watch(task.slot))
+        outcome.failed += foreign_members(where, wanted, take).items()
+
+    return _outcome_of(task, read)
+
+
+def _outcome_of(task: Task, read: Callable[[list[Item], Outcome], None]) -> Outcome:
+    """What becomes of a task, of which ``read`` takes the members that may be written."""
+    with _busy():
+        outcome = Outcome()
+        target = _target()
+        target.begin_task()
         wanted = list(_wanted(task, outcome))
         if wanted:
-            where = Where(task.folder, task.archive, task.digest, Watch(task.slot))
-            left = foreign_members(where, wanted, take)
-            outcome.failed += left.items()
+            read(wanted, outcome)
             outcome.name = wanted[-1].place
         outcome.made, target.made = target.made, []
         return outcome
