@@ -6,12 +6,15 @@ Each process of a run imports the main module again; so nothing is imported here
 
 def main() -> None:
     """Run the command line, and leave with its exit status."""
-    import gc
-    import os
-    import signal
-
     # Half of the start is imports, and an interrupt in the midst of one is a traceback. There is nothing to undo yet.
-    signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
+    try:
+        import gc
+        import os
+        import signal
+
+        signal.signal(signal.SIGINT, lambda number, frame: os._exit(130))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
     # Modules and rows are no cyclic garbage, but looking for it after every 700 objects takes a tenth of a short run.
     gc.set_threshold(50_000)
     from .cli.main import main as run

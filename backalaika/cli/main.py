@@ -20,7 +20,7 @@ import click
 from .. import __version__
 from ..errors import BackalaikaError
 from . import display
-from .leaving import leave
+from .leaving import leave, leave_at_once
 
 EPILOG = """\b
 Examples:
@@ -47,6 +47,8 @@ Exit status: 0 all done; 1 done, but some files could not be saved (they are
 listed); 2 wrong usage or configuration; 3 the run failed or is incomplete;
 130 interrupted.
 """
+
+_INTERRUPTED = "\nbackalaika: interrupted; nothing more is done"
 
 # The switches of version 0.2 and the commands that they became.
 _SWITCHES = {"-j": "backup", "-a": "add", "-v": "volumes", "-f": "files", "-r": "remove"}
@@ -140,6 +142,7 @@ def main() -> NoReturn:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    sys.unraisablehook = _obey_lost_interrupt
     try:
         signal.signal(signal.SIGINT, signal.default_int_handler)
         status = cli.main(args=translate_switches(sys.argv[1:]), prog_name="backalaika", standalone_mode=False)
@@ -153,7 +156,7 @@ def main() -> NoReturn:
         display.say(_usage_message(error))
         status = error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        display.say("\nbackalaika: interrupted; nothing more is done")
+        display.say(_INTERRUPTED)
         status = 130
     except Exception:
         traceback.print_exc()
@@ -162,6 +165,19 @@ def main() -> NoReturn:
     # All is said and done; an interrupt of the interpreter's own end would only make noise.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     leave(status if isinstance(status, int) else 0)
+
+
+def _obey_lost_interrupt(lost: sys.UnraisableHookArgs) -> None:
+    """End the program where an interrupt came within what cannot raise, such as a weak reference's call-back.
+
+    It would only be printed, and the program go on as if nobody had asked. Where more is at stake than at the start,
+    `StopSignals` remembers that it was asked to stop.
+    """
+    if not issubclass(lost.exc_type, KeyboardInterrupt):
+        sys.__unraisablehook__(lost)
+    elif signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+        display.say(_INTERRUPTED)
+        leave_at_once(130)
 
 
 def _usage_message(error: click.ClickException) -> str:

@@ -160,6 +160,18 @@ def test_ctrl_c_while_the_job_files_own_code_runs_is_no_traceback(home, tmp_path
     home.assert_nothing_left()
 
 
+def test_ctrl_c_that_the_interpreter_would_swallow_is_obeyed(home):
+    # As in a weak reference's call-back in the midst of an import: what it raises goes nowhere.
+    lost = "import signal\nclass Ending:\n    def __del__(self):\n        signal.raise_signal(signal.SIGINT)\nEnding()"
+    process = home.start("backup", home.job(more=lost), "--yes")
+
+    out, err = process.communicate(timeout=20)
+    assert (process.returncode, out) == (130, "")
+    assert "interrupted; nothing more is done" in err
+    assert "Traceback" not in err
+    home.assert_nothing_left()
+
+
 def interrupt_after(home, job, delay_s):
     process = home.start("backup", job, "--yes")
     time.sleep(delay_s)
