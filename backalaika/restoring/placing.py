@@ -2,9 +2,10 @@
 
 Every step of a path is opened relative to the directory before it and never through a symbolic link (``openat`` with
 ``O_NOFOLLOW``), so that a link which a member made a moment ago leads nowhere. Where the system has no such calls, each
-step is looked at first. Content goes to a file without a name, or where there are none and for what is checked while
-it is written, to a temporary name beside its own, private to the user; it gets its name when its digest is right, with
-``never`` by a hard link, which cannot replace anything.
+step is looked at first. Content that was checked goes to its place, under a sign that it is not whole until it is;
+where the system has no such signs, or something is in the place, and content that is checked while it is written, goes
+to a temporary name beside that, private to the user; it gets its name when its digest is right, with ``never`` by a
+hard link, which cannot replace anything.
 """
 
 from __future__ import annotations
@@ -16,10 +17,10 @@ import stat
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from functools import partial
 from typing import Any
 
 from ..errors import BackalaikaError
+from .begun import BEGUN_FILE, BEGUN_FOLDER, is_begun_file, is_begun_folder, take_away_begun
 from .frames import Attributes
 from .owners import owner_here, umask
 from .writing import NewFile, write_content
@@ -38,16 +39,7 @@ _OLD_FILE = os.O_RDWR | getattr(os, "O_BINARY", 0) | _NOFOLLOW
 # A FIFO that came in the place of a file would make an open wait.
 _READING = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0) | _NOFOLLOW
 _MOST_OPEN = 64
-# Of a folder that was begun: private, and with the sticky bit, which changes nothing for its owner. So it is known for
-# ours until it gets what it had, also by the next restore if this one is ended before. Linux's mkdir sets it.
-_BEGUN = 0o1700
-_USER = os.geteuid() if hasattr(os, "geteuid") else -1
 _NO_NAMES = (b"", b".", b"..")
-# A file that has no name yet, and goes away with its process.
-_NAMELESS = getattr(os, "O_TMPFILE", 0)
-_DESCRIPTORS = b"/proc/self/fd"
-# What O_TMPFILE says of systems and file systems without it: open(2).
-_NO_NAMELESS = {errno.EISDIR, errno.EOPNOTSUPP, errno.ENOTSUP, errno.EINVAL, errno.ENOSYS, errno.ENOENT}
 _NO_LINKS = {errno.EPERM, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK, errno.EXDEV}
 
 
@@ -110,7 +102,7 @@ class Target:
         self._fresh: set[bytes] = set()
         # Folders that were not there when a task began.
         self._missing: set[bytes] = set()
-        self._has_nameless = bool(_NAMELESS) and _HAS_DIR_FD and os.path.isdir(_DESCRIPTORS)
+        self._has_signs = _HAS_DIR_FD and {os.chmod, os.utime} <= os.supports_fd
 
     def begin_task(self) -> None:
         """Forget which folders were not there: other processes make them too."""
@@ -118,9 +110,14 @@ class Target:
 
     def take_back(self) -> None:
         """Remove the file that is being written, if there is one; for a process that ends at once."""
-        if self._begun is not None:
-            with contextlib.suppress(OSError):  # it may not have been made yet, or be gone already
-                os.unlink(self._begun[0], **self._begun[1])
+        if self._begun is None:
+            return
+        path, where = self._begun
+        with contextlib.suppress(OSError):  # it may not have been made yet, or be gone already
+            if os.path.basename(path).startswith(self._temporary):
+                os.unlink(path, **where)
+            else:
+                take_away_begun(path, where)
 
     def close(self) -> None:
         """Close all folders."""
@@ -165,7 +162,7 @@ class Target:
         if make:
             # One that is there was made before, or by another process; what it is shows when it is opened.
             with contextlib.suppress(FileExistsError):
-                os.mkdir(path, _BEGUN, **where)
+                os.mkdir(path, BEGUN_FOLDER, **where)
                 is_new = True
         try:
             opened = os.open(path, _DIRECTORY, **where) if _HAS_DIR_FD else path
@@ -178,7 +175,7 @@ class Target:
             raise _in_the_way(place)
         if is_new:
             self._fresh.add(place)
-        if is_new or _is_begun(info):
+        if is_new or is_begun_folder(info):
             self.made.append(place)
         return opened
 
@@ -211,7 +208,9 @@ class Target:
             if self.overwrite == NEVER:
                 return False
             raise PlaceError("a folder of this name is in the way")
-        return self.overwrite == ALWAYS or (self.overwrite == OLDER and info.st_mtime_ns < mtime_ns)
+        if self.overwrite == ALWAYS or is_begun_file(info):
+            return True
+        return self.overwrite == OLDER and info.st_mtime_ns < mtime_ns
 
     def look(self, place: bytes) -> os.stat_result:
         """What is there.
@@ -248,44 +247,51 @@ class Target:
     def put(self, place: bytes, content: bytes | memoryview, attributes: Attributes | None, mtime_ns: int) -> None:
         """Make a file of content that was checked.
 
-        Where the system can, it has no name until all is in it: that is a tenth faster than to take away another
-        name, and whatever ends the process leaves nothing behind.
-
         Raises:
             FileExistsError: something is there and stays.
             NoRoomError: the disk is full.
             PlaceError, OSError: it cannot be put there.
         """
         folder, name = self._parent(place)
-        descriptor = self._nameless(folder) if self._has_nameless else -1
-        try:
-            if descriptor >= 0:
-                write_content(descriptor, content)
-                self._own(descriptor, attributes)
-                os.chmod(descriptor, self._mode(attributes))
-                os.utime(descriptor, ns=(mtime_ns, mtime_ns))
-                self._make(name, {"dir_fd": folder}, partial(_give_name, descriptor, folder))
-                return
-        except OSError as error:
-            if error.errno not in _NO_LINKS:
-                raise
-            self._has_nameless = False
-        finally:
-            if descriptor >= 0:
-                os.close(descriptor)
+        if self._has_signs and self._put_signed(folder, name, content, attributes, mtime_ns):
+            return
         with self.new_file(place) as file:
             write_content(file.descriptor, content)
             file.publishes = attributes, mtime_ns
 
-    def _nameless(self, folder: Any) -> int:
-        """A file without a name; -1 where there are none."""
+    def _put_signed(
+        self, folder: int, name: bytes, content: bytes | memoryview, attributes: Attributes | None, mtime_ns: int
+    ) -> bool:
+        """Make a file that has the sign of one that was begun until it is whole; whether that could be done.
+
+        It is not where something is in its place; of what a restore began that was ended, it is afterwards. To give
+        another name, or one to a file without, takes the kernel half as long again.
+        """
+        where = {"dir_fd": folder}
+        self._begun = name, where
         try:
-            return os.open(b".", os.O_RDWR | _NAMELESS | _NOFOLLOW, 0o600, dir_fd=folder)
-        except OSError as error:
-            if error.errno not in _NO_NAMELESS:
-                raise
-            self._has_nameless = False
-            return -1
+            descriptor = os.open(name, _NEW_FILE, BEGUN_FILE, **where)
+        except FileExistsError:
+            take_away_begun(name, where)
+            self._begun = None
+            return False
+        try:
+            info = os.fstat(descriptor)
+            self._has_signs = is_begun_file(info)
+            if self._has_signs:
+                write_content(descriptor, content)
+                self._own(descriptor, attributes, info)
+                os.utime(descriptor, ns=(mtime_ns, mtime_ns))
+                os.chmod(descriptor, self._mode(attributes))
+        except BaseException:
+            os.unlink(name, **where)
+            raise
+        finally:
+            os.close(descriptor)
+        if not self._has_signs:  # the file system has no sticky bit
+            os.unlink(name, **where)
+        self._begun = None
+        return self._has_signs
 
     @contextmanager
     def new_file(self, place: bytes) -> Iterator[NewFile]:
@@ -320,14 +326,19 @@ class Target:
             return
 
     def take_away(self, places: Iterable[bytes]) -> None:
-        """Remove what processes that were killed have left beside these places under temporary names."""
-        for above in {place.rpartition(b"/")[0] for place in places}:
+        """Remove what processes that were killed have begun in these places, and beside them under temporary names."""
+        names: dict[bytes, set[bytes]] = {}
+        for above, _, name in (place.rpartition(b"/") for place in places):
+            names.setdefault(above, set()).add(name)
+        for above, wanted in names.items():
             with contextlib.suppress(PlaceError, OSError):  # it was never made, or cannot be looked at
                 folder = self.folder(above, make=False)
                 for name in map(os.fsencode, os.listdir(folder)):
+                    path, where = _at(folder, name)
                     if name.startswith(self._of_all + b"-"):
-                        path, where = _at(folder, name)
                         os.unlink(path, **where)
+                    elif name in wanted:
+                        take_away_begun(path, where)
 
     @contextmanager
     def _file(self, place: bytes, temporary: bytes, flags: int, is_ours: bool) -> Iterator[NewFile]:
@@ -371,9 +382,12 @@ class Target:
         # To whom a program lends its rights is told by its owner, whom only root can restore.
         return attributes.mode if self._is_root else attributes.mode & 0o1777
 
-    def _own(self, descriptor: int, attributes: Attributes | None) -> None:
+    def _own(self, descriptor: int, attributes: Attributes | None, info: os.stat_result | None = None) -> None:
+        """Give a file or folder its owner, which ``info`` may tell that it has already."""
         if self._is_root and attributes is not None and attributes.uid >= 0:
-            os.chown(descriptor, *owner_here(attributes))
+            owner = owner_here(attributes)
+            if info is None or owner != (info.st_uid, info.st_gid):
+                os.chown(descriptor, *owner)
 
     def _publish(self, folder: Any, path: Any, where: dict[str, Any], name: bytes) -> None:
         final, _ = _at(folder, name)
@@ -440,7 +454,7 @@ class Target:
 
     def is_begun(self, place: bytes) -> bool:
         """Whether the next restore will know a folder for one that was begun; raises as `look`."""
-        return _is_begun(self.look(place))
+        return is_begun_folder(self.look(place))
 
     def finish_folder(self, place: bytes, attributes: Attributes | None, mtime_ns: int | None, is_ours: bool) -> None:
         """Give a folder what it had, after all that is in it has come.
@@ -459,15 +473,6 @@ class Target:
             os.chmod(folder, mode)
         if mtime_ns is not None:
             os.utime(folder, ns=(mtime_ns, mtime_ns))
-
-
-def _is_begun(info: os.stat_result) -> bool:
-    """Whether a folder is as a restore of this user makes them; one that is made in a setgid folder is one too."""
-    return stat.S_IMODE(info.st_mode) & ~stat.S_ISGID == _BEGUN and info.st_uid == _USER
-
-
-def _give_name(descriptor: int, folder: int, name: bytes) -> None:
-    os.link(b"%b/%d" % (_DESCRIPTORS, descriptor), name, dst_dir_fd=folder, follow_symlinks=True)
 
 
 def _at(folder: Any, name: bytes) -> tuple[Any, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""Placing: files that were checked get their names at once, on systems with nameless files and on others."""
+"""Placing: files that were checked are whole or known for begun, on systems with a sign for that and on others."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 import pytest
 
 from backalaika.restoring import placing
+from backalaika.restoring.begun import BEGUN_FILE
 from backalaika.restoring.frames import Attributes
 from backalaika.restoring.placing import PlaceError, Target
 
@@ -18,16 +19,12 @@ def refuse(*arguments, **options):
     raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
 
-@pytest.fixture(params=["nameless", "named", "no descriptors", "no links of them", "no links"])
+@pytest.fixture(params=["signs", "no sticky bit", "no links"])
 def made(request, tmp_path, monkeypatch):
     """Makes a target as each kind of system has it."""
-    if request.param == "named":
-        monkeypatch.setattr(placing, "_NAMELESS", 0)
-    elif request.param == "no descriptors":
-        monkeypatch.setattr(placing, "_DESCRIPTORS", b"/nowhere")
-    elif request.param == "no links of them":
-        monkeypatch.setattr(placing, "_give_name", refuse)
-    elif request.param == "no links":
+    if request.param != "signs":
+        monkeypatch.setattr(placing, "is_begun_file", lambda info: False)
+    if request.param == "no links":
         monkeypatch.setattr(placing.os, "link", refuse)
         monkeypatch.setattr(placing, "_HAS_DIR_FD", True)
     return lambda overwrite="never": Target(str(tmp_path), overwrite, "token")
@@ -87,3 +84,40 @@ def test_a_folder_that_is_not_there_when_a_task_begins_wants_all_its_files(made,
 
     assert not target.is_wanted(b"folder/a", 0)
     assert target.is_wanted(b"folder/b", 0)
+
+
+@pytest.mark.parametrize("overwrite", ["never", "older", "always"])
+def test_a_file_that_a_killed_restore_has_begun_is_made_anew(tmp_path, overwrite):
+    (tmp_path / "file").write_bytes(b"con")
+    os.chmod(tmp_path / "file", BEGUN_FILE)
+    target = Target(str(tmp_path), overwrite, "token")
+
+    assert target.is_wanted(b"file", 0)
+    target.put(b"file", b"content", OURS, 10**18)
+
+    assert (tmp_path / "file").read_bytes() == b"content"
+    assert os.stat(tmp_path / "file").st_mode & 0o7777 == 0o640
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_what_killed_processes_have_begun_is_taken_away_and_nothing_else(tmp_path):
+    for name, mode in {"begun": BEGUN_FILE, "whole": 0o600, "beside": BEGUN_FILE}.items():
+        (tmp_path / name).write_bytes(b"con")
+        os.chmod(tmp_path / name, mode)
+
+    Target(str(tmp_path), "never", "token").take_away([b"begun", b"whole", b"missing", b"folder/missing"])
+
+    assert sorted(os.listdir(tmp_path)) == ["beside", "whole"]
+
+
+@pytest.mark.parametrize("ends", [KeyboardInterrupt, OSError(errno.EIO, "input/output error")])
+def test_what_ends_in_the_midst_of_a_file_leaves_nothing(tmp_path, monkeypatch, ends):
+    def end(*arguments):
+        assert oct(os.stat(tmp_path / "file").st_mode)[-4:] == "1200"
+        raise ends
+
+    monkeypatch.setattr(placing, "write_content", end)
+    with pytest.raises((KeyboardInterrupt, OSError)):
+        Target(str(tmp_path), "never", "token").put(b"file", b"content", OURS, 10**18)
+
+    assert os.listdir(tmp_path) == []
