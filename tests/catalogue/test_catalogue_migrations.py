@@ -37,7 +37,13 @@ def make_first_state(database: TestDatabase) -> None:
 def differences(database: TestDatabase) -> list[Any]:
     """Where the tables differ from what `schema` says, but for what helps searching, which is no part of it."""
     with database.engine().connect() as connection:
-        opts = {"compare_type": True, "include_name": lambda name, *_: not (name or "").startswith(FTS)}
+        # Alembic does not ask for which databases an index is.
+        elsewhere = "ix_files_volume_id" if connection.dialect.name == "postgresql" else "ix_files_volume_id_id"
+        opts = {
+            "compare_type": True,
+            "include_name": lambda name, *_: not (name or "").startswith(FTS),
+            "include_object": lambda _thing, name, kind, is_there, _other: is_there or name != elsewhere,
+        }
         context = MigrationContext.configure(connection, opts=opts)
         return compare_metadata(context, metadata)
 
