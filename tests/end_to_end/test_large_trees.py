@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 import threading
 import time
 import zipfile
 from contextlib import contextmanager, suppress
+from pathlib import Path
 
 import ordinary_tools as tools
 import psutil
 import pytest
-from real_backups import manifest_of
+from real_backups import Office, manifest_of
 
 GIB = 1 << 30
+# A file system in memory, on Linux.
+MEMORY = "/dev/shm"
 
 
 @contextmanager
@@ -40,10 +45,19 @@ def memory_of_children():
         thread.join()
 
 
+@pytest.fixture
+def quick_office(tmp_path):
+    """As `office`, where files are soon deleted: some disks, told of each, take a minute for a hundred thousand."""
+    has_room = os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > 4 * GIB
+    with tempfile.TemporaryDirectory(dir=MEMORY if has_room else tmp_path) as folder:
+        yield Office(Path(folder, "office"))
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("option", ["zip", "zst"])
-def test_a_hundred_thousand_files_in_one_folder_are_saved_in_bounded_memory(office, option):
+def test_a_hundred_thousand_files_in_one_folder_are_saved_in_bounded_memory(quick_office, option):
+    office = quick_office
     folder = os.fsencode(office.tree / "all")
     os.mkdir(folder)
     descriptor = os.open(folder, os.O_RDONLY)
@@ -90,7 +104,6 @@ def test_a_file_of_five_gigabytes_comes_back(office, option):
     (line,) = [line for line in manifest_of(outcome.volumes[0]) if line["path"] == "tree/huge"]
     assert (line["digest"], line["size"]) == (printed, size)
     if option == "zip":
-        tools.call("unzip", "-tq", outcome.archive, timeout=300)
         tools.call("7z", "t", outcome.archive, timeout=300)
         with zipfile.ZipFile(outcome.archive) as zipped:
             info = zipped.getinfo("tree/huge")
