@@ -14,8 +14,8 @@ from .transaction import Transaction
 FILES = 100_000
 # Lists of names.
 LISTS = 2000
-# Files that become known by one. They come anywhere in the index by content, and each page writes nearly all of it anew:
-# at ten million files in SQLite, a million by one takes four seconds, and by four twice that in all.
+# Files that become known by one. They come anywhere in the index by content, and each page writes nearly all of it
+# anew: at ten million files in SQLite, a million by one takes four seconds, and by four twice that in all.
 KNOWN = 1_000_000
 # SQLite's waiting writers look every 100 ms at least whether it is their turn; without a pause they never find it.
 PAUSE_S = 0.12

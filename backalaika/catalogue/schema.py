@@ -211,7 +211,7 @@ files = Table(
 
 # The files of a volume are read page by page, in the order of their numbers. An index has these in SQLite and MySQL
 # anyhow; without them PostgreSQL sorted all of the volume for each page, and a million files took a minute.
-Index("ix_files_volume_id", files.c.volume_id).ddl_if(dialect=("sqlite", *_MYSQL))
+Index("ix_files_volume_id", files.c.volume_id).ddl_if(dialect=("sqlite", *_MYSQL))  # type: ignore[arg-type]
 Index("ix_files_volume_id_id", files.c.volume_id, files.c.id).ddl_if(dialect="postgresql")
 
 # Most rows have none; MySQL has no index that leaves them out.
