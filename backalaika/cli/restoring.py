@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import os
 import sys
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
@@ -20,6 +21,7 @@ from .questions import end_of
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
     from ..catalogue.state import State
+    from ..restoring.asking import Asking
     from ..restoring.items import Item
     from ..restoring.report import Needed, RestoreReport
     from ..restoring.restore import Bring
@@ -72,15 +74,14 @@ Exit status: 0 all done; 1 done, but some files could not be restored (they
 are listed); 2 wrong usage or configuration; 3 media were missing, one hung,
 or it failed; 130 interrupted."""
 )
-@click.argument("paths", nargs=-1, type=click.Path())
+# No click.Path, which would look at them and wait for a drive that hangs.
+@click.argument("paths", nargs=-1)
 @click.option("--to", "target", metavar="DIR", type=click.Path(), help="The directory to restore to.")
 @click.option("--job", metavar="NAME", help="All sources of this job; or PATHs as this job saved them.")
 @click.option("--as-of", metavar="DATE", help="As it was then: 2026-11-22 (the end of that day), '2026-11-22 09:15'.")
 @click.option("--volume", metavar="TITLE", help="All that is on this volume, or PATHs as 'files' shows them there.")
 @click.option("--digest", metavar="HEX", help="A file with this content.")
-@click.option(
-    "--from", "folders", multiple=True, metavar="DIR", type=click.Path(), help="Where volumes are; repeatable."
-)
+@click.option("--from", "folders", multiple=True, metavar="DIR", help="Where volumes are; repeatable.")
 @click.option(
     "--overwrite",
     type=click.Choice(["never", "older", "always"]),
@@ -96,7 +97,7 @@ or it failed; 130 interrupted."""
     default=120.0,
     show_default=True,
     type=click.FloatRange(0.1),
-    help="Seconds after which a medium whose archives and files give nothing ends the restore; not with --workers 0.",
+    help="Seconds after which a medium that gives nothing ends the restore; with --workers 0 it waits for ever.",
 )
 @click.option("--db", metavar="URI", help="The catalogue; by default db_uri of ~/.backalaika.")
 @click.option("--json", "as_json", is_flag=True, help="Print a report for programs.")
@@ -128,8 +129,8 @@ def restore(
     config = load_user_config()
     if workers is None:
         workers = available_cpus() if config.workers is None else config.workers
-    with ExitStack() as stack:
-        source = _source(wanted, db or config.db_uri, stack)
+    with _asking(timeout if workers else None) as asking, ExitStack() as stack:
+        source = _source(wanted, db or config.db_uri, asking, stack)
         needed = plan(source.selection, source.shelf, source.places)
         if not source.selection and not source.selection.links:
             raise UsageError("restore: there is nothing to restore in what was asked for")
@@ -141,10 +142,28 @@ def restore(
             _confirm(source.selection, needed, os.path.abspath(target))
         destination = Destination(target, overwrite, workers, timeout)
         signals = stack.enter_context(StopSignals())
+        asking.stop = signals.check
         report = _run(source, destination, wanted.folders, can_ask, as_json, signals)
-    if report.is_stuck:
+    if report.is_stuck or asking.is_stuck:
         leave_at_once(report.exit_status)
     sys.exit(report.exit_status)
+
+
+@contextmanager
+def _asking(timeout_s: float | None) -> Iterator[Asking]:
+    """Who asks for what is on media. One that hangs before anything is restored ends the program here."""
+    from ..restoring.asking import Asking, HangsError
+
+    try:
+        with Asking(timeout_s) as asking:
+            yield asking
+    except HangsError as error:
+        medium = display.printable(error.medium)
+        display.say(
+            f"backalaika: {medium}: {display.printable(str(error))}; nothing was restored; give the same command again "
+            "with the medium in another drive, or with a copy of it (--from DIR)"
+        )
+        leave_at_once(error.exit_status)
 
 
 def _wanted(
@@ -166,9 +185,6 @@ def _wanted(
         raise UsageError("restore: say what: PATHs, --job NAME, --volume TITLE, --digest HEX, or --from DIR")
     if as_of and not paths and not job:
         raise UsageError("restore: --as-of goes with PATHs or with --job NAME")
-    for folder in folders:
-        if not os.path.isdir(folder):
-            raise UsageError(f"{folder}: is no folder; give the place where the medium is mounted")
     content = None
     if digest is not None:
         try:
@@ -178,19 +194,22 @@ def _wanted(
     return _Wanted(paths, job, end_of(as_of), volume, content, folders)
 
 
-def _source(wanted: _Wanted, db_uri: str, stack: ExitStack) -> _Source:
+def _source(wanted: _Wanted, db_uri: str, asking: Asking, stack: ExitStack) -> _Source:
     """The selection, from the catalogue, or from manifests where there is none or nothing else is asked for."""
+    for folder in wanted.folders:
+        if not asking.is_folder(folder):
+            raise UsageError(f"{folder}: is no folder; give the place where the medium is mounted")
     by_folders_alone = bool(wanted.folders) and not (wanted.job or wanted.volume or wanted.digest or wanted.as_of_ns)
     if by_folders_alone and (not wanted.paths or not _exists(db_uri)):
-        return _by_manifests(wanted)
+        return _by_manifests(wanted, asking)
     if not _exists(db_uri):
         raise UsageError("restore: there is no catalogue yet; with --from DIR the manifests of volumes do")
     try:
-        return _by_catalogue(wanted, db_uri, stack)
+        return _by_catalogue(wanted, db_uri, asking, stack)
     except UsageError:
         if not by_folders_alone:
             raise
-    return _by_manifests(wanted)
+    return _by_manifests(wanted, asking)
 
 
 def _exists(db_uri: str) -> bool:
@@ -203,7 +222,7 @@ def _exists(db_uri: str) -> bool:
     return catalogue_exists(db_uri)
 
 
-def _by_catalogue(wanted: _Wanted, db_uri: str, stack: ExitStack) -> _Source:
+def _by_catalogue(wanted: _Wanted, db_uri: str, asking: Asking, stack: ExitStack) -> _Source:
     """Where the catalogue is an SQLite file, what most ask for is found without SQLAlchemy, in half the time."""
     from ..catalogue import REVISION
     from ..catalogue.direct import open_directly
@@ -232,9 +251,9 @@ def _by_catalogue(wanted: _Wanted, db_uri: str, stack: ExitStack) -> _Source:
         paths = [os.fsencode(os.path.abspath(path)) for path in wanted.paths]
         selection = selecting.select_state(catalogue, wanted.job, wanted.as_of_ns, paths)
     selecting.resolve_links(selection, selecting.find_by_catalogue(catalogue))
-    shelf = Shelf(catalogue.complete_volumes(), catalogue.volumes_with_archives, wanted.folders)
+    shelf = Shelf(catalogue.complete_volumes(), catalogue.volumes_with_archives, wanted.folders, asking)
     if wanted.folders:
-        for number, folder in by_volume.media_in(wanted.folders, selection, catalogue).items():
+        for number, folder in by_volume.media_in(wanted.folders, selection, catalogue, asking).items():
             shelf.take(number, folder)
     if wanted.volume is not None and wanted.folders:
         shelf.believe(wanted.volume, wanted.folders[0])
@@ -246,11 +265,11 @@ def _by_catalogue(wanted: _Wanted, db_uri: str, stack: ExitStack) -> _Source:
     return _Source(selection, shelf, places, [], notes)
 
 
-def _by_manifests(wanted: _Wanted) -> _Source:
+def _by_manifests(wanted: _Wanted, asking: Asking) -> _Source:
     from ..restoring import by_manifests, selecting
     from ..restoring.shelf import Shelf, volume_folders
 
-    folders = list(dict.fromkeys(found for folder in wanted.folders for found in volume_folders(folder)))
+    folders = list(dict.fromkeys(found for folder in wanted.folders for found in volume_folders(folder, asking)))
     if not folders:
         raise UsageError(f"{', '.join(wanted.folders)}: no volume of Backalaika is there; none has MANIFEST.jsonl.gz")
 
@@ -262,10 +281,11 @@ def _by_manifests(wanted: _Wanted) -> _Source:
         display.say(_problem_line(problem))
 
     paths = [os.fsencode(path) for path in wanted.paths]
-    selection, volumes = by_manifests.select_manifests(folders, paths, warn)
+    selection, volumes = by_manifests.select_manifests(folders, paths, warn, asking)
     _tell_parts(selecting.part_with_whole(selection))
-    selecting.resolve_links(selection, by_manifests.find_by_manifests(volumes))
-    return _Source(selection, Shelf(volumes, None), by_manifests.places_by_manifests(volumes), problems, [])
+    selecting.resolve_links(selection, by_manifests.find_by_manifests(volumes, asking))
+    shelf, places = Shelf(volumes, None, asking=asking), by_manifests.places_by_manifests(volumes, asking)
+    return _Source(selection, shelf, places, problems, [])
 
 
 def _tell_parts(places: list[bytes]) -> None:
@@ -346,6 +366,7 @@ def _interruptibly(bring: Bring, signals: Any) -> Bring:
 def _bring(shelf: Shelf, folders: tuple[str, ...], observer: Bar | Lines) -> Bring:
     """Asks for a volume until one of those that are needed is there."""
     from ..reading.mounted import mounted_media
+    from ..restoring.asking import HangsError
 
     def bring(order: list[int]) -> int | None:
         title = display.printable(shelf.volumes[order[0]].title)
@@ -357,15 +378,19 @@ def _bring(shelf: Shelf, folders: tuple[str, ...], observer: Bar | Lines) -> Bri
             )
             if answer.lower() in ("s", "skip"):
                 return None
-            seen = [
-                one for place in ([answer] if answer else [*folders, *mounted_media()]) for one in shelf.look(place)
-            ]
-            here = next((number for number in order if shelf.folder(number) is not None), None)
-            if here is not None:
-                return here
-            if answer and os.path.isdir(answer) and not seen and shelf.volumes[order[0]].run_id is None:
-                shelf.take(order[0], os.path.abspath(answer))  # a medium that this program did not write
-                return order[0]
+            places = [answer] if answer else [*folders, *mounted_media()]
+            try:
+                seen = [one for place in places for one in shelf.look(place)]
+                here = next((number for number in order if shelf.folder(number) is not None), None)
+                if here is not None:
+                    return here
+                is_stranger = not seen and shelf.volumes[order[0]].run_id is None
+                if answer and is_stranger and shelf.asking.is_folder(answer):
+                    shelf.take(order[0], os.path.abspath(answer))  # a medium that this program did not write
+                    return order[0]
+            except HangsError as error:
+                observer.note(f"{error.medium}: {error}")
+                continue
             for one in seen:
                 observer.note(f"In {one.folder} is {one.title}, which is not needed.")
             if not seen:

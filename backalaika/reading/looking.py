@@ -18,6 +18,8 @@ from ..run.pool import start_process
 
 _SECONDS_BETWEEN_SIGNS = 0.25
 _POLL_S = 0.2
+# What a look counts at most, for this process may have been stopped since the one before.
+_MOST_S = 1.0
 
 T = TypeVar("T")
 
@@ -74,6 +76,9 @@ class Looker:
         path: of the medium, for messages.
         timeout_s: seconds of silence after which the process is given up; None asks this process itself.
         stop: called often while it is waited for; may raise to end it.
+
+    Attributes:
+        is_stuck: whether a process that was given up has not ended, for a drive keeps it.
     """
 
     def __init__(self, path: str, timeout_s: float | None, stop: Callable[[], None]) -> None:
@@ -83,6 +88,7 @@ class Looker:
         self._process: Process | None = None
         self._connection: Connection | None = None
         self._has_died = False
+        self.is_stuck = False
 
     def __enter__(self) -> Looker:
         return self
@@ -135,10 +141,12 @@ class Looker:
         return answer
 
     def _hear(self, connection: Connection, timeout_s: float) -> Any:
-        deadline = time.monotonic() + timeout_s
+        waited_s, looked = 0.0, time.monotonic()
         while not connection.poll(_POLL_S):
             self._stop()
-            if time.monotonic() > deadline and not connection.poll():
+            now = time.monotonic()
+            waited_s, looked = waited_s + min(now - looked, _MOST_S), now
+            if waited_s > timeout_s and not connection.poll():
                 raise SilenceError(f"given up: nothing could be read of it for {timeout_s:g} seconds")
         self._stop()
         try:
@@ -166,4 +174,5 @@ class Looker:
             self._connection.close()
             self._process.kill()
             self._process.join(1)  # one that hangs in a drive ends when that gives up
+            self.is_stuck = self.is_stuck or self._process.is_alive()
         self._process = self._connection = None

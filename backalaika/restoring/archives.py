@@ -21,7 +21,8 @@ from ..reading.memory import Memory
 from ..reading.seekable import Seekable
 from ..reading.streams import MAGIC, PIECE, Budget, Stream, next_stream
 from ..walk import DIRECTORY, FILE, SYMLINK
-from .frames import LARGEST_FRAME, ArchiveReader, refuse, zstd_frames
+from .asking import Asking
+from .frames import LARGEST_FRAME, refuse, zstd_frames
 from .items import Item
 
 _ANY = 1 << 62
@@ -33,17 +34,17 @@ _FOLLOWING = (zip_reader.LOCAL, zip_reader.CENTRAL, zip_reader.END, b"PK\x06\x06
 _SUFFIXES = (".zip", *(f".tar.{codec}" for codec in MAGIC))
 
 
-def archives_in(folder: str) -> list[bytes]:
+def archives_in(folder: str, asking: Asking) -> list[bytes]:
     """The names of archives that a run may have written, in a volume.
 
     Raises:
         OSError: the folder cannot be read.
     """
-    return sorted(os.fsencode(name) for name in os.listdir(folder) if name.endswith(_SUFFIXES))
+    return sorted(os.fsencode(name) for name in asking.names(folder) if name.endswith(_SUFFIXES))
 
 
 def lost_items(
-    folder: str, archive: bytes, known: Collection[Item], digest: str, warn: Callable[[str], None]
+    folder: str, archive: bytes, known: Collection[Item], digest: str, warn: Callable[[str], None], asking: Asking
 ) -> Iterator[Item]:
     """The members of an archive that are not among those known; streamed.
 
@@ -53,19 +54,20 @@ def lost_items(
         known: what the manifest still tells of it.
         digest: which digest they get.
         warn: told what cannot be read, once for each place; what follows is looked for.
+        asking: reads it.
     """
     paths = {item.path for item in known}
     try:
-        with ArchiveReader(folder, archive) as reader:
-            codec = os.fsdecode(archive).rpartition(".")[2]
-            if codec == "zip":
-                found = _zip_items(reader.file, digest, paths, warn)
-            else:
-                points = sorted({(0, 0), *((item.frame or 0, item.offset or 0) for item in known)})
-                found = _tar_items(reader.file, codec, points, digest, paths, warn)
-            for item in found:
-                if item.path not in paths:
-                    yield item._replace(archive=archive)
+        file = asking.archive(folder, archive)
+        codec = os.fsdecode(archive).rpartition(".")[2]
+        if codec == "zip":
+            found = _zip_items(file, digest, paths, warn)
+        else:
+            points = sorted({(0, 0), *((item.frame or 0, item.offset or 0) for item in known)})
+            found = _tar_items(file, codec, points, digest, paths, warn)
+        for item in found:
+            if item.path not in paths:
+                yield item._replace(archive=archive)
     except ArchiveError as error:
         warn(str(error))
 

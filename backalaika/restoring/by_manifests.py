@@ -13,13 +13,14 @@ from ..catalogue.results import VolumeAt
 from ..errors import UsageError
 from ..manifest import MANIFEST
 from .archives import archives_in, lost_items
+from .asking import Asking, naming
 from .items import Item
 from .manifests import digest_by_readme, manifest_items, readme, title_by_readme
 from .selecting import Find, Places, Selection, Work, instead, newest
 
 
 def select_manifests(
-    folders: Sequence[str], paths: Sequence[bytes], warn: Callable[[str, str], None]
+    folders: Sequence[str], paths: Sequence[bytes], warn: Callable[[str, str], None], asking: Asking
 ) -> tuple[Selection, dict[int, VolumeAt]]:
     """What is on some volumes, by their manifests; numbers of volumes are given here.
 
@@ -27,17 +28,20 @@ def select_manifests(
         folders: of the volumes.
         paths: in archives, or where the files were, of which the end is such a path; with all below. None: everything.
         warn: told the path of a manifest or an archive that is damaged, and what is wrong.
+        asking: reads them.
 
     Raises:
+        HangsError: a volume gives nothing any more.
         UsageError: a path is on none of the volumes.
     """
-    texts = {folder: readme(folder) for folder in folders}
+    texts = {folder: readme(folder, asking) for folder in folders}
     ordered = sorted(folders, key=lambda folder: (title_by_readme(texts[folder]) or "", folder))
     volumes = {}
     everything = Selection()
     for number, folder in enumerate(ordered, 1):
         title = title_by_readme(texts[folder]) or os.path.basename(os.path.abspath(folder))
-        digest = _add_volume(everything, number, folder, texts[folder], warn)
+        with naming(title):
+            digest = _add_volume(everything, number, folder, texts[folder], warn, asking)
         work = everything.volumes.get(number, Work())
         volumes[number] = VolumeAt(number, title, os.path.abspath(folder), digest, None, work.files, work.bytes)
     if paths and not everything:
@@ -66,7 +70,9 @@ def select_manifests(
     return selection, volumes
 
 
-def _add_volume(everything: Selection, number: int, folder: str, text: str, warn: Callable[[str, str], None]) -> str:
+def _add_volume(
+    everything: Selection, number: int, folder: str, text: str, warn: Callable[[str, str], None], asking: Asking
+) -> str:
     """Put in all that is on a volume, what its manifest has lost too; returns which digest the volume has."""
     told: list[str] = []
 
@@ -75,15 +81,15 @@ def _add_volume(everything: Selection, number: int, folder: str, text: str, warn
         warn(os.path.join(folder, MANIFEST), f"{message}; what it has lost is taken from the archives")
 
     length = 16
-    for item in manifest_items(folder, tell):
+    for item in manifest_items(folder, tell, asking):
         everything.add(number, item)
         length = len(item.digest) if item.digest is not None else length
     digest = digest_by_readme(text, length)
-    for archive in archives_in(folder) if told else ():
+    for archive in archives_in(folder, asking) if told else ():
         path = os.path.join(folder, os.fsdecode(archive))
         work = everything.volumes.get(number, Work())
         known = [*work.archives.get(archive, ()), *(link for link in work.links if link.archive == archive)]
-        for item in lost_items(folder, archive, known, digest, partial(warn, path)):
+        for item in lost_items(folder, archive, known, digest, partial(warn, path), asking):
             everything.add(number, item)
     return digest
 
@@ -105,7 +111,7 @@ def _matches(place: bytes, path: bytes) -> bool:
     return place == wanted or place.startswith(wanted + b"/")
 
 
-def places_by_manifests(volumes: dict[int, VolumeAt]) -> Places:
+def places_by_manifests(volumes: dict[int, VolumeAt], asking: Asking) -> Places:
     """Copies on the other volumes that are there; their manifests are read when it is asked for the first time."""
 
     def places(items: list[Item]) -> dict[Item, dict[int, Item]]:
@@ -116,20 +122,21 @@ def places_by_manifests(volumes: dict[int, VolumeAt]) -> Places:
         found: dict[Item, dict[int, Item]] = {item: {} for item in items}
         for number, volume in volumes.items() if wanted else ():
             assert volume.path is not None
-            for other in manifest_items(volume.path, lambda message: None):  # it was told before
-                for item in wanted.get((other.size, other.digest or b""), ()):
-                    if other.archive != item.archive or other.path != item.path:
-                        found[item].setdefault(number, instead(item, other))
+            with naming(volume.title):
+                for other in manifest_items(volume.path, lambda message: None, asking):  # it was told before
+                    for item in wanted.get((other.size, other.digest or b""), ()):
+                        if other.archive != item.archive or other.path != item.path:
+                            found[item].setdefault(number, instead(item, other))
         return found
 
     return places
 
 
-def find_by_manifests(volumes: dict[int, VolumeAt]) -> Find:
+def find_by_manifests(volumes: dict[int, VolumeAt], asking: Asking) -> Find:
     """Reads the volume's manifest."""
 
     def find(number: int, wanted: set[tuple[bytes, bytes]]) -> Iterator[Item]:
-        items = manifest_items(volumes[number].path or "", lambda message: None)  # it was told before
+        items = manifest_items(volumes[number].path or "", lambda message: None, asking)  # it was told before
         return (item for item in items if (item.archive, item.path) in wanted)
 
     return find

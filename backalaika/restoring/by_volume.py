@@ -7,7 +7,6 @@ other. So where more than one of these is selected from, or loose files too, wha
 from __future__ import annotations
 
 import os
-import stat
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
@@ -17,6 +16,7 @@ from ..errors import UsageError
 from ..manifest import MANIFEST, SUMS
 from ..reading.messages import INSIDE
 from ..walk import FILE
+from .asking import Asking
 from .items import Item, item_of, place_on_medium
 from .selecting import Selection, newest
 
@@ -67,7 +67,7 @@ def select_volume(catalogue: Catalogue, title: str, paths: Sequence[bytes] = ())
     return selection
 
 
-def media_in(folders: Sequence[str], selection: Selection, catalogue: State) -> dict[int, str]:
+def media_in(folders: Sequence[str], selection: Selection, catalogue: State, asking: Asking) -> dict[int, str]:
     """Media that others wrote, of which something is selected, and in which of these folders each is.
 
     Nothing on such a medium says what it is. It is known by what is wanted of it: files, or the archives that these are
@@ -84,24 +84,16 @@ def media_in(folders: Sequence[str], selection: Selection, catalogue: State) -> 
         expected = {item.path: item.size for item in loose if item.kind == FILE}
         expected |= {name: sizes[name] for archive in work.archives for name in _around(archive) if name in sizes}
         for folder in folders:
-            if _has_some(folder, dict(islice(expected.items(), _ENOUGH))):
+            if _has_some(folder, dict(islice(expected.items(), _ENOUGH)), asking):
                 found[number] = os.path.abspath(folder)
                 break
     return found
 
 
-def _has_some(folder: str, expected: dict[bytes, int]) -> bool:
+def _has_some(folder: str, expected: dict[bytes, int], asking: Asking) -> bool:
     """Whether a folder has some of these files, in their sizes, and none in another; 0 is any size."""
-    count = 0
-    for path, size in expected.items():
-        try:
-            info = os.lstat(os.path.join(os.fsencode(folder), path))
-        except OSError:
-            continue
-        if not stat.S_ISREG(info.st_mode) or (size and info.st_size != size):
-            return False
-        count += 1
-    return count > 0
+    sizes = asking.sizes(folder, list(expected))
+    return bool(sizes) and all(size >= 0 and expected[path] in (0, size) for path, size in sizes.items())
 
 
 def _chosen(

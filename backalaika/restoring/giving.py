@@ -6,27 +6,20 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
 from typing import Any, NamedTuple
 
-from ..errors import BackalaikaError
 from ..run.pool import kill_pool
+from .asking import HangsError
 from .signs import Signs
 from .worker import JoinTask, Outcome, Task
 
 _POLL_S = 0.2
 
 
-class HangsError(BackalaikaError):
-    """A medium gives nothing any more; ``volume`` is its number."""
-
-    def __init__(self, volume: int, message: str) -> None:
-        super().__init__(message)
-        self.volume = volume
-
-
 class Patience(NamedTuple):
-    """For how many seconds a medium is waited for; and where it is noted how long it has been."""
+    """For how many seconds a medium is waited for; where it is noted how long it has been; and titles by numbers."""
 
     timeout_s: float
     signs: Signs
+    title_of: Callable[[int], str]
 
 
 class _Given(NamedTuple):
@@ -101,6 +94,7 @@ class Giving:
         for given in self._given.values():
             task = given.task
             if isinstance(task, Task) and task.slot is not None and waited[task.slot] > timeout_s:
-                why = f"hangs in {task.folder}: nothing could be read of it for {timeout_s:g} seconds"
-                return HangsError(given.volume, why)
+                hangs = HangsError(task.folder, timeout_s)
+                hangs.medium = self._patience.title_of(given.volume)
+                return hangs
         return None

@@ -15,39 +15,39 @@ from typing import Any
 from ..catalogue.rows import KINDS
 from ..digests import DIGESTS
 from ..errors import ArchiveError
-from ..manifest import MANIFEST, README
+from ..manifest import MANIFEST
 from ..reading.own import manifest_lines
-from ..reading.seekable import of_file
+from ..reading.seekable import Seekable
 from ..walk import DIRECTORY, describe_error
+from .asking import HERE, Asking
 from .items import Item
 
 _GZIP = b"\x1f\x8b\x08"
-_READ = 100_000
 
 
-def manifest_items(folder: str, warn: Callable[[str], None]) -> Iterator[Item]:
+def manifest_items(folder: str, warn: Callable[[str], None], asking: Asking = HERE) -> Iterator[Item]:
     """All members that the manifest of a volume tells of, in its order; streamed.
 
     Args:
         folder: of the volume.
         warn: told once if it is damaged; what can be read of it follows.
+        asking: reads it.
+
+    Raises:
+        HangsError: the medium gives nothing any more.
     """
     done = 0
-    path = os.path.join(folder, MANIFEST)
-    if os.path.lexists(path) and not os.path.isfile(path):  # a FIFO would be waited for
-        warn("is no regular file")
-        return
+    file = None
     try:
-        with open(path, "rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            for line in manifest_lines(of_file(file.fileno(), size).stream(0, size), size):
-                item = _item(line)
-                done += 1
-                yield item
+        file = asking.file(folder, MANIFEST)
+        for line in manifest_lines(file.stream(0, file.size), file.size):
+            item = _item(line)
+            done += 1
+            yield item
         return
     except (ArchiveError, OSError) as error:
         warn(str(error) if isinstance(error, ArchiveError) else f"cannot be read: {describe_error(error)}")
-    for number, line in enumerate(_salvaged(folder)):
+    for number, line in enumerate(_salvaged(file) if file is not None else ()):
         if number >= done:
             try:
                 yield _item(line)
@@ -55,11 +55,10 @@ def manifest_items(folder: str, warn: Callable[[str], None]) -> Iterator[Item]:
                 continue  # it was told that some are damaged
 
 
-def _salvaged(folder: str) -> Iterator[bytes]:
+def _salvaged(file: Seekable) -> Iterator[bytes]:
     """The lines of all pieces that are whole."""
     try:
-        with open(os.path.join(folder, MANIFEST), "rb") as file:
-            data = file.read()
+        data = file.all_at(0, file.size)
     except OSError:
         return
     at = data.find(_GZIP)
@@ -126,16 +125,10 @@ def _digest(told: str | None) -> bytes | None:
     return digest
 
 
-def readme(folder: str) -> str:
+def readme(folder: str, asking: Asking = HERE) -> str:
     """The beginning of README.txt, which tells the run, the volume's number and the digest; empty if there is none."""
-    path = os.path.join(folder, README)
-    if not os.path.isfile(path):  # a FIFO would be waited for
-        return ""
-    try:
-        with open(path, encoding="utf-8", errors="surrogateescape") as file:
-            return file.read(_READ)
-    except OSError:
-        return ""
+    marks = asking.marks(folder)
+    return "" if marks is None else marks.readme
 
 
 def title_by_readme(text: str) -> str | None:

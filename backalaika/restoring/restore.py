@@ -17,9 +17,10 @@ from typing import Any
 
 from ..errors import RunError
 from ..walk import FILE, Problem, describe_error
+from .asking import HangsError, naming
 from .comparing import is_as_saved
 from .frames import Attributes
-from .giving import Giving, HangsError
+from .giving import Giving
 from .items import Item
 from .manifests import manifest_items
 from .placing import NEVER, PlaceError, Target
@@ -221,11 +222,12 @@ class Restore:
         self, number: int, folder: str, archive: bytes, items: list[Item]
     ) -> tuple[Iterator[Item], list[Item]]:
         """Items of a medium that was added by hand, with their frames, which only its manifest has; and all others."""
-        frames = {
-            item.path: (item.frame, item.offset)
-            for item in manifest_items(folder, lambda message: None)
-            if item.archive == archive
-        }
+        with naming(self._shelf.volumes[number].title):
+            frames = {
+                item.path: (item.frame, item.offset)
+                for item in manifest_items(folder, lambda message: None, self._shelf.asking)
+                if item.archive == archive
+            }
         known, foreign = [], []
         for item in items:
             frame, offset = frames.get(item.path, (item.frame, item.offset))
@@ -378,8 +380,8 @@ class Restore:
         """End with a medium that hangs: what waits for a drive can only be killed."""
         self.report.state = INCOMPLETE
         self.report.is_stuck = not self._tasks.kill()
-        self.report.hung = self._shelf.volumes[hangs.volume].title
-        self._problem(os.fsencode(self.report.hung), str(hangs))
+        self.report.hung = hangs.medium
+        self._problem(os.fsencode(hangs.medium), str(hangs))
         for number, item, why in self._failed:
             self._problem(item.place, self._unread(number, item, why))
 

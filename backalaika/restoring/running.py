@@ -118,7 +118,9 @@ def run_restore(
     try:
         arguments = root, destination.overwrite, token, signs.name if signs is not None else ""
         with processes(workers, start_worker, arguments) as pool:
-            patience = None if signs is None else Patience(destination.timeout_s, signs)
+            patience = None
+            if signs is not None:
+                patience = Patience(destination.timeout_s, signs, lambda number: shelf.volumes[number].title)
             tasks = Giving(pool, stop, patience)
             restore = Restore(target, tasks, workers, shelf, places, bring, observer, stop)
             try:

@@ -8,19 +8,16 @@ write is known by the place where it was read.
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from ..catalogue.results import VolumeAt
 from ..manifest import MANIFEST, README, SUMS
-from ..recovery.layout import INDEX
-from .manifests import readme, title_by_readme
+from .asking import HERE, Asking, Marks, naming
+from .manifests import title_by_readme
 
 # Of folders: the medium itself, a run's folder with its volumes, a folder of runs.
 _DEPTH = 2
-_MAX_SUMS = 16 * 1024 * 1024
-_LINE = re.compile(rb"([0-9a-f]{32})  ([^/\n]+)")
 OWN_FILES = frozenset(os.fsencode(name) for name in (MANIFEST, SUMS, README))
 
 
@@ -33,33 +30,9 @@ class Seen:
     title: str
 
 
-def read_sums(folder: str) -> dict[bytes, bytes]:
-    """XXH3-128 of each file, as SUMS.xxh128 has them; empty if it cannot be read."""
-    path = os.path.join(folder, SUMS)
-    if not os.path.isfile(path):  # a FIFO would be waited for
-        return {}
-    try:
-        with open(path, "rb") as file:
-            lines = file.read(_MAX_SUMS).split(b"\n")
-    except OSError:
-        return {}
-    return {match[2]: bytes.fromhex(match[1].decode()) for match in map(_LINE.fullmatch, lines) if match}
-
-
-def volume_folders(path: str, depth: int = _DEPTH) -> Iterator[str]:
+def volume_folders(path: str, asking: Asking = HERE) -> list[str]:
     """Folders, this one or below, that hold a volume of ours."""
-    if any(os.path.isfile(os.path.join(path, name)) for name in (MANIFEST, SUMS, INDEX)):
-        yield path
-        return
-    if not depth:
-        return
-    try:
-        with os.scandir(path) as entries:
-            below = sorted(entry.path for entry in entries if entry.is_dir())
-    except OSError:
-        return
-    for folder in below:
-        yield from volume_folders(folder, depth - 1)
+    return asking.volume_folders(path, _DEPTH)
 
 
 class Shelf:
@@ -70,6 +43,7 @@ class Shelf:
         with_archives: how many of some archives, by their digests, each volume has; None: volumes are where they are
             said to be, for there is no catalogue to ask.
         places: folders and mount points to look in.
+        asking: reads them; whatever hangs raises `HangsError` here.
     """
 
     def __init__(
@@ -77,8 +51,9 @@ class Shelf:
         volumes: dict[int, VolumeAt],
         with_archives: Callable[[Collection[bytes]], dict[int, int]] | None,
         places: Sequence[str] = (),
+        asking: Asking = HERE,
     ) -> None:
-        self.volumes = volumes
+        self.volumes, self.asking = volumes, asking
         self._with_archives = with_archives
         self._titles = {volume.title: volume.id for volume in volumes.values()}
         self._at: dict[int, str] = {}
@@ -88,24 +63,28 @@ class Shelf:
     def folder(self, volume_id: int) -> str | None:
         """Where a volume is now; None if that is not known."""
         for path in (self._at.get(volume_id), self.volumes[volume_id].path):
-            if path is not None and self._is_at(volume_id, path):
-                return path
+            with naming(self.volumes[volume_id].title):
+                if path is not None and self._is_at(volume_id, path):
+                    return path
         return None
 
     def _is_at(self, volume_id: int, path: str) -> bool:
-        if not os.path.isdir(path) or self._with_archives is None:
-            return os.path.isdir(path)
-        if any(os.path.isfile(os.path.join(path, name)) for name in (MANIFEST, SUMS, INDEX)):
-            seen = self.recognise(path)
+        if self._with_archives is None:
+            return self.asking.is_folder(path)
+        marks = self.asking.marks(path)
+        if marks is None:
+            return False
+        if marks.is_ours:
+            seen = self._recognised(path, marks)
             if seen.volume_id is None and path == self.volumes[volume_id].path:
                 # Nothing is left that says what it is; what is in it is checked in any case.
-                return not read_sums(path) and title_by_readme(readme(path)) is None
+                return not marks.sums and title_by_readme(marks.readme) is None
             return seen.volume_id == volume_id  # or another disc lies in the drive
-        return self.volumes[volume_id].run_id is None or bool(os.listdir(path))
+        return self.volumes[volume_id].run_id is None or marks.has_something
 
     def look(self, path: str) -> list[Seen]:
         """What volumes are at a place; they are known from now on."""
-        seen = [self.recognise(folder) for folder in volume_folders(path)]
+        seen = [self.recognise(folder) for folder in volume_folders(path, self.asking)]
         for one in seen:
             if one.volume_id is not None:
                 self._at.setdefault(one.volume_id, one.folder)
@@ -123,8 +102,11 @@ class Shelf:
 
     def recognise(self, folder: str) -> Seen:
         """Which volume a folder holds."""
-        sums = {name: digest for name, digest in read_sums(folder).items() if name not in OWN_FILES}
-        title = title_by_readme(readme(folder))
+        return self._recognised(folder, self.asking.marks(folder))
+
+    def _recognised(self, folder: str, marks: Marks | None) -> Seen:
+        sums = {} if marks is None else {name: of for name, of in marks.sums.items() if name not in OWN_FILES}
+        title = None if marks is None else title_by_readme(marks.readme)
         by_title = None if title is None else self._titles.get(title)
         found = self._with_archives(list(sums.values())) if sums and self._with_archives is not None else {}
         found = {number: count for number, count in found.items() if number in self.volumes}

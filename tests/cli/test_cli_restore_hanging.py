@@ -32,6 +32,26 @@ def slow_fstat(descriptor):
     return fstat(descriptor)
 os.fstat = slow_fstat
 """
+# Who opens this waits for it, and who looks whether it is there if ``looks``.
+SLOW_ASK = """
+import builtins
+stat, open_file, os_open = os.stat, builtins.open, os.open
+def wait_at(path):
+    if not isinstance(path, int):
+        if os.path.basename(os.fsdecode(path)) == {file!r}:
+            hang()
+def slow_stat(path, **more):
+    if {looks!r}:
+        wait_at(path)
+    return stat(path, **more)
+def slow_open(path, *more, **named):
+    wait_at(path)
+    return open_file(path, *more, **named)
+def slow_os_open(path, *more, **named):
+    wait_at(path)
+    return os_open(path, *more, **named)
+os.stat, builtins.open, os.open = slow_stat, slow_open, slow_os_open
+"""
 
 
 def content(number):
@@ -224,6 +244,88 @@ def test_a_foreign_archive_that_cannot_even_be_opened_is_not_waited_for(home, ha
     report, there = restored(home, "--volume", "old disc", "old.tar.zst!", "--workers", "1", env=environment, status=3)
 
     assert (report["hung"], there) == ("old disc", [])
+
+
+def slow_to_ask(hanging, file, looks=True):
+    environment = hanging.at()
+    with (hanging.log.parent / "sitecustomize.py").open("a") as shim:
+        shim.write(SLOW_ASK.format(file=file, looks=looks))
+    return environment
+
+
+def refused(home, *arguments, env):
+    """The last line that a restore says which ends before it has begun."""
+    begun = time.monotonic()
+    done = home.run(*command(home, *arguments), status=3, env=env, timeout=90)
+    assert time.monotonic() - begun < 30
+    assert (done.out, os.path.exists(home.root / "back")) == ("", False)
+    home.assert_nothing_left()
+    return done.err.splitlines()[-1]
+
+
+@pytest.mark.parametrize("file", ["SUMS.xxh128", "README.txt", "vol001"])
+def test_a_medium_that_hangs_when_it_is_to_be_recognised_ends_the_restore(home, hanging, saved, file):
+    line = refused(home, "--job", "office", env=slow_to_ask(hanging, file))
+    restored(home, "--job", "office", env=home.environment, status=0)
+
+    hangs = f"{saved}: hangs in {home.backups / saved}: nothing could be read of it for 1 seconds"
+    assert line.startswith(f"backalaika: {hangs}; ")
+
+
+def test_a_dry_run_waits_no_longer(home, hanging, saved):
+    environment = slow_to_ask(hanging, "SUMS.xxh128")
+
+    done = home.run("restore", "--job", "office", "--dry-run", "--timeout", "1", status=3, env=environment)
+
+    assert f"{saved}: hangs in" in done.err
+
+
+@pytest.mark.parametrize("file", ["MANIFEST.jsonl.gz", "README.txt", "copy"])
+def test_without_a_catalogue_a_manifest_that_hangs_ends_it_too(home, hanging, saved, file):
+    copy = home.root / "copy"
+    (home.backups / saved).rename(copy)
+    (home.backups / "backalaika.sqlite").unlink()
+
+    line = refused(home, "--from", str(copy), env=slow_to_ask(hanging, file))
+    restored(home, "--from", str(copy), env=home.environment, status=0)
+
+    assert f"hangs in {copy}: nothing could be read of it for 1 seconds" in line
+
+
+def test_an_archive_that_is_looked_through_for_what_a_manifest_lost_may_hang(home, hanging, saved):
+    folder = home.backups / saved
+    (folder / "MANIFEST.jsonl.gz").write_bytes(b"damage")
+
+    line = refused(home, "--from", str(folder), env=slow_to_ask(hanging, "source.001.tar.zst"))
+
+    assert f"hangs in {folder}" in line
+
+
+def test_a_strangers_medium_that_hangs_when_it_is_looked_for_elsewhere_ends_the_restore(home, hanging, saved):
+    disc = foreign(home)
+    disc.rename(home.root / "elsewhere")
+    asked = "--volume", "old disc", "old.tar.zst!", "--from", str(home.root / "elsewhere")
+
+    line = refused(home, *asked, env=hanging.at(looked_at="elsewhere/old.tar.zst"))
+    _, there = restored(home, *asked, env=home.environment, status=0)
+
+    assert f"hangs in {home.root / 'elsewhere'}" in line
+    assert there == list(range(len(SIZES)))
+
+
+def test_a_manifest_that_hangs_when_members_are_to_be_found_by_it_ends_the_restore(home, hanging, saved):
+    """It is that of a volume which is known as a medium only."""
+    disc = home.root / "disc"
+    (home.backups / saved).rename(disc)
+    (home.backups / "backalaika.sqlite").unlink()
+    home.run("add", "old disc", str(disc), status=0)
+    asked = "--volume", "old disc"
+
+    report, there = restored(home, *asked, env=slow_to_ask(hanging, "MANIFEST.jsonl.gz", looks=False), status=3)
+    again, _ = restored(home, *asked, env=home.environment, status=0)
+
+    assert (report["hung"], there) == ("old disc", [])
+    assert again["files"] == len(SIZES) + 4
 
 
 def test_it_ends_though_a_process_cannot_be_killed(home, hanging, saved):
