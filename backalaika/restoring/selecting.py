@@ -14,9 +14,10 @@ from xxhash import xxh3_128_intdigest
 
 from ..catalogue.results import Located, PictureEntry
 from ..errors import UsageError
+from ..reading.messages import INSIDE
 from ..walk import DIRECTORY, HARD_LINK
 from .frames import Attributes
-from .items import Item, Spool, archive_folder, item_of
+from .items import Item, Spool, archive_folder, item_of, place_on_medium
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
@@ -158,7 +159,7 @@ def resolve_links(selection: Selection, find: Find) -> None:
             (item.archive, item.path): item
             for archive in {link.archive for link in links} & work.archives.keys()
             for item in work.archives[archive]
-            if (archive, item.path) in wanted
+            if (archive, item.path) in wanted and _is_in_its_own_place(item)
         }
         missing = wanted - there.keys()
         found = {(item.archive, item.path): item for item in find(number, missing)} if missing else {}
@@ -172,6 +173,12 @@ def resolve_links(selection: Selection, find: Find) -> None:
                 selection.links.append(Link(link.place, content.place, content.size, content.mtime_ns))
             else:
                 selection.lost.append(link.place)
+
+
+def _is_in_its_own_place(item: Item) -> bool:
+    """Whether it is the member itself, and not a copy elsewhere in the tree whose content is read there."""
+    own = place_on_medium(item.path)
+    return item.place in (own, place_on_medium(item.archive + INSIDE + own))
 
 
 def find_by_catalogue(catalogue: State) -> Find:

@@ -70,6 +70,41 @@ def test_hard_links_are_hard_links_again(office, option):
     assert look(office.root / "back" / "tree") == look(office.tree)
 
 
+def test_names_of_one_file_in_several_archives_or_runs_are_whole_files_each(office):
+    """What the README says of hard links: which names were one file is known within an archive only."""
+    for folder in "ab":
+        write(office.tree / folder / "letter", text(5000))
+        os.link(office.tree / folder / "letter", office.tree / folder / "same")
+    os.link(office.tree / "a" / "letter", office.tree / "b" / "other")
+    office.backup(options="zst,separate_dirs")
+    os.link(office.tree / "b" / "letter", office.tree / "b" / "later")
+    office.backup("--skip-known", options="zst,separate_dirs")
+
+    restore(office, "--job", "office", to=office.root / "back")
+
+    back = office.root / "back" / "tree"
+    assert seen_by(look(back), hard_links=False) == seen_by(look(office.tree), hard_links=False)
+    one = {(place, name): os.stat(back / place / name).st_ino for place in "ab" for name in os.listdir(back / place)}
+    assert one["a", "letter"] == one["a", "same"]
+    assert len(set(one.values())) == 5  # a name more made those in b known by their content
+
+
+def test_a_hard_link_is_made_to_its_own_file_and_not_to_a_copy_that_is_read_from_there(office):
+    for name in ("first", "second"):
+        write(office.tree / name, text(5000))
+        os.utime(office.tree / name, ns=(0, NS * len(name)))
+    os.link(office.tree / "first", office.tree / "same")
+    office.backup(options="zst")
+    os.chmod(office.tree / "second", 0o600)  # from now on it is known by its content
+    office.backup("--skip-known", options="zst")
+    restore(office, "--job", "office", to=office.root / "back")
+    restore(office, office.tree / "second", office.tree / "same", to=office.root / "some")
+
+    assert look(office.root / "back" / "tree") == look(office.tree)
+    assert os.stat(office.root / "some/tree/same").st_mtime_ns == 5 * NS
+    assert os.stat(office.root / "some/tree/second").st_mtime_ns == 6 * NS
+
+
 def test_one_file_one_folder_and_a_path_that_is_not_there(office):
     odd_tree(office.tree)
     office.backup(options="bz2", max_size=700_000)
