@@ -194,22 +194,23 @@ class _Tree:
             told = rockridge.attributes(area[self._skip :], self._continued)
         path = joined(folder, told.name if told.name is not None else self._name(raw, flags))
         mtime_ns = told.mtime_ns if told.mtime_ns is not None else of_seven_bytes(date)
+        mode = None if told.mode is None else told.mode & 0o7777
         if told.moved:
             return None  # it is told where it belongs
         if told.child is not None:
             self._enter(path, told.child, self._own_size(told.child))
-            return ImageMember(Member(path, DIRECTORY, 0, mtime_ns))
+            return ImageMember(Member(path, DIRECTORY, 0, mtime_ns, mode=mode))
         if flags & _FOLDER:
             self._enter(path, place + extra, size)
             if self._skip is not None and path in _MOVED:
                 return None  # made by the program that wrote the image, for what is told elsewhere
-            return ImageMember(Member(path, DIRECTORY, 0, mtime_ns))
+            return ImageMember(Member(path, DIRECTORY, 0, mtime_ns, mode=mode))
         if told.target is not None:
             return ImageMember(Member(path, SYMLINK, 0, mtime_ns, told.target))
         earlier.append(((place + extra) * self._volume.block, size))
         if flags & _GOES_ON:
             return None
-        member = Member(path, FILE, sum(length for _, length in earlier), mtime_ns)
+        member = Member(path, FILE, sum(length for _, length in earlier), mtime_ns, mode=mode)
         extents = tuple(earlier)
         earlier.clear()
         if unit or gap:

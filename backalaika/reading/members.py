@@ -24,7 +24,8 @@ class Member:
         target: of a link.
         encrypted: whether its content cannot be read without a password.
         raw_path: the bytes of the path in the archive, where that does not tell their encoding: ``path`` is a guess.
-        mode: permissions of a file, where a zip tells them; a tar's are with the content.
+        mode: permissions, where the directory of a zip, a 7z or an image tells them; a tar's are with the content.
+        owner: user id, group id, user's and group's name; None unless whoever reads a tar has put them in.
     """
 
     path: bytes
@@ -35,6 +36,7 @@ class Member:
     encrypted: bool = False
     raw_path: bytes | None = None
     mode: int | None = None
+    owner: tuple[int, int, bytes, bytes] | None = None
 
 
 def folder_and_name(path: bytes, kind: str) -> tuple[bytes, bytes]:

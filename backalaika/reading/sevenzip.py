@@ -341,6 +341,7 @@ class Directory:
             attributes = self._attributes[number] if self._attributes else 0
             mtime_ns = _time(self._mtimes[number] if self._mtimes else 0)
             member = Member(name if self._names is None else _next_name(self._names), FILE, 0, mtime_ns)
+            member.mode = attributes >> 16 & 0o7777 if attributes & _UNIX_MODE else None
             if self._empty[number]:
                 is_file = empties < len(self._empty_files) and self._empty_files[empties]
                 empties += 1

@@ -3,6 +3,9 @@
 Nothing tells where in such an archive a member begins. So it is entered as `add` enters it, archives in it included,
 and what is not wanted is passed over; when the last that is wanted has come, nothing more is read. Members are known
 by their path. One that is found by none, because its name is read differently today, is known by size and digest.
+
+Permissions and owners are those that `tar x` gives, and `unzip`: of a zip, which has no owners, no rights that a
+program lends. What only stands in for a file of ours that was lost gets no owner from a stranger.
 """
 
 from __future__ import annotations
@@ -20,16 +23,18 @@ from ..reading import tar as tar_reader
 from ..reading.archives import Archives
 from ..reading.entering import Entering
 from ..reading.members import Member
+from ..reading.memory import Memory
 from ..reading.messages import INSIDE, LooseFile, Message, NotEntered, Settings, Trouble
 from ..reading.seekable import FileStream, Seekable
 from ..reading.streams import Stream
 from ..reading.telling import Telling
 from ..reading.trees import tree_at
 from ..reading.zips import Pieces
-from ..walk import FILE, SYMLINK, describe_error
+from ..walk import DIRECTORY, FILE, SYMLINK, describe_error
 from .frames import IN_MEMORY, WRONG_DIGEST, Attributes, Found, as_long_as
 from .items import Item
 from .owners import umask
+from .selecting import is_in_its_own_place
 from .signs import Watch
 
 # It was read to its end when it was catalogued, within the limits that were set then.
@@ -59,25 +64,43 @@ class Where(NamedTuple):
     watch: Watch
 
 
-def foreign_members(where: Where, items: Sequence[Item], take: Take) -> dict[Item, str]:
+def foreign_members(where: Where, items: Sequence[Item], take: Take, memory: Memory | None = None) -> dict[Item, str]:
     """Hand on what is wanted of an archive.
 
     Args:
         where: it is.
         items: of this archive.
         take: is called for each that is found, and takes its content at once.
+        memory: what decoders may take; by default, all there is.
 
     Returns:
         Those that could not be had, and why.
     """
+    others: dict[tuple[str, bytes], list[Item]] = {}
     for item in items:
-        if item.kind != FILE and item.place:  # all there is to know stands in the catalogue; ./ is the target itself
-            take(item, Found(Attributes(0o777) if item.kind == SYMLINK else None, iter(())))
+        if item.kind != FILE and item.place:  # ./ is the target itself
+            others.setdefault((item.kind, item.path.rstrip(b"/")), []).append(item)
     wanted = [item for item in items if item.kind == FILE]
+    failed, why = _files(where, wanted, others, take, memory)
+    # Of these, the catalogue tells all but permissions and owners.
+    for item in [item for some in others.values() for item in some]:
+        take(item, Found(Attributes(0o777) if item.kind == SYMLINK else None, iter(())))
+        if why is not None and item.kind == DIRECTORY:
+            failed[item] = f"is there without its permissions: {why}"
+    return failed
+
+
+def _files(
+    where: Where, wanted: list[Item], others: dict[tuple[str, bytes], list[Item]], take: Take, memory: Memory | None
+) -> tuple[dict[Item, str], str | None]:
+    """Hand on the files, and of the others those that are met; which files could not be had, and what is wrong.
+
+    ``others``, by kind and path, loses what was handed on.
+    """
     try:
         with where.watch:
             loose = _loose_file(where.folder, where.archive)
-            entering = _Taking(where, loose.path, take)
+            entering = _Taking(where, loose.path, take, others, memory)
         wanted = entering.go_through_again(loose, wanted, by_size=False)
         # What was met by its path, and was not what was wanted, is nowhere else.
         not_met = [item for item in wanted if item.digest is not None and not entering.has_met(item)]
@@ -85,12 +108,14 @@ def foreign_members(where: Where, items: Sequence[Item], take: Take) -> dict[Ite
             found = set(not_met).difference(entering.go_through_again(loose, not_met, by_size=True))
             wanted = [item for item in wanted if item not in found]
     except ArchiveError as error:
-        return dict.fromkeys(wanted, str(error))
+        why = str(error)
     except SourceError as error:
-        return dict.fromkeys(wanted, f"its archive cannot be read: {error}")
+        why = f"its archive cannot be read: {error}"
     except OSError as error:
-        return dict.fromkeys(wanted, f"its archive cannot be read: {describe_error(error)}")
-    return {item: entering.why(item) for item in wanted}
+        why = f"its archive cannot be read: {describe_error(error)}"
+    else:
+        return {item: entering.why(item) for item in wanted}, entering.trouble()
+    return dict.fromkeys(wanted, why), why
 
 
 def _loose_file(folder: str, archive: bytes) -> LooseFile:
@@ -99,18 +124,19 @@ def _loose_file(folder: str, archive: bytes) -> LooseFile:
     Raises:
         ArchiveError: there is none.
     """
-    end = archive.find(INSIDE)
-    while True:
-        path = archive if end < 0 else archive[:end]  # a folder's name may end with ! too
-        if any(step in (b"", b".", b"..") for step in path.split(b"/")):
-            raise ArchiveError("is in an archive whose name leads out of its medium")
+    ends = [end for end in range(len(archive)) if archive.startswith(INSIDE, end)]
+    is_outside = True
+    # A folder's name may end with ! too: what lies in it is meant before what is in an archive beside it.
+    for end in (len(archive), *reversed(ends)):
+        path = archive[:end]
+        is_outside = any(step in (b"", b".", b"..") for step in path.split(b"/"))
         name = os.path.join(os.fsencode(folder), path)
-        if os.path.isfile(name) and not os.path.islink(name):
+        if not is_outside and os.path.isfile(name) and not os.path.islink(name):
             info = os.lstat(name)
             return LooseFile(path, info.st_size, info.st_mtime_ns)
-        if end < 0:
-            raise ArchiveError("its archive is missing on the medium")
-        end = archive.find(INSIDE, end + 1)
+    if is_outside:
+        raise ArchiveError("is in an archive whose name leads out of its medium")
+    raise ArchiveError("its archive is missing on the medium")
 
 
 class _Wanted:
@@ -119,12 +145,13 @@ class _Wanted:
     Attributes:
         items: these, by path or by size.
         left: all of these.
+        others: folders and links that are wanted too, by kind and path.
         wrong: those whose content was not right.
         met: the paths of those that came, whether right or not.
     """
 
-    def __init__(self, archive: bytes, digest: str, take: Take) -> None:
-        self.archive, self._take = archive, take
+    def __init__(self, archive: bytes, digest: str, take: Take, others: dict[tuple[str, bytes], list[Item]]) -> None:
+        self.archive, self._take, self.others = archive, take, others
         self._digest = digest_function(digest)
         self._containers = {archive[:end] for end in range(len(archive)) if archive.startswith(INSIDE, end)}
         self._containers.add(archive)
@@ -163,16 +190,32 @@ class _Wanted:
             self._hand_on_large(key, some, member, readable)
         else:
             self._hand_on(key, some, member, _beginning(readable, IN_MEMORY + 1))
-        if not self.left:
-            raise _AllTakenError
+        self._end_if_done()
         return True
+
+    def note(self, path: bytes, member: Member) -> None:
+        """Hand on a folder or a link, if it is wanted, with what the archive says of it.
+
+        Raises:
+            _AllTakenError: it was the last.
+        """
+        some = self.others.pop((member.kind, member.path.rstrip(b"/")), None) if path == self.archive else None
+        if some is None:
+            return
+        for item in some:
+            self._take(item, Found(_attributes(item, member), iter(())))
+        self._end_if_done()
+
+    def _end_if_done(self) -> None:
+        if not self.left and not self.others:
+            raise _AllTakenError
 
     def _hand_on(self, key: bytes | int, some: list[Item], member: Member, content: bytes) -> None:
         """To all who want just that: of two members of one name, the one that they want."""
         found = self._digest(content)
         for item in list(some):
             if item.digest is None or (item.size, item.digest) == (len(content), found):
-                self._done(key, item, self._take(item, Found(_attributes(member), iter((content,)))))
+                self._done(key, item, self._take(item, Found(_attributes(item, member), iter((content,)))))
             elif not self._is_by_size:
                 self.wrong[item] = WRONG_DIGEST
 
@@ -181,7 +224,8 @@ class _Wanted:
         if item is None and member.size == 0:  # which a stream tells at its end
             item = some[0]
         if item is not None:
-            self._done(key, item, self._take(item, Found(_attributes(member), as_long_as(item.size, pieces))))
+            found = Found(_attributes(item, member), as_long_as(item.size, pieces))
+            self._done(key, item, self._take(item, found))
 
     def _done(self, key: bytes | int, item: Item, why: str | None) -> None:
         if why is not None:
@@ -189,6 +233,19 @@ class _Wanted:
             return
         self.items[key].remove(item)
         self.left.pop(item, None)
+
+
+class _Told(Telling):
+    """Records nothing: what is told of a member that has no content is looked at."""
+
+    def __init__(self, settings: Settings, hear: Callable[[Message], None], memory: Memory, wanted: _Wanted) -> None:
+        super().__init__(settings, hear, memory)
+        self._wanted = wanted
+
+    def row(self, archive: bytes | None, member: Member, digest: bytes | None) -> None:
+        """Take a folder or a link; files came before, with their content."""
+        if archive is not None and member.kind != FILE:
+            self._wanted.note(archive, member)
 
 
 class _Taker(Archives):
@@ -201,9 +258,11 @@ class _Taker(Archives):
     def tar(self, path: bytes, source: Stream, depth: int) -> None:
         """As that of `Archives`; what is behind the last that is wanted is not read."""
         for member, body in tar_reader.members(source, self._told.budget, partial(self._told.trouble, path)):
+            member.mode, member.owner = _mode_and_owner(body)
             if member.kind == FILE:
-                member.mode = _mode(body)
                 self.digest_of(path, member, iter(body.take, b""), depth)
+            else:
+                self._wanted.note(path, member)
 
     def digest_of(
         self, path: bytes, member: Member, pieces: Pieces, depth: int, file: Seekable | None = None
@@ -217,12 +276,20 @@ class _Taker(Archives):
 class _Taking(Entering):
     """Enters an archive on a medium, once or, where it must, more often."""
 
-    def __init__(self, where: Where, loose: bytes, take: Take) -> None:
+    def __init__(
+        self,
+        where: Where,
+        loose: bytes,
+        take: Take,
+        others: dict[tuple[str, bytes], list[Item]],
+        memory: Memory | None,
+    ) -> None:
         depth = where.archive.count(INSIDE, len(loose)) + 1
         settings = Settings(where.digest, depth=depth, max_ratio=_NO_LIMIT, max_members=_NO_LIMIT)
         super().__init__(tree_at(where.folder), settings, self._hear)
         self._watch = where.watch
-        self._wanted = _Wanted(where.archive, where.digest, take)
+        self._wanted = _Wanted(where.archive, where.digest, take, others)
+        self._told = _Told(settings, self._hear, memory or Memory(), self._wanted)
         self._archives = _Taker(self._told, self._wanted)
         self._troubles: dict[bytes, str] = {}
 
@@ -237,7 +304,7 @@ class _Taking(Entering):
         """
         counts = Counter(item.size if by_size else item.path for item in items)
         left, before = list(items), len(items) + 1
-        while left and len(left) < before:
+        while (left or self._wanted.others) and len(left) < before:
             before = len(left)
             left = self._go_through(file, left, by_size)
             if all(counts[item.size if by_size else item.path] == 1 for item in left):
@@ -274,13 +341,17 @@ class _Taking(Entering):
 
     def why(self, item: Item) -> str:
         """Why one could not be had."""
-        inside = item.archive + INSIDE + item.path
-        for place in (inside, item.archive, self._told.path):
+        inside = self._wanted.archive + INSIDE + item.path
+        for place in (inside, self._wanted.archive, self._told.path):
             if place in self._troubles:
                 return self._troubles[place]
             if place == inside and item in self._wanted.wrong:
                 return self._wanted.wrong[item]
         return "is not in its archive any more"
+
+    def trouble(self) -> str | None:
+        """What is wrong with the archive as a whole; None if nothing is."""
+        return self._troubles.get(self._wanted.archive) or self._troubles.get(self._told.path)
 
     def _hear(self, message: Message) -> None:
         if isinstance(message, Trouble) and not message.is_note:
@@ -289,16 +360,22 @@ class _Taking(Entering):
             self._troubles[message.path] = f"its archive is of a kind that is not entered here ({message.kind})"
 
 
-def _mode(body: tar_reader.Body) -> int | None:
+def _mode_and_owner(body: tar_reader.Body) -> tuple[int | None, tuple[int, int, bytes, bytes] | None]:
     try:
-        return tar_reader.attributes(body)[0]
+        mode, uid, gid, user, group = tar_reader.attributes(body)
     except ArchiveError:  # its numbers are none; its content may be good
-        return None
+        return None, None
+    return mode, (uid, gid, user, group)
 
 
-def _attributes(member: Member) -> Attributes:
-    """Permissions as the archive has them, where it has any; whose the file was says nothing here."""
-    return Attributes(0o666 & ~umask() if member.mode is None else member.mode & 0o777)
+def _attributes(item: Item, member: Member) -> Attributes | None:
+    """Permissions and owner as the archive has them; None for a folder of which it tells nothing."""
+    owner = member.owner if is_in_its_own_place(item) else None
+    if member.kind == SYMLINK:
+        return Attributes(0o777, *(owner or ()))
+    if member.mode is None:
+        return None if member.kind == DIRECTORY else Attributes(0o666 & ~umask())
+    return Attributes(member.mode & 0o777) if owner is None else Attributes(member.mode, *owner)
 
 
 def _readable(pieces: Pieces) -> Pieces:

@@ -13,6 +13,9 @@ try:
 except ImportError:  # Windows has neither, nor owners that could be given away
     grp = pwd = None  # type: ignore[assignment]
 
+# (uid_t) -1, which is none: chown(2).
+_NOBODY = (1 << 32) - 1
+
 
 @lru_cache(maxsize=1)
 def umask() -> int:
@@ -36,4 +39,9 @@ def owner_here(attributes: Attributes) -> tuple[int, int]:
             gid = grp.getgrnam(os.fsdecode(attributes.group)).gr_gid
         except (KeyError, ValueError):
             gid = attributes.gid
-    return uid, gid
+    return _storable(uid), _storable(gid)
+
+
+def _storable(number: int) -> int:
+    """The number, if an owner may have it; else -1, which leaves whose the file is."""
+    return number if 0 <= number < _NOBODY else -1

@@ -159,7 +159,7 @@ def resolve_links(selection: Selection, find: Find) -> None:
             (item.archive, item.path): item
             for archive in {link.archive for link in links} & work.archives.keys()
             for item in work.archives[archive]
-            if (archive, item.path) in wanted and _is_in_its_own_place(item)
+            if (archive, item.path) in wanted and is_in_its_own_place(item)
         }
         missing = wanted - there.keys()
         found = {(item.archive, item.path): item for item in find(number, missing)} if missing else {}
@@ -175,7 +175,7 @@ def resolve_links(selection: Selection, find: Find) -> None:
                 selection.lost.append(link.place)
 
 
-def _is_in_its_own_place(item: Item) -> bool:
+def is_in_its_own_place(item: Item) -> bool:
     """Whether it is the member itself, and not a copy elsewhere in the tree whose content is read there."""
     own = place_on_medium(item.path)
     return item.place in (own, place_on_medium(item.archive + INSIDE + own))

@@ -25,6 +25,7 @@ from backalaika.restoring.shelf import Shelf
 
 pytestmark = pytest.mark.timeout(120)
 
+IS_ROOT = os.geteuid() == 0
 CONTENTS = {
     "letter.txt": text(5000),
     "deep/er/noise.bin": noise(70_000),
@@ -88,7 +89,8 @@ def test_a_member_comes_back_by_its_content(office, disc, kind):
         path = office.root / "back" / name
         assert path.read_bytes() == content
         info = path.stat()
-        assert (info.st_mode & 0o7777, info.st_uid) == (0o640, os.getuid())
+        owner = 12345 if IS_ROOT and kind != "zip" else os.getuid()
+        assert (info.st_mode & 0o7777, info.st_uid) == (0o640, owner)
         assert kind == "zip" or info.st_mtime == 1_234_567_890
     assert not leftovers(office.root / "back")
 
@@ -142,15 +144,16 @@ class Nobody:
         pass
 
 
-def bring_back(office, title, path, place):
-    """Restore in this process; the report."""
+def bring_back(office, title, path, place, workers=0, observer=None):
+    """Restore by this process; the report."""
     with open_catalogue(f"sqlite:///{office.backups}/backalaika.sqlite", to_write=False) as catalogue:
         selection = select_volume(catalogue, title, [path])
         resolve_links(selection, find_by_catalogue(catalogue))
         shelf = Shelf(catalogue.complete_volumes(), catalogue.volumes_with_archives)
         places = places_by_catalogue(catalogue)
-        destination = Destination(str(place), "never", 0)
-        return run_restore(selection, destination, shelf, places, lambda order: None, Nobody(), lambda: None)
+        destination = Destination(str(place), "never", workers)
+        watching = observer or Nobody()
+        return run_restore(selection, destination, shelf, places, lambda order: None, watching, lambda: None)
 
 
 def everything_in(folder):
@@ -402,3 +405,85 @@ def test_links_and_folders_of_an_archive_come_by_its_path(office, disc):
     assert (top / "file").read_bytes() == b"here"
     assert os.readlink(top / "soft") == "file"
     assert (top / "hard").samefile(top / "file")
+
+
+def looks(path):
+    """Permissions, owner and time."""
+    info = os.lstat(path)
+    return oct(info.st_mode & 0o7777), info.st_uid, info.st_mtime
+
+
+def test_folders_links_and_owners_come_as_tar_gives_them(office, disc):
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w", format=tarfile.GNU_FORMAT) as archive:
+        for name, kind, mode, uid in (
+            ("./top", tarfile.DIRTYPE, 0o2750, 12345),
+            ("./top/run", tarfile.REGTYPE, 0o4755, 12345),
+            ("./top/link", tarfile.SYMTYPE, 0o777, 12345),
+            ("./top/far", tarfile.REGTYPE, 0o600, 1 << 40),
+            ("./top/below", tarfile.DIRTYPE, 0o500, 12345),
+            ("./top/below/file", tarfile.REGTYPE, 0o400, 12345),
+        ):
+            info = tarfile.TarInfo(name)
+            info.type, info.mode, info.uid, info.gid, info.mtime = kind, mode, uid, uid, 1_234_567_890
+            info.linkname = "run" if kind == tarfile.SYMTYPE else ""
+            archive.addfile(info, io.BytesIO(b""))
+    write(disc / "old.tar.gz", gzip.compress(made.getvalue()))
+    command(office, "add", "old disc", disc)
+
+    restore(office, "--volume", "old disc", "old.tar.gz!", to=office.root / "back")
+
+    top, time, owner = office.root / "back" / "top", 1_234_567_890, 12345 if IS_ROOT else os.getuid()
+    assert looks(top) == ("0o2750" if IS_ROOT else "0o750", owner, time)
+    assert looks(top / "run") == ("0o4755" if IS_ROOT else "0o755", owner, time)
+    assert looks(top / "link") == ("0o777", owner, time)
+    assert looks(top / "far") == ("0o600", os.getuid(), time)
+    assert looks(top / "below") == ("0o500", owner, time)
+    assert looks(top / "below" / "file") == ("0o400", owner, time)
+
+
+@pytest.mark.parametrize("kind", ["zip", "7z"])
+def test_folders_have_the_permissions_that_a_zip_and_a_7z_tell(office, disc, kind):
+    write(disc / "top" / "run", text(900), 0o4755)
+    os.mkdir(disc / "top" / "empty", 0o710)
+    os.chmod(disc / "top", 0o750)
+    program = ["zip", "-qr", "old.zip", "top"] if kind == "zip" else ["7z", "a", "old.7z", "top"]
+    subprocess.run(program, cwd=disc, check=True, capture_output=True)
+    expected = {name: os.stat(disc / "top" / name).st_mode & 0o777 for name in ("", "run", "empty")}
+    shutil.rmtree(disc / "top")
+    command(office, "add", "old disc", disc)
+
+    report = restore(office, "--volume", "old disc", f"old.{kind}!", to=office.root / "back")
+
+    assert report["errors"] == []
+    assert {name: os.stat(office.root / "back/top" / name).st_mode & 0o7777 for name in expected} == expected
+
+
+def test_a_folder_whose_permissions_are_lost_is_there_and_told(office, disc):
+    made = {f"top/{number}.bin": noise(30_000, number) for number in range(3)}
+    folder = tarfile.TarInfo("end")
+    folder.type, folder.mode = tarfile.DIRTYPE, 0o700
+    write(disc / "old.tar", tar_of(made)[: 3 * 30_720] + folder.tobuf() + bytes(1024))
+    command(office, "add", "old disc", disc)
+    with (disc / "old.tar").open("r+b") as archive:
+        archive.truncate(80_000)
+
+    report = restore(office, "--volume", "old disc", "old.tar!", to=office.root / "back", status=1)
+
+    assert set(errors_of(report)) == {"top/2.bin", "end"}
+    assert "is there without its permissions" in errors_of(report)["end"]
+    assert sorted(everything_in(office.root / "back")) == ["top/0.bin", "top/1.bin"]
+    assert (office.root / "back" / "end").is_dir()
+
+
+def test_what_stands_in_for_a_lost_file_gets_no_owner_from_a_stranger(office, disc):
+    write(office.tree / "letter.txt", text(900))
+    (volume,) = office.backup(options="zst").volumes
+    write(disc / "copies.tar", tar_of({"letter.txt": text(900)}, mode=0o4755))
+    command(office, "add", "copies", disc)
+    shutil.rmtree(volume)
+
+    restore(office, "--job", "office", to=office.root / "back", status=3)
+
+    info = os.stat(office.root / "back/tree/letter.txt")
+    assert (info.st_uid, info.st_mode & 0o7777) == (os.getuid(), 0o755)
