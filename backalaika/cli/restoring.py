@@ -81,7 +81,7 @@ or it failed; 130 interrupted."""
 @click.option("--as-of", metavar="DATE", help="As it was then: 2026-11-22 (the end of that day), '2026-11-22 09:15'.")
 @click.option("--volume", metavar="TITLE", help="All that is on this volume, or PATHs as 'files' shows them there.")
 @click.option("--digest", metavar="HEX", help="A file with this content.")
-@click.option("--from", "folders", multiple=True, metavar="DIR", help="Where volumes are; repeatable.")
+@click.option("--from", "folders", multiple=True, metavar="DIR", help="Where volumes are, or an image; repeatable.")
 @click.option(
     "--overwrite",
     type=click.Choice(["never", "older", "always"]),
@@ -197,8 +197,8 @@ def _wanted(
 def _source(wanted: _Wanted, db_uri: str, asking: Asking, stack: ExitStack) -> _Source:
     """The selection, from the catalogue, or from manifests where there is none or nothing else is asked for."""
     for folder in wanted.folders:
-        if not asking.is_folder(folder):
-            raise UsageError(f"{folder}: is no folder; give the place where the medium is mounted")
+        if not asking.is_folder(folder) and not asking.is_image(folder):
+            raise UsageError(f"{folder}: is no folder and no image of a disc; give the place where the medium is")
     by_folders_alone = bool(wanted.folders) and not (wanted.job or wanted.volume or wanted.digest or wanted.as_of_ns)
     if by_folders_alone and (not wanted.paths or not _exists(db_uri)):
         return _by_manifests(wanted, asking)

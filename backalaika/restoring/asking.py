@@ -99,6 +99,10 @@ class Asking:
         """Whether there is a folder, or a link to one."""
         return self._ask(path, _is_folder, path)
 
+    def is_image(self, path: str) -> bool:
+        """Whether there is an image of a disc."""
+        return self._ask(path, _is_image, path)
+
     def volume_folders(self, path: str, depth: int) -> list[str]:
         """Folders, this one or so many levels below, that hold a volume of ours."""
         return self._ask(path, _volume_folders, path, depth)
@@ -108,7 +112,7 @@ class Asking:
         return self._ask(folder, _marks, folder)
 
     def sizes(self, folder: str, paths: Sequence[bytes]) -> dict[bytes, int]:
-        """Sizes of those paths in a folder that are there; of what is no file, -1."""
+        """Sizes of those paths in a folder, or in an image of a disc, that are there; of what is no file, -1."""
         return self._ask(folder, _sizes, folder, paths)
 
     def names(self, folder: str) -> list[str]:
@@ -169,6 +173,15 @@ def _is_folder(sign: Sign, path: str) -> Iterator[bool]:
     yield os.path.isdir(path)
 
 
+def _is_image(sign: Sign, path: str) -> Iterator[bool]:
+    from ..reading import image  # which few restores need
+
+    try:
+        yield os.path.isfile(path) and image.looks_like_image(_beginning(path, image.HEAD))
+    except OSError:
+        yield False
+
+
 def _volume_folders(sign: Sign, path: str, depth: int) -> Iterator[list[str]]:
     yield list(_found_below(sign, path, depth))
 
@@ -227,6 +240,9 @@ def _beginning(path: str, most: int) -> bytes:
 
 
 def _sizes(sign: Sign, folder: str, paths: Sequence[bytes]) -> Iterator[dict[bytes, int]]:
+    if not os.path.isdir(folder):
+        yield _sizes_in_image(sign, folder, set(paths))
+        return
     found = {}
     for path in paths:
         sign()
@@ -236,6 +252,17 @@ def _sizes(sign: Sign, folder: str, paths: Sequence[bytes]) -> Iterator[dict[byt
             continue
         found[path] = info.st_size if stat.S_ISREG(info.st_mode) else -1
     yield found
+
+
+def _sizes_in_image(sign: Sign, image: str, paths: set[bytes]) -> dict[bytes, int]:
+    from ..reading.trees import tree_at
+
+    return {
+        there.member.path: there.member.size if there.file is not None else -1
+        for listed in tree_at(image).listed(sign, [""])
+        for there in listed.found
+        if there.member.path in paths
+    }
 
 
 def _names(sign: Sign, folder: str) -> Iterator[list[str]]:

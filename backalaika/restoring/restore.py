@@ -28,7 +28,7 @@ from .report import COMPLETE, INCOMPLETE, INTERRUPTED, Needed, Observer, Restore
 from .selecting import Link, Places, Selection, Work
 from .shelf import Shelf
 from .spreading import spread
-from .tasks import cut_into_tasks
+from .tasks import cut_into_tasks, in_image
 from .worker import JoinTask, Outcome, Task, join_parts, restore_foreign_members, restore_members
 
 Bring = Callable[[list[int]], int | None]
@@ -201,12 +201,16 @@ class Restore:
             raise RunError(f"{volume.title}: it was here a moment ago and is gone; put it back and start again")
         if volume.title not in self.report.volumes:
             self.report.volumes.append(volume.title)
+        with naming(volume.title):
+            is_image = not self._shelf.asking.is_folder(folder)
         for archive, spool in sorted(work.archives.items()):
             items = iter(spool)
-            if archive and any(item.frame is None for item in spool):
-                items, foreign = self._with_frames(number, folder, archive, list(spool))
+            if is_image or (archive and any(item.frame is None for item in spool)):
+                place, name = in_image(folder, archive) if is_image else (folder, archive)
+                frames = {} if is_image else self._frames(volume.title, folder, archive)
+                items, foreign = self._with_frames(number, frames, list(spool))
                 if foreign:  # one task: each goes through the archive from its beginning
-                    task = Task(folder, archive, volume.digest, foreign, None, {})
+                    task = Task(place, name, volume.digest, foreign, None, {})
                     self._submit(number, restore_foreign_members, task)
 
             def whole(item: Item, digest: str = volume.digest) -> bytes | None:
@@ -218,16 +222,19 @@ class Restore:
         self._drain(0)
         work.close()
 
-    def _with_frames(
-        self, number: int, folder: str, archive: bytes, items: list[Item]
-    ) -> tuple[Iterator[Item], list[Item]]:
-        """Items of a medium that was added by hand, with their frames, which only its manifest has; and all others."""
-        with naming(self._shelf.volumes[number].title):
-            frames = {
+    def _frames(self, title: str, folder: str, archive: bytes) -> dict[bytes, tuple[int | None, int | None]]:
+        """Of a medium that was added by hand, where the members of an archive are, which only its manifest has."""
+        with naming(title):
+            return {
                 item.path: (item.frame, item.offset)
                 for item in manifest_items(folder, lambda message: None, self._shelf.asking)
                 if item.archive == archive
             }
+
+    def _with_frames(
+        self, number: int, frames: dict[bytes, tuple[int | None, int | None]], items: list[Item]
+    ) -> tuple[Iterator[Item], list[Item]]:
+        """Items of an archive on a medium that was added by hand, with their frames; and all others."""
         known, foreign = [], []
         for item in items:
             frame, offset = frames.get(item.path, (item.frame, item.offset))

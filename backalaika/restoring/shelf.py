@@ -72,8 +72,8 @@ class Shelf:
         if self._with_archives is None:
             return self.asking.is_folder(path)
         marks = self.asking.marks(path)
-        if marks is None:
-            return False
+        if marks is None:  # an image of a disc may be a medium too
+            return self.volumes[volume_id].run_id is None and self.asking.is_image(path)
         if marks.is_ours:
             seen = self._recognised(path, marks)
             if seen.volume_id is None and path == self.volumes[volume_id].path:

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 
+from ..reading.messages import INSIDE
 from .items import Item
 from .worker import Task
 
 _BYTES_A_TASK = 4 * 1024 * 1024
 _ITEMS_A_TASK = 500
+
+
+def in_image(image: str, archive: bytes) -> tuple[str, bytes]:
+    """Folder and archive of what is in an image of a disc that is a medium: it is read as an archive in its folder."""
+    folder, name = os.path.split(image)
+    return folder, os.fsencode(name) + (INSIDE + archive if archive else b"")
 
 
 def cut_into_tasks(

@@ -246,6 +246,25 @@ def test_a_foreign_archive_that_cannot_even_be_opened_is_not_waited_for(home, ha
     assert (report["hung"], there) == ("old disc", [])
 
 
+@pytest.mark.parametrize("is_medium", [False, True], ids=["on a medium", "as a medium"])
+def test_an_image_that_hangs_ends_the_restore_too(home, hanging, saved, is_medium):
+    folder = home.root / "disc"
+    folder.mkdir()
+    image = folder / "old.iso"
+    made = ["genisoimage", "-quiet", "-R", "-graft-points", "-o", image, f"source={home.source}"]
+    subprocess.run(made, check=True, stderr=subprocess.DEVNULL)
+    home.run("add", "old disc", str(image if is_medium else folder), status=0)
+    asked = "--volume", "old disc", "source" if is_medium else "old.iso!/source"
+
+    report, there = restored(home, *asked, env=hanging.at(file="old.iso", start=3_000_000), status=3)
+    (line,) = [error for error in report["errors"] if error["path"] == "old disc"]
+    again, _ = restored(home, *asked, env=home.environment, status=0)
+
+    assert (report["hung"], line["message"].split(":")[0]) == ("old disc", f"hangs in {folder}")
+    assert 0 < len(there) < len(SIZES)
+    assert again["errors"] == []
+
+
 def slow_to_ask(hanging, file, looks=True):
     environment = hanging.at()
     with (hanging.log.parent / "sitecustomize.py").open("a") as shim:
