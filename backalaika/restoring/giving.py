@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Executor, Future, wait
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from ..run.pool import kill_pool
@@ -22,11 +24,13 @@ class Patience(NamedTuple):
     title_of: Callable[[int], str]
 
 
-class _Given(NamedTuple):
-    """A task that a process has, or will have."""
+@dataclass(slots=True)
+class _Given:
+    """A task that a process has, or will have; ``shown`` are files and bytes of it that were shown as done."""
 
     volume: int
     task: Task | JoinTask
+    shown: tuple[int, int] = (0, 0)
 
 
 class Giving:
@@ -36,10 +40,17 @@ class Giving:
         pool: the processes.
         stop: called often; raises KeyboardInterrupt if the user wants to stop.
         patience: None waits for ever.
+        show: is told files and bytes that are done more, and a name, while a task that says so is at work.
     """
 
-    def __init__(self, pool: Executor, stop: Callable[[], None], patience: Patience | None) -> None:
-        self._pool, self._stop, self._patience = pool, stop, patience
+    def __init__(
+        self,
+        pool: Executor,
+        stop: Callable[[], None],
+        patience: Patience | None,
+        show: Callable[[int, int, str], None],
+    ) -> None:
+        self._pool, self._stop, self._patience, self._show = pool, stop, patience, show
         self._given: dict[Future[Outcome], _Given] = {}
 
     @property
@@ -63,9 +74,11 @@ class Giving:
         while len(self._given) > most:
             done, _ = wait(self._given, _POLL_S, FIRST_COMPLETED)
             hangs = self._hanging()
+            self._show_how_far()
             for future in done:
                 outcome = future.result()  # raises what the task did; then it counts as never heard of
-                volume, task = self._given.pop(future)
+                given = self._given.pop(future)
+                volume, task, outcome.shown = given.volume, given.task, given.shown
                 if self._patience is not None and isinstance(task, Task) and task.slot is not None:
                     self._patience.signs.give_back(task.slot)
                 yield volume, outcome
@@ -85,6 +98,18 @@ class Giving:
     def unheard(self) -> list[Task | JoinTask]:
         """Tasks that may have begun, and of which nobody knows how far they came."""
         return [given.task for given in self._given.values()]
+
+    def _show_how_far(self) -> None:
+        """Of tasks that take long, and say how far they are."""
+        if self._patience is None:
+            return
+        for given in self._given.values():
+            if not isinstance(given.task, Task) or given.task.slot is None:
+                continue
+            files, size = self._patience.signs.done(given.task.slot)
+            if (files, size) > given.shown:
+                self._show(files - given.shown[0], size - given.shown[1], os.fsdecode(given.task.archive))
+                given.shown = files, size
 
     def _hanging(self) -> HangsError | None:
         """What to raise if a process has waited too long for its medium."""

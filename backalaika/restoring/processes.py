@@ -5,11 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, ProcessPoolExecutor
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..run.pool import SerialExecutor, process_context, start_tracker
 from ..run.stopping import signals_held
 from .worker import warm_up
+
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Lock
+
+
+def make_turn() -> Lock:
+    """What one process of a pool has at a time, and is given to all of them when they start."""
+    return process_context().Lock()
 
 
 @contextmanager
@@ -19,7 +27,7 @@ def processes(workers: int, start: Callable[..., None], arguments: tuple[Any, ..
     Args:
         workers: how many.
         start: called first in each, or here, with ``arguments``; it leaves signals to this process.
-        arguments: plain values.
+        arguments: plain values, and what `make_turn` gives.
     """
     if workers == 0:
         start(*arguments)

@@ -278,7 +278,8 @@ class Restore:
             self._problem(place, why)
         for place, number, part_attributes in outcome.parts:
             self._take_part(volume, place, number, part_attributes)
-        self._observer.advance(outcome.files, outcome.size, os.fsdecode(outcome.name))
+        files, size = outcome.shown
+        self._observer.advance(outcome.files - files, outcome.size - size, os.fsdecode(outcome.name))
 
     def _differs(self, place: bytes) -> None:
         """Something else is there, and may not be overwritten."""

@@ -13,7 +13,7 @@ from ..run.pool import stop_pool
 from ..walk import describe_error
 from .giving import Giving, Patience
 from .placing import MAIN, Target
-from .processes import processes
+from .processes import make_turn, processes
 from .report import Needed, Observer, RestoreReport
 from .restore import Bring, Restore
 from .selecting import Places, Selection
@@ -116,12 +116,13 @@ def run_restore(
     target = Target(root, destination.overwrite, token + MAIN)
     signs = Signs(2 * workers + 2) if workers else None
     try:
-        arguments = root, destination.overwrite, token, signs.name if signs is not None else ""
+        turn = make_turn() if workers else None
+        arguments = root, destination.overwrite, token, signs.name if signs is not None else "", workers, turn
         with processes(workers, start_worker, arguments) as pool:
             patience = None
             if signs is not None:
                 patience = Patience(destination.timeout_s, signs, lambda number: shelf.volumes[number].title)
-            tasks = Giving(pool, stop, patience)
+            tasks = Giving(pool, stop, patience, observer.advance)
             restore = Restore(target, tasks, workers, shelf, places, bring, observer, stop)
             try:
                 restore.run(selection)
@@ -132,8 +133,8 @@ def run_restore(
                 ) from None
             except BrokenProcessPool:
                 raise RunError(
-                    f"{root}: a process of the restore was killed; the machine may be short of memory: "
-                    "give fewer --workers"
+                    f"{root}: a process of the restore was killed after {restore.report.files:,} files; give the same "
+                    "command again, with fewer --workers if memory is short: what is restored already is kept"
                 ) from None
             finally:
                 stop_pool(pool, at_once=tasks.has_work)

@@ -14,7 +14,9 @@ from collections.abc import Callable
 
 from ..run.memory import Block, attach_block, make_block
 
-_SLOT = struct.Struct("<d")
+# Since when it waits; files and bytes that it has restored so far.
+_SLOT = struct.Struct("<dqq")
+_SINCE, _DONE = struct.Struct("<d"), struct.Struct("<qq")
 # What a look counts at most, for the main process may have been stopped since the one before.
 _MOST_S = 1.0
 
@@ -42,7 +44,7 @@ class Signs:
     def take(self) -> int:
         """A slot for a task."""
         slot = self._free.pop()
-        _SLOT.pack_into(_bytes_of(self._block), slot * _SLOT.size, 0.0)
+        _SLOT.pack_into(_bytes_of(self._block), slot * _SLOT.size, 0.0, 0, 0)
         self._seen[slot] = 0.0, 0.0
         return slot
 
@@ -57,9 +59,14 @@ class Signs:
         more = min(now - self._looked, _MOST_S)
         self._looked = now
         for slot, (before, waited_s) in self._seen.items():
-            (since,) = _SLOT.unpack_from(_bytes_of(self._block), slot * _SLOT.size)
+            (since,) = _SINCE.unpack_from(_bytes_of(self._block), slot * _SLOT.size)
             self._seen[slot] = since, waited_s + more if since and since == before else 0.0
         return {slot: waited_s for slot, (_, waited_s) in self._seen.items()}
+
+    def done(self, slot: int) -> tuple[int, int]:
+        """Files and bytes that the task of a slot says it has restored so far; most say nothing until their end."""
+        files, size = _DONE.unpack_from(_bytes_of(self._block), slot * _SLOT.size + _SINCE.size)
+        return files, size
 
     def close(self) -> None:
         """All processes have ended, or need them no more."""
@@ -83,11 +90,16 @@ class Watch:
 
     def __enter__(self) -> None:
         if self._buffer is not None:
-            _SLOT.pack_into(self._buffer, self._at, time.monotonic())
+            _SINCE.pack_into(self._buffer, self._at, time.monotonic())
 
     def __exit__(self, *exc_info: object) -> None:
         if self._buffer is not None:
-            _SLOT.pack_into(self._buffer, self._at, 0.0)
+            _SINCE.pack_into(self._buffer, self._at, 0.0)
+
+    def has_done(self, files: int, size: int) -> None:
+        """Note how much the task has restored so far."""
+        if self._buffer is not None:
+            _DONE.pack_into(self._buffer, self._at + _SINCE.size, files, size)
 
 
 def _bytes_of(block: Block) -> memoryview:

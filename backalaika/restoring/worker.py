@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from multiprocessing import parent_process
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..digests import digest_function, hasher_factory
 from ..errors import ArchiveError
+from ..reading.memory import Memory, share_of
 from ..run.stopping import leave_to_parent
 from ..walk import DIRECTORY, FILE, SYMLINK, describe_error
 from .comparing import is_as_saved
@@ -25,6 +26,9 @@ from .items import Item
 from .placing import NEVER, PlaceError, Target
 from .signs import Watch
 from .writing import NewFile, NoRoomError, write_pieces, write_zeros
+
+if TYPE_CHECKING:
+    from multiprocessing.synchronize import Lock
 
 _FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}
 _READ = 1 << 20
@@ -78,6 +82,7 @@ class Outcome:
         failed: what could not be read, and why; another copy may do.
         refused: places that could not be written, and why.
         name: of the last file, for progress.
+        shown: files and bytes that were shown as done before the task was; whoever shows progress puts them in.
     """
 
     files: int = 0
@@ -90,6 +95,7 @@ class Outcome:
     failed: list[tuple[Item, str]] = field(default_factory=list)
     refused: list[tuple[bytes, str]] = field(default_factory=list)
     name: bytes = b""
+    shown: tuple[int, int] = (0, 0)
 
 
 class _Here:
@@ -97,13 +103,27 @@ class _Here:
 
     settings: tuple[str, str, str]
     opened: Target | None = None
+    workers = 0
+    turn: Lock | None = None
     busy = False
     stopping = False
 
 
-def start_worker(root: str, overwrite: str, token: str, signs: str = "") -> None:
-    """Make a process ready, or the only one: all its tasks write below ``root``; ``signs`` is the name of `Signs`."""
+def start_worker(
+    root: str, overwrite: str, token: str, signs: str = "", workers: int = 0, turn: Lock | None = None
+) -> None:
+    """Make a process ready, or the only one: all its tasks write below ``root``.
+
+    Args:
+        root: directory of its `Target`.
+        overwrite: policy of that.
+        token: for temporary names of that.
+        signs: the name of `Signs`; empty if there are none.
+        workers: how many processes share what memory decoders may take.
+        turn: who has it may take more than its share.
+    """
     Watch.attach(signs)
+    _Here.workers, _Here.turn = workers, turn
     _Here.settings = root, overwrite, token
     _Here.opened = None
     _Here.stopping = False
@@ -164,15 +184,54 @@ def restore_foreign_members(task: Task) -> Outcome:
     from .foreign import Where, foreign_members  # the readers of all formats, which few restores need
 
     def read(wanted: list[Item], outcome: Outcome) -> None:
+        watch = Watch(task.slot)
+
         def take(item: Item, found: Found) -> str | None:
             before = len(outcome.failed)
+            if item.size > IN_MEMORY:
+                found = found._replace(pieces=_noted(found.pieces, watch, outcome))
             _restore(task, item, found, outcome)
+            watch.has_done(outcome.files, outcome.size)
             return outcome.failed.pop()[1] if len(outcome.failed) > before else None
 
-        where = Where(task.folder, task.archive, task.digest, Watch(task.slot))
-        outcome.failed += foreign_members(where, wanted, take).items()
+        where = Where(task.folder, task.archive, task.digest, watch)
+        with _memory() as memory:
+            outcome.failed += foreign_members(where, wanted, take, memory).items()
 
     return _outcome_of(task, read)
+
+
+def _noted(pieces: Iterator[bytes | memoryview], watch: Watch, outcome: Outcome) -> Iterator[bytes | memoryview]:
+    """The pieces of a large file; it is noted how far it is."""
+    size = outcome.size
+    for piece in pieces:
+        yield piece
+        size += len(piece)
+        watch.has_done(outcome.files, size)
+
+
+@contextmanager
+def _memory() -> Iterator[Memory]:
+    """What decoders of a task may take. Nobody waits for the turn of one that has ended, whatever still has it."""
+    turn, has_turn = _Here.turn, False
+    if turn is None:
+        yield Memory()
+        return
+
+    def ask() -> None:
+        nonlocal has_turn
+        has_turn = turn.acquire()
+
+    def give_back() -> None:
+        nonlocal has_turn
+        if has_turn:
+            has_turn = False
+            turn.release()
+
+    try:
+        yield Memory(share_of(_Here.workers), ask, give_back)
+    finally:
+        give_back()
 
 
 def _outcome_of(task: Task, read: Callable[[list[Item], Outcome], None]) -> Outcome:

@@ -10,6 +10,7 @@ import os
 import shutil
 import subprocess
 import tarfile
+import time
 import zipfile
 
 import pytest
@@ -366,6 +367,53 @@ def test_an_archive_is_gone_through_once_however_many_of_its_members_are_wanted(
     assert len(beginnings) == 1
 
 
+def test_archives_that_need_much_memory_come_though_only_one_is_decoded_at_a_time(office, disc):
+    for number in range(4):
+        made = tar_of({f"{number}.bin": noise(9000, number), "more.bin": noise(300_000, number)})
+        method = {"id": lzma.FILTER_LZMA2, "preset": 0, "dict_size": 100 * 1024 * 1024}
+        write(disc / f"{number}.tar.xz", lzma.compress(made, lzma.FORMAT_XZ, filters=[method]))
+    command(office, "add", "old disc", disc)
+    asked = [f"{number}.tar.xz!/{number}.bin" for number in range(4)]
+
+    report = restore(office, "--volume", "old disc", *asked, "--workers", 2, to=office.root / "back")
+
+    assert (report["files"], report["errors"]) == (4, [])
+
+
+class Counting(Nobody):
+    """Keeps what it is told of progress."""
+
+    def __init__(self):
+        self.told = []
+
+    def advance(self, files, size, name):
+        self.told.append((files, size, name))
+
+
+def test_how_far_an_archive_is_shows_while_it_is_read(office, disc, monkeypatch):
+    made = {f"{number}.bin": noise(300_000, number) for number in range(30)} | {"large.bin": noise(6_000_000, 99)}
+    write(disc / "old.tar", tar_of(made))
+    command(office, "add", "old disc", disc)
+    pread = os.pread
+
+    def slowly(descriptor, size, offset):
+        time.sleep(0.03)
+        return pread(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", slowly)
+    seen = Counting()
+    report = bring_back(office, "old disc", b"old.tar!", office.root / "back", workers=1, observer=seen)
+
+    sizes = [size for _, size, _ in seen.told if size]
+    assert (report.files, report.problems) == (len(made), [])
+    assert len(sizes) > 3
+    assert min(sizes) > 0
+    assert max(sizes) < 6_000_000  # not even the large one comes at once
+    assert sum(sizes) == report.bytes == sum(map(len, made.values()))
+    assert sum(files for files, *_ in seen.told) == len(made)
+    assert {name for files, size, name in seen.told[:-1] if files or size} == {"old.tar"}
+
+
 def test_a_link_whose_target_was_not_catalogued_is_named_and_all_else_comes(office, disc):
     made = io.BytesIO()
     with zipfile.ZipFile(made, "w") as archive:
@@ -433,13 +481,13 @@ def test_folders_links_and_owners_come_as_tar_gives_them(office, disc):
 
     restore(office, "--volume", "old disc", "old.tar.gz!", to=office.root / "back")
 
-    top, time, owner = office.root / "back" / "top", 1_234_567_890, 12345 if IS_ROOT else os.getuid()
-    assert looks(top) == ("0o2750" if IS_ROOT else "0o750", owner, time)
-    assert looks(top / "run") == ("0o4755" if IS_ROOT else "0o755", owner, time)
-    assert looks(top / "link") == ("0o777", owner, time)
-    assert looks(top / "far") == ("0o600", os.getuid(), time)
-    assert looks(top / "below") == ("0o500", owner, time)
-    assert looks(top / "below" / "file") == ("0o400", owner, time)
+    top, then, owner = office.root / "back" / "top", 1_234_567_890, 12345 if IS_ROOT else os.getuid()
+    assert looks(top) == ("0o2750" if IS_ROOT else "0o750", owner, then)
+    assert looks(top / "run") == ("0o4755" if IS_ROOT else "0o755", owner, then)
+    assert looks(top / "link") == ("0o777", owner, then)
+    assert looks(top / "far") == ("0o600", os.getuid(), then)
+    assert looks(top / "below") == ("0o500", owner, then)
+    assert looks(top / "below" / "file") == ("0o400", owner, then)
 
 
 @pytest.mark.parametrize("kind", ["zip", "7z"])
