@@ -363,7 +363,7 @@ def test_a_command_that_was_stopped_for_longer_has_not_waited_for_its_medium(hom
         environment = hanging.at(file="source.001.tar.zst", start=1 << 50, slow=30)
         arguments = command(home, "--job", "office", "--workers", "2", "--overwrite", "always")
         process = home.start(*arguments, "--timeout", "2", env=environment)
-        wait_for_children(process.pid, 2)
+        wait_for_children(process.pid, 3)  # one of them looks at media
         time.sleep(0.1 * look)
         os.killpg(process.pid, signal.SIGSTOP)
         time.sleep(3)
@@ -371,6 +371,27 @@ def test_a_command_that_was_stopped_for_longer_has_not_waited_for_its_medium(hom
         out, err = process.communicate(timeout=60)
         assert process.returncode == 0, err
         assert json.loads(out)["errors"] == []
+
+
+def test_a_process_that_is_killed_ends_the_restore_and_the_same_command_goes_on(home, hanging, saved):
+    arguments = command(home, "--job", "office", "--workers", "2")
+    process = home.start(*arguments, env=hanging.at(file="source.001.tar.zst", start=1 << 50, slow=100))
+    wait_for_children(process.pid, 3)
+    while not list((home.root / "back").rglob("*.bin")):
+        assert process.poll() is None
+        time.sleep(0.01)
+
+    max(psutil.Process(process.pid).children(), key=lambda child: child.pid).kill()
+    _, err = process.communicate(timeout=60)
+    left = list((home.root / "back").rglob(".backalaika-*"))
+    again, there = restored(home, "--job", "office", env=home.environment, status=0)
+
+    assert process.returncode == 3
+    assert "a process of the restore was killed" in err
+    assert "give the same command again" in err
+    assert left == []
+    assert there == list(range(len(SIZES)))
+    assert again["kept"] > 0
 
 
 def wait_for_children(pid, count):
