@@ -2,12 +2,14 @@
 
 On a medium that this program did not write, one path may be in several archives, and they have nothing to do with each
 other. So where more than one of these is selected from, or loose files too, what is in an archive goes below its name.
+
+A folder may be called `may.zip!`, and `may.zip` may lie beside it: then `may.zip!/1.jpg` is what is in the folder.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -15,7 +17,7 @@ from ..catalogue.results import Located
 from ..errors import UsageError
 from ..manifest import MANIFEST, SUMS
 from ..reading.messages import INSIDE
-from ..walk import FILE
+from ..walk import DIRECTORY, FILE
 from .asking import Asking
 from .items import Item, item_of, place_on_medium
 from .selecting import Selection, newest
@@ -40,24 +42,27 @@ def select_volume(catalogue: Catalogue, title: str, paths: Sequence[bytes] = ())
 
     Raises:
         CatalogueError: there is no such volume.
-        UsageError: a path is not on it.
+        UsageError: a path is not on it, or two files would come to one place.
     """
     volume_id = catalogue.volume_id(title)
     volume = catalogue.complete_volumes().get(volume_id)
     is_medium = volume is not None and volume.run_id is None
     strange = _strange_archives(catalogue, volume_id) if is_medium else frozenset()
     left = set(paths)
+    loose = _loose_ones(catalogue.files_on(volume_id), paths) if any(map(_may_be_inside, paths)) else frozenset()
 
     def rows() -> Iterator[Located]:
         found = catalogue.files_on(volume_id)
         if paths:
-            return _chosen(found, paths, strange, left)
+            return _chosen(found, paths, strange, loose, left)
         return (row for row in found if row.archive not in strange)
 
     apart = _are_several(rows(), strange)
     items = ((item_of(row), row) for row in rows())
     if apart:
-        items = ((_below_archive(item) if row.archive in strange else item, row) for item, row in items)
+        taken = {item.place for item, row in items if row.archive not in strange and INSIDE in item.place}
+        items = ((item_of(row), row) for row in rows())
+        items = ((_below_archive(item, taken) if row.archive in strange else item, row) for item, row in items)
     selection = Selection()
     for item, row in newest(items):
         selection.add(row.volume_id, item)
@@ -96,12 +101,32 @@ def _has_some(folder: str, expected: dict[bytes, int], asking: Asking) -> bool:
     return bool(sizes) and all(size >= 0 and expected[path] in (0, size) for path, size in sizes.items())
 
 
+def _may_be_inside(path: bytes) -> bool:
+    """Whether a path may mean what is in an archive."""
+    return INSIDE in path + b"/"
+
+
+def _loose_ones(rows: Iterator[Located], paths: Sequence[bytes]) -> frozenset[bytes]:
+    """Those of the paths that look like paths into archives, and are files or folders of the medium."""
+    wanted = {path: place_on_medium(path) for path in paths if _may_be_inside(path)}
+    found: set[bytes] = set()
+    for row in rows:
+        if row.archive is None:
+            there = os.path.join(row.folder, row.name) if row.name else row.folder
+            found.update(path for path, one in wanted.items() if there == one or there.startswith(one + b"/"))
+    return frozenset(found)
+
+
 def _chosen(
-    rows: Iterator[Located], paths: Sequence[bytes], strange: frozenset[bytes], left: set[bytes]
+    rows: Iterator[Located],
+    paths: Sequence[bytes],
+    strange: frozenset[bytes],
+    loose: frozenset[bytes],
+    left: set[bytes],
 ) -> Iterator[Located]:
     """Those that are one of the paths or below one, but not in archives there; ``left`` loses paths that are found.
 
-    ``./a``, ``/a`` and ``a`` are one path, in what is given and in archives.
+    What is one of ``loose`` is in no archive. ``./a``, ``/a`` and ``a`` are one path, in what is given and in archives.
     """
     wanted = []
     for path in paths:
@@ -114,9 +139,12 @@ def _chosen(
         found = [
             given
             for given, one, below in wanted
-            if one in (path, whole)
-            or (path.startswith(below) and (below or row.archive not in strange))
-            or (len(below) >= len(before) and whole.startswith(below))
+            if (row.archive is None or given not in loose)
+            and (
+                one in (path, whole)
+                or (path.startswith(below) and (below or row.archive not in strange))
+                or (len(below) >= len(before) and whole.startswith(below))
+            )
         ]
         left.difference_update(found)
         if found:
@@ -158,6 +186,14 @@ def _are_several(rows: Iterator[Located], strange: frozenset[bytes]) -> bool:
     return False
 
 
-def _below_archive(item: Item) -> Item:
-    """The same, with its place below the name of its archive, as in its path: ``may.zip!/beach/1.jpg``."""
-    return item._replace(place=place_on_medium(item.archive + INSIDE + item.place))
+def _below_archive(item: Item, taken: Collection[bytes]) -> Item:
+    """The same, with its place below the name of its archive, as in its path: ``may.zip!/beach/1.jpg``.
+
+    Raises:
+        UsageError: that place is taken.
+    """
+    place = place_on_medium(item.archive + INSIDE + item.place)
+    if place in taken and item.kind != DIRECTORY:
+        name = os.fsdecode(place)
+        raise UsageError(f"{name}: is in a folder and in an archive of one name; restore one after the other")
+    return item._replace(place=place)

@@ -187,6 +187,33 @@ def test_paths_that_are_in_several_archives_and_loose_too_all_come_back(office, 
         assert (report["files"], report["errors"]) == (len(wanted), [])
 
 
+def test_a_folder_of_a_medium_wins_over_an_archive_of_its_name(office, disc):
+    write(disc / "may.zip", zip_of({"1.jpg": text(300), "2.jpg": text(310, 4)}))
+    write(disc / "may.zip!" / "1.jpg", text(400, 1))
+    write(disc / "may.zip!" / "inner.tar", tar_of({"3.jpg": text(500, 2)}))
+    write(disc / "june.zip!" / "x.txt", text(600, 3))
+    command(office, "add", "photos", disc)
+    loose, inner = {"may.zip!/1.jpg": text(400, 1)}, (disc / "may.zip!" / "inner.tar").read_bytes()
+
+    for paths, wanted in (
+        (["may.zip!/1.jpg"], loose),
+        (["./may.zip!/1.jpg"], loose),
+        (["may.zip!"], loose | {"may.zip!/inner.tar": inner}),
+        (["1.jpg"], {"1.jpg": text(300)}),
+        (["may.zip!/2.jpg"], {"2.jpg": text(310, 4)}),
+        (["may.zip!/inner.tar!/3.jpg"], {"3.jpg": text(500, 2)}),
+        (["june.zip!/x.txt"], {"june.zip!/x.txt": text(600, 3)}),
+        (["may.zip!/2.jpg", "may.zip!/1.jpg"], loose | {"may.zip!/2.jpg": text(310, 4)}),
+    ):
+        place = office.place()
+        report = restore(office, "--volume", "photos", *paths, to=place)
+        assert everything_in(place) == wanted
+        assert report["errors"] == []
+    both = ["1.jpg", "may.zip!/1.jpg"]
+    _, err = command(office, "restore", "--volume", "photos", *both, "--to", office.root / "both", status=2)
+    assert "may.zip!/1.jpg: is in a folder and in an archive of one name; restore one after the other" in err
+
+
 def test_paths_of_a_tar_of_a_folder_are_found_with_and_without_what_it_writes_before_them(office, disc):
     made = {"d/a": text(300), "d/b": text(400, 1), "e/c": text(500, 2)}
     write(disc / "a.tar.gz", gzip.compress(tar_of(made, prefix="./")))
