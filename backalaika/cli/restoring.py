@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
-from ..errors import UsageError
+from ..errors import RunError, UsageError
 from ..walk import Problem
 from . import display
-from .leaving import leave_at_once
+from .leaving import wait_for_nobody
 from .questions import end_of
 
 if TYPE_CHECKING:
@@ -144,26 +144,32 @@ def restore(
         signals = stack.enter_context(StopSignals())
         asking.stop = signals.check
         report = _run(source, destination, wanted.folders, can_ask, as_json, signals)
-    if report.is_stuck or asking.is_stuck:
-        leave_at_once(report.exit_status)
+    if report.is_stuck:
+        wait_for_nobody()
     sys.exit(report.exit_status)
 
 
 @contextmanager
 def _asking(timeout_s: float | None) -> Iterator[Asking]:
-    """Who asks for what is on media. One that hangs before anything is restored ends the program here."""
+    """Who asks for what is on media.
+
+    Raises:
+        RunError: one hangs, and nothing is restored yet.
+    """
     from ..restoring.asking import Asking, HangsError
 
+    asking = Asking(timeout_s)
     try:
-        with Asking(timeout_s) as asking:
+        with asking:
             yield asking
     except HangsError as error:
-        medium = display.printable(error.medium)
-        display.say(
-            f"backalaika: {medium}: {display.printable(str(error))}; nothing was restored; give the same command again "
-            "with the medium in another drive, or with a copy of it (--from DIR)"
-        )
-        leave_at_once(error.exit_status)
+        raise RunError(
+            f"{error.medium}: {error}; nothing was restored; give the same command again with the medium in another "
+            "drive, or with a copy of it (--from DIR)"
+        ) from None
+    finally:
+        if asking.is_stuck:
+            wait_for_nobody()
 
 
 def _wanted(

@@ -85,6 +85,8 @@ class Asking:
         self._looker = Looker("", timeout_s, lambda: self.stop())
 
     def __enter__(self) -> Asking:
+        if self._timeout_s is not None:
+            self._ask("", _is_ready)  # it starts now, as long as there is little in memory that it would share
         return self
 
     def __exit__(self, *exc_info: object) -> None:
@@ -167,6 +169,10 @@ HERE = Asking()
 
 
 # What the other process does
+
+
+def _is_ready(sign: Sign) -> Iterator[bool]:
+    yield True
 
 
 def _is_folder(sign: Sign, path: str) -> Iterator[bool]:

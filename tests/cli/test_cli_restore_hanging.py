@@ -9,8 +9,10 @@ import signal
 import subprocess
 import time
 
+import pexpect
 import psutil
 import pytest
+from starting import PROGRAM
 from test_cli_add_hanging import Hanging
 
 pytestmark = pytest.mark.timeout(120)
@@ -356,6 +358,55 @@ def test_it_ends_though_a_process_cannot_be_killed(home, hanging, saved):
 
     assert report["hung"] == saved
     assert 0 < len(there) < len(SIZES)
+
+
+@pytest.mark.parametrize("is_interrupted", [False, True])
+def test_it_ends_though_the_process_that_looks_at_media_cannot_be_killed(home, hanging, saved, is_interrupted):
+    environment = slow_to_ask(hanging, "SUMS.xxh128")
+    with (hanging.log.parent / "sitecustomize.py").open("a") as shim:
+        shim.write(IMMORTAL)
+    timeout = "1000" if is_interrupted else "1"
+
+    process = home.start(*command(home, "--job", "office"), "--timeout", timeout, env=environment)
+    while not hanging.times:
+        assert process.poll() is None
+        time.sleep(0.02)
+    if is_interrupted:
+        os.killpg(process.pid, signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+
+    assert process.returncode == (130 if is_interrupted else 3)
+    assert ("interrupted" if is_interrupted else f"{saved}: hangs in") in err
+    home.assert_nothing_left()
+
+
+def test_who_names_a_folder_that_hangs_is_told_so_and_asked_again(home, hanging, saved):
+    (home.backups / saved).rename(home.root / "copy")
+    (home.root / "stuck").mkdir()
+    arguments = ["restore", "--job", "office", "--to", str(home.root / "back"), "--timeout", "1"]
+    terminal = pexpect.spawn(
+        PROGRAM[0],
+        [*PROGRAM[1:], *arguments],
+        env=hanging.at(folder="stuck"),
+        cwd=str(home.root),
+        encoding="utf-8",
+        timeout=30,
+        dimensions=(40, 200),
+    )
+
+    terminal.expect("Press Enter to start")
+    terminal.sendline("")
+    terminal.expect("Wanted: the volume")
+    terminal.sendline(f"{home.root}/stuck")
+    terminal.expect("hangs in .*stuck")
+    terminal.expect("Wanted: the volume")
+    terminal.sendline(f"{home.root}/copy")
+    terminal.expect("Restored")
+    terminal.expect(pexpect.EOF)
+    terminal.close()
+
+    assert terminal.exitstatus == 0
+    assert len(list((home.root / "back").rglob("*.bin"))) == len(SIZES)
 
 
 def test_a_command_that_was_stopped_for_longer_has_not_waited_for_its_medium(home, hanging, saved):
