@@ -121,3 +121,22 @@ def test_what_a_job_knows_to_be_in_an_image_comes_from_there(office):
     assert sorted(report["volumes"])[-1] == "old disc"
     assert contents(office.root / "back") == {"tree/letter.txt": text(3000), "tree/new.txt": text(200, 8)}
     assert os.stat(office.root / "back/tree/letter.txt").st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("option", ["zip", "zst"])
+def test_an_image_of_a_volume_of_ours_that_is_a_medium_only(office, option):
+    write(office.tree / "folder" / "letter.txt", text(3000), 0o640)
+    write(office.tree / "large.bin", LARGE)
+    os.link(office.tree / "large.bin", office.tree / "same.bin")
+    (volume,) = office.backup(options=option).volumes
+    made = ["genisoimage", "-quiet", "-R", "-o", office.root / "vol.iso", volume]
+    subprocess.run(made, check=True, stderr=subprocess.DEVNULL)
+    (office.backups / "backalaika.sqlite").unlink()
+    command(office, "add", "burnt", office.root / "vol.iso")
+
+    report = restore(office, "--volume", "burnt", to=office.root / "back")
+
+    assert report["errors"] == []
+    there = {path: content for path, content in contents(office.root / "back").items() if path.startswith("tree")}
+    assert there == {"tree/folder/letter.txt": text(3000), "tree/large.bin": LARGE, "tree/same.bin": LARGE}
+    assert os.stat(office.root / "back/tree/folder/letter.txt").st_mode & 0o777 == 0o640
