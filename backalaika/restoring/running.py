@@ -119,9 +119,7 @@ def run_restore(
         turn = make_turn() if workers else None
         arguments = root, destination.overwrite, token, signs.name if signs is not None else "", workers, turn
         with processes(workers, start_worker, arguments) as pool:
-            patience = None
-            if signs is not None:
-                patience = Patience(destination.timeout_s, signs, lambda number: shelf.volumes[number].title)
+            patience = None if signs is None else Patience(destination.timeout_s, signs, shelf.title)
             tasks = Giving(pool, stop, patience, observer.advance)
             restore = Restore(target, tasks, workers, shelf, places, bring, observer, stop)
             try:

@@ -60,6 +60,10 @@ class Shelf:
         for place in places:
             self.look(place)
 
+    def title(self, volume_id: int) -> str:
+        """What a volume is called in the catalogue."""
+        return self.volumes[volume_id].title
+
     def folder(self, volume_id: int) -> str | None:
         """Where a volume is now; None if that is not known."""
         for path in (self._at.get(volume_id), self.volumes[volume_id].path):
