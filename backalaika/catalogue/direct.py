@@ -38,8 +38,8 @@ PRAGMAS = (
 )
 # A cache of 64 MiB keeps the inner pages of the indexes at ten million files. A run that makes a catalogue of a million
 # has no use for it, and should take no more memory than one of a hundred thousand.
-_LEAST_CACHE_KIB, _MOST_CACHE_KIB = 16 << 10, 64 << 10
-_CACHED_PART = 16
+_LEAST_CACHE_KIB, _MOST_CACHE_KIB = 12 << 10, 64 << 10
+_CACHED_PART = 24
 _PREFIX = "sqlite:///"
 
 
