@@ -24,6 +24,7 @@ from .database import CoreTransaction, Database
 from .fetching import Rows, Telling, file_rows, paged, read_steadily, reread
 from .name_index import folders_with, lists_with
 from .names import list_names
+from .parts import all_parts
 from .queries import not_removed, really_known
 from .results import FileEntry
 from .rows import COMPLETE, FILE, HARD_LINK, INCOMPLETE, KINDS, REMOVING
@@ -144,10 +145,7 @@ class _Found:
         asked = select(known.c.size, known.c.digest, known.c.file_id).where(*self._known_conditions())
         for page in paged(self._connection, asked, known.c.size, known.c.digest, known.c.file_id):
             yield from self._of_ids([row.file_id for row in page])
-        of_whole = _content_is(self._wanted, files.c.whole_size, files.c.whole_digest)
-        for rows in file_rows(self._connection, of_whole):
-            for row in rows:
-                yield from self._all_parts(row)
+        yield from self._of_parts()
         of_file = _content_is(self._wanted, files.c.size, files.c.digest)
         for volume_id in self._volumes(volumes.c.state == INCOMPLETE):
             yield from file_rows(self._connection, files.c.volume_id == volume_id, of_file, *self._conditions)
@@ -156,17 +154,16 @@ class _Found:
         for chunk in chunks(ids):
             yield from file_rows(self._connection, files.c.id.in_(chunk), *self._is_known, *self._conditions)
 
-    def _all_parts(self, last: Any) -> Iterator[Rows]:
-        """All parts of the file that was cut and of which this is the last."""
-        run = select(volumes.c.run_id).where(volumes.c.id == last.volume_id).scalar_subquery()
-        return file_rows(
-            self._connection,
-            files.c.folder_id == last.folder_id,
-            files.c.name == last.name,
-            files.c.whole_size == last.whole_size,
-            files.c.volume_id.in_(select(volumes.c.id).where(volumes.c.run_id == run)),
-            *self._conditions,
-        )
+    def _of_parts(self) -> Iterator[Rows]:
+        """The parts of files that were cut, whose whole content is wanted and there."""
+        of_whole = _content_is(self._wanted, files.c.whole_size, files.c.whole_digest)
+        told: set[int] = set()  # a part may belong to several last ones, of copies of a medium
+        for rows in file_rows(self._connection, of_whole):
+            for last in rows:
+                parts = [number for number in all_parts(self._connection, last) if number not in told]
+                told.update(parts)
+                for chunk in chunks(parts):
+                    yield from file_rows(self._connection, files.c.id.in_(chunk), *self._conditions)
 
     def _by_name(self, pattern: Pattern) -> Iterator[Rows]:
         asked = lists_with(self._connection, pattern.pieces)

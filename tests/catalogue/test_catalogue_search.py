@@ -22,7 +22,7 @@ from backalaika.catalogue.database import CoreTransaction
 from backalaika.catalogue.name_index import FOLDED_TO_ASCII
 from backalaika.catalogue.names import FTS, forget_names
 from backalaika.catalogue.results import FileEntry
-from backalaika.catalogue.rows import COMPLETE, DIRECTORY, SYMLINK
+from backalaika.catalogue.rows import COMPLETE, DIRECTORY, SYMLINK, FileRow
 from backalaika.catalogue.wanted import Pattern, Wanted, folded
 
 NAMES = [
@@ -196,14 +196,82 @@ def test_a_content_is_found_by_each_of_its_digests(catalogue: Catalogue) -> None
     assert paths(catalogue, contents=()) == []
 
 
+def part_row(volume_id: int, number: int, **values: Any) -> FileRow:
+    return file_row(volume_id, None, "/srv/big", part=number, **{"digest": b"%d" % number * 16} | values)
+
+
+WHOLE = (12, b"w" * 16)
+FIRST = {"size": 7, "part_offset": 0}
+LAST = {"size": 5, "part_offset": 7, "whole_size": 12, "whole_digest": WHOLE[1]}
+
+
+def add_disc(catalogue: Catalogue, title: str, *parts: dict[str, Any]) -> None:
+    """A medium that was added by hand: only the last part of a file tells of the whole there."""
+    volume_id = catalogue.add_volume(None, title, None, "/m", None)
+    catalogue.record([], [part_row(volume_id, **values) for values in parts])
+    catalogue.finish_volume(volume_id, 12)
+
+
+def parts_found(catalogue: Catalogue) -> list[tuple[str, str]]:
+    by_content, by_digest = (
+        list(catalogue.find(wanted)) for wanted in (Wanted(contents=(WHOLE,)), Wanted(digest="7777"))
+    )
+    assert by_content == by_digest
+    return sorted((entry.volume, entry.path[-1]) for entry in by_content)
+
+
+def test_a_file_that_was_cut_is_found_on_media_that_were_added_by_hand(catalogue: Catalogue) -> None:
+    add_disc(catalogue, "one", {"number": 1, **FIRST})
+    assert parts_found(catalogue) == []
+    add_disc(catalogue, "two", {"number": 2, **LAST})
+    assert parts_found(catalogue) == [("one", "1"), ("two", "2")]
+    add_disc(catalogue, "copy of two", {"number": 2, **LAST})
+    assert parts_found(catalogue) == [("copy of two", "2"), ("one", "1"), ("two", "2")]
+    add_disc(catalogue, "both", {"number": 1, **FIRST, "mtime_ns": 5}, {"number": 2, **LAST, "mtime_ns": 5})
+    assert [volume for volume, _ in parts_found(catalogue)] == ["both", "both", "copy of two", "one", "two"]
+
+    catalogue.remove("one")
+    assert parts_found(catalogue) == [("both", "1"), ("both", "2")]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"mtime_ns": 2_000},  # of another version
+        {"size": 6},  # it does not reach to where the last one begins
+        {"number": 3},
+        {"digest": b"x" * 16},  # together with the right one: which of them it is, nothing tells
+    ],
+)
+def test_parts_of_other_versions_on_other_media_are_not_taken_for_those_of_a_file(
+    catalogue: Catalogue, other: dict[str, Any]
+) -> None:
+    add_disc(catalogue, "two", {"number": 2, **LAST})
+    add_disc(catalogue, "other", {"number": 1, **FIRST, **other})
+    if "digest" in other:
+        add_disc(catalogue, "one", {"number": 1, **FIRST})
+
+    assert parts_found(catalogue) == []
+
+
+def test_of_a_file_that_changed_while_its_run_was_interrupted_the_newest_parts_are_found(catalogue: Catalogue) -> None:
+    volume_id = catalogue.add_volume(start_run(catalogue), "run/vol001", 1, "/b", None)
+    older = part_row(volume_id, 1, **FIRST, whole_size=12, mtime_ns=7), part_row(volume_id, 1, size=6, part_offset=0)
+    catalogue.record([], [*older, part_row(volume_id, 1, **FIRST), part_row(volume_id, 2, **LAST)])
+    catalogue.finish_volume(volume_id, 12)
+
+    assert [entry.size for entry in catalogue.find(Wanted(contents=(WHOLE,)))] == [7, 5]
+    assert {entry.mtime_ns for entry in catalogue.find(Wanted(contents=(WHOLE,)))} == {1_000}
+
+
 def test_a_file_that_was_cut_is_found_by_its_whole_content_with_all_of_its_parts(catalogue: Catalogue) -> None:
     run_id, other = start_run(catalogue), start_run(catalogue, "other")
     for run, title in ((run_id, "run/vol001"), (other, "other/vol001")):
         volume_id = catalogue.add_volume(run, title, 1, "/b", None)
         end = None if run == other else b"w" * 16  # of the other one the last part is missing
         catalogue.record([], [
-            file_row(volume_id, None, "/srv/big", size=7, digest=b"1" * 16, part=1, whole_size=12),
-            file_row(volume_id, None, "/srv/big", size=5, digest=b"2" * 16, part=2, whole_size=12, whole_digest=end),
+            part_row(volume_id, 1, size=7, part_offset=0, whole_size=12),
+            part_row(volume_id, 2, size=5, part_offset=7, whole_size=12, whole_digest=end),
         ])  # fmt: skip
         catalogue.finish_volume(volume_id, 12)
 

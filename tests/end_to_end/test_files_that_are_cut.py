@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -197,6 +198,32 @@ def test_a_file_that_was_cut_is_known_and_listed_by_its_parts(office):
         for (name,) in titles
     )
     assert all(f"tree/noise.part{number:03d}" in listed for number in (1, 2, 3))
+
+
+def test_a_file_that_was_cut_is_found_by_its_content_on_media_that_are_added_by_hand(office):
+    write(office.tree / "noise", noise(2_500_000))
+    volumes = office.backup(max_size=MIB).volumes
+    command, db = [sys.executable, "-m", "backalaika"], ["--db", f"sqlite:///{office.root}/discs.sqlite"]
+
+    def found(*asked):
+        done = subprocess.run(
+            [*command, "find", *asked, *db, "--json"], env=office.environment, capture_output=True, text=True
+        )
+        return done.returncode, [json.loads(line) for line in done.stdout.splitlines()]
+
+    for number, folder in enumerate(volumes, start=1):
+        assert number == 1 or found("--same-as", office.tree / "noise") == (1, [])  # not all of it is there yet
+        subprocess.run(
+            [*command, "add", f"Disc {number}", folder, *db], env=office.environment, check=True, capture_output=True
+        )
+    status, entries = found("--same-as", office.tree / "noise")
+
+    assert (status, len(entries)) == (0, 3)
+    assert [(entry["volume"], entry["path"]) for entry in entries] == [
+        (f"Disc {number}", f"tree/noise.part{number:03d}") for number in (1, 2, 3)
+    ]
+    whole = xxhash.xxh3_128((office.tree / "noise").read_bytes()).hexdigest()
+    assert found("--digest", whole) == (status, entries)
 
 
 @pytest.mark.parametrize("names", [("moved",), ("noise", "copy"), ("moved", "copy")])
