@@ -88,6 +88,16 @@ def look_the_same(entry: Entry, before: OpenEntry, coarse: bool) -> bool:
     )
 
 
+def recorded_looks(entry: Entry) -> tuple[int, int, int, int]:
+    """Size, mtime_ns, ctime_ns and inode of a file as the catalogue tells them of what a run has saved."""
+    return (
+        entry.size,
+        storable_number(entry.mtime_ns),
+        storable_number(entry.ctime_ns),
+        storable_inode(entry.inode) % 2**64,
+    )
+
+
 def same_times(one_ns: int, other_ns: int) -> bool:
     """Whether two times of a file may be the same, told by a file system that rounds or moves them."""
     apart = abs(one_ns - other_ns)

@@ -61,7 +61,8 @@ def coverage(
     """Tell on how many volumes the files of JOB are, and which volumes are spare.
 
     JOB is the name of a job, and its files are those that its last complete run found; or FILE is the job's file.
-    Without it, of all jobs.
+    Without it, of all jobs. Where the catalogue has no run of the job in FILE, as after its last volume was
+    removed, its sources are looked at as they are now.
     """
     from ..run.covering import NONE, cover
 
@@ -75,7 +76,10 @@ def coverage(
         else:
             names = sorted({row.job for row in catalogue.run_rows() if row.added is not None})
             if not names:
-                raise CatalogueError("the catalogue has no complete run yet; back something up first")
+                raise CatalogueError(
+                    "the catalogue has no complete run: nothing was backed up yet, or all of it was removed; back "
+                    "something up first"
+                )
         reports, paths = [], []
         for name in names:
             lists: dict[str, list[str]] = {kind: [] for kind in _WORDS}
@@ -84,7 +88,7 @@ def coverage(
                 if kind in listed or (kind == NONE and not as_json and len(lists[kind]) < _LISTED):
                     lists[kind].append(path)
 
-            reports.append(cover(catalogue, name, loaded if walk else None, since_ns, tell))
+            reports.append(cover(catalogue, name, loaded, walk, since_ns, tell))
             paths.append(lists)
         spare = catalogue.spare_volumes()
     if as_json:
@@ -111,6 +115,8 @@ def _job_of(argument: str | None) -> Job | None:
 
 def _show(report: CoverageReport, lists: dict[str, list[str]], listed: tuple[str, ...], days: int) -> None:
     when = f"as of {display.moment(report.as_of_ns)}" if report.as_of_ns is not None else "as it is now"
+    if not report.has_run:
+        when += ", for the catalogue has no run of it: it never ran, or its last volume was removed"
     click.echo(f"Job {report.job}, {when}")
     rows: list[tuple[str, ...]] = [
         ("files", "on none", "on one", "on more", f"not seen healthy for {days} days", "source")
@@ -125,6 +131,8 @@ def _show(report: CoverageReport, lists: dict[str, list[str]], listed: tuple[str
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
     for row in rows:
         click.echo("  " + "  ".join([*(cell.rjust(width) for cell, width in zip(row, widths, strict=False)), row[-1]]))
+    if any(found.files for found in report.sources) and all(found.none == found.files for found in report.sources):
+        click.echo("  Nothing of it is on any volume.")
     for kind, words in _WORDS.items():
         for path in lists[kind]:
             click.echo(f"  {words}: {display.printable(path)}")

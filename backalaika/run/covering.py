@@ -9,13 +9,18 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ..catalogue.rows import FILE
 from ..errors import CatalogueError
-from ..looks import coarse_mounts, look_the_same
+from ..looks import coarse_mounts, look_the_same, recorded_looks
 from ..survey import take_survey
 from .comparing import Comparisons
 
 if TYPE_CHECKING:
+    from ..ahead import Folder
     from ..catalogue import Catalogue
+    from ..catalogue.results import OpenEntry
+    from ..catalogue.rows import Looks
     from ..job.loading import Job
+    from ..walk import Entry
+    from .comparing import SourceComparison
 
 _FILES_AT_A_TIME = 5000
 NONE, ONE, STALE = "none", "one", "stale"
@@ -47,10 +52,18 @@ class Covered:
 
 @dataclass(slots=True)
 class CoverageReport:
-    """What is covered of a job; ``as_of_ns`` is when the run began, or None: as the sources are now."""
+    """What is covered of a job.
+
+    Attributes:
+        job: its name.
+        as_of_ns: when the run began; None: as the sources are now.
+        has_run: whether the catalogue has any run of it; else its sources were looked at, whether asked for or not.
+        sources: one for each.
+    """
 
     job: str
     as_of_ns: int | None
+    has_run: bool = True
     sources: list[Covered] = field(default_factory=list)
 
     @property
@@ -60,36 +73,45 @@ class CoverageReport:
 
     def as_json(self) -> dict[str, Any]:
         """The report as plain values."""
-        return {"job": self.job, "as_of_ns": self.as_of_ns, "sources": [asdict(source) for source in self.sources]}
+        return {
+            "job": self.job,
+            "as_of_ns": self.as_of_ns,
+            "has_run": self.has_run,
+            "sources": [asdict(source) for source in self.sources],
+        }
 
 
 def cover(
-    catalogue: Catalogue, name: str, walked: Job | None, seen_since_ns: int, tell: Callable[[str, str], None]
+    catalogue: Catalogue, name: str, job: Job | None, walk: bool, seen_since_ns: int, tell: Callable[[str, str], None]
 ) -> CoverageReport:
     """Count on how many volumes each file of a job is.
+
+    With the last volume of a job its runs go, so no run may be there that tells what its sources had. Then they are
+    looked at as they are now.
 
     Args:
         catalogue: what is on which volume.
         name: the job's.
-        walked: the job, if its sources shall be looked at now; what looks other than in the last run is on no volume.
+        job: the job, if its file is there.
+        walk: whether its sources shall be looked at now; what looks other than in the last run is on no volume.
         seen_since_ns: a volume that was last seen healthy before is stale; in nanoseconds since 1970.
         tell: called with `NONE`, `ONE` or `STALE`, and the path, of each such file.
 
     Raises:
-        CatalogueError: the job has no run with a picture of its sources.
+        CatalogueError: the job has no run with a picture of its sources, nor can they be looked at.
         SourceError: a source cannot be looked at.
     """
     run = catalogue.run_as_of(name, None)
     if run is None:
-        if catalogue.run_rows(name):
-            raise CatalogueError(
-                f"{name!r}: none of its runs came to its end, or all are from before the catalogue kept pictures of "
-                "the sources; run the job again"
-            )
-        raise CatalogueError(f"{name!r}: no run of a job of this name; list all with: backalaika runs")
-    report = CoverageReport(name, None if walked else run.started_at_ns)
+        _check_no_run(catalogue, name, job)
+    walked = job if walk or run is None else None
+    report = CoverageReport(name, None if run is None or walked else run.started_at_ns, run is not None)
     by_source: dict[str, Covered] = {}
-    found = _walked(catalogue, walked) if walked else _pictured(catalogue, run.id)
+    if walked is not None:
+        found = _walked(catalogue, walked)
+    else:
+        assert run is not None  # else there is the job
+        found = _pictured(catalogue, run.id)
     for source in [source.path for source in walked.sources] if walked else ():
         by_source[source] = Covered(source)
     seen = {number for number, at_ns in catalogue.verified_at().items() if (at_ns or 0) >= seen_since_ns}
@@ -115,6 +137,25 @@ def cover(
     return report
 
 
+def _check_no_run(catalogue: Catalogue, name: str, job: Job | None) -> None:
+    """Look whether there can be an answer about a job without any picture.
+
+    Raises:
+        CatalogueError: there can be none.
+    """
+    if catalogue.run_rows(name):
+        raise CatalogueError(
+            f"{name!r}: none of its runs came to its end, or all are from before the catalogue kept pictures of "
+            "the sources; run the job again"
+        )
+    if job is None:
+        raise CatalogueError(
+            f"{name!r}: no run of a job of this name, and so nothing of it on any volume: it never ran, or its last "
+            "volume was removed; list all jobs with: backalaika runs; or give the job's file, to see its sources as "
+            "they are now"
+        )
+
+
 def _pictured(catalogue: Catalogue, run_id: int) -> Iterator[SourceFile]:
     for entry in catalogue.picture(run_id):
         if entry.kind == FILE:
@@ -129,18 +170,36 @@ def _walked(catalogue: Catalogue, job: Job) -> Iterator[SourceFile]:
         try:
             for source in comparisons.by_label.values():
                 for compared in source.different(catalogue, survey, lambda folder: None, trust=False):
-                    for folder, entries, before in compared:
-                        place, coarse = source.place(folder.path), source.is_coarse(folder.path)
-                        for entry in entries:
-                            if entry.kind != FILE:
-                                continue
-                            was = before.get(os.fsencode(entry.name))
-                            digest = was.digest if was and look_the_same(entry, was, coarse) else None
-                            yield SourceFile(
-                                source.found.source.path, os.path.join(place, entry.name), entry.size, digest
-                            )
+                    yield from _as_found(catalogue, source, compared)
         finally:
             comparisons.close()
+
+
+def _as_found(
+    catalogue: Catalogue,
+    source: SourceComparison,
+    compared: list[tuple[Folder, list[Entry], dict[bytes, OpenEntry]]],
+) -> Iterator[SourceFile]:
+    """The files of some folders, with the content that those have which look as in the picture, or as another job's."""
+    places = {source.place(folder.path) for folder, _, _ in compared if not source.is_coarse(folder.path)}
+    saved: dict[tuple[bytes, bytes], list[Looks]] = {}
+    for digest in catalogue.digests_in_use():
+        for path, there in catalogue.known_by_looks(sorted(map(os.fsencode, places)), digest).items():
+            for name, looks in there.items():
+                saved.setdefault((path, name), []).append(looks)
+    for folder, entries, before in compared:
+        place, coarse = source.place(folder.path), source.is_coarse(folder.path)
+        for entry in entries:
+            if entry.kind != FILE:
+                continue
+            name = os.fsencode(entry.name)
+            was = before.get(name)
+            if was is not None:
+                found = was.digest if look_the_same(entry, was, coarse) else None
+            else:
+                others = saved.get((os.fsencode(place), name), [])
+                found = next((looks[4] for looks in others if looks[:4] == recorded_looks(entry)), None)
+            yield SourceFile(source.found.source.path, os.path.join(place, entry.name), entry.size, found)
 
 
 def _some_at_a_time(found: Iterable[SourceFile]) -> Iterator[list[SourceFile]]:

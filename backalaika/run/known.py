@@ -18,8 +18,8 @@ from typing import TYPE_CHECKING
 
 from ..ahead import Folder
 from ..catalogue.results import OpenEntry
-from ..catalogue.rows import storable_inode, storable_number
-from ..looks import Trust, look_the_same
+from ..catalogue.rows import storable_number
+from ..looks import Trust, look_the_same, recorded_looks
 from ..survey import Found, Survey
 from ..walk import DIRECTORY, FILE, Directory, Entry
 from .comparing import SourceComparison
@@ -166,7 +166,7 @@ class KnownFiles:
         for place in places:
             entry = _at(compared, place)
             saved = looks.get(paths.get(place[0], b""), {}).get(os.fsencode(entry.name))
-            if saved is not None and saved[:4] == _looks(entry):
+            if saved is not None and saved[:4] == recorded_looks(entry):
                 found[place] = saved[4]
         if self._trust.copies == 1:
             return found
@@ -333,12 +333,3 @@ def _has_lost_something(entry: Entry, before: OpenEntry | None) -> bool:
 
 def _at(directories: Sequence[tuple[object, list[Entry]] | tuple[object, list[Entry], object]], place: Place) -> Entry:
     return directories[place[0]][1][place[1]]
-
-
-def _looks(entry: Entry) -> tuple[int, int, int, int]:
-    return (
-        entry.size,
-        storable_number(entry.mtime_ns),
-        storable_number(entry.ctime_ns),
-        storable_inode(entry.inode) % 2**64,
-    )

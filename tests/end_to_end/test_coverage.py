@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 
 import pytest
 from starting import PROGRAM, run_program
@@ -129,3 +130,49 @@ def test_a_job_that_has_no_run_is_a_mistake_of_the_user(office):
 
     assert "no run of a job of this name" in coverage(office, "other", status=2)
     assert "--walk needs the file of the job" in coverage(office, "office", "--walk", status=2)
+    assert "it never ran, or its last volume was removed" in coverage(office, "other", status=2)
+
+
+@pytest.mark.parametrize("walk", [[], ["--walk"]])
+def test_after_the_last_volume_of_a_job_is_removed_all_that_its_sources_have_now_is_on_none(office, walk):
+    write(office.tree / "a", text(5000))
+    job = str(office.root / "job.py")
+    (title,) = titles(office.backup())
+    removed(office, title)
+    write(office.tree / "b", b"new")
+
+    told = coverage(office, job, *walk, "--list", "none", status=1)
+    assert counts(told) == {"files": 2, "none": 2, "one": 0, "more": 0}
+    assert (told["jobs"][0]["has_run"], told["jobs"][0]["as_of_ns"]) == (False, None)
+    assert sorted(told["jobs"][0]["files"]["none"]) == [str(office.tree / name) for name in ("a", "b")]
+    assert "its last volume was removed" in coverage(office, "office", status=2)
+    assert "nothing was backed up yet, or all of it was removed" in coverage(office, status=2)
+    shown = run_program([*PROGRAM, "coverage", job, *walk], office.environment, office.root)
+    assert "it never ran, or its last volume was removed" in shown.stdout
+    assert "Nothing of it is on any volume." in shown.stdout
+    office.backup()
+    assert coverage(office, job)["jobs"][0]["has_run"]
+    assert counts(coverage(office, job)) == {"files": 2, "none": 0, "one": 2, "more": 0}
+
+
+@pytest.mark.parametrize("more", [{}, {"max_size": 600_000}])
+def test_what_another_job_has_saved_is_not_on_none_though_this_one_never_ran(office, more):
+    write(office.tree / "a", noise(1_300_000))
+    write(office.tree / "changed", text(5000))
+    office.backup(name="old name", **more)
+    write(office.tree / "changed", text(5001))
+    office.command(name="new name")
+
+    told = coverage(office, str(office.root / "job.py"), status=1)
+    assert counts(told, "new name") == {"files": 2, "none": 1, "one": 1, "more": 0}
+
+
+def test_a_job_whose_only_run_was_cut_off_is_not_taken_for_one_that_never_ran(office):
+    write(office.tree / "a", text(5000))
+    office.backup()
+    with sqlite3.connect(office.backups / "backalaika.sqlite") as catalogue:
+        catalogue.execute("UPDATE runs SET state = 'failed'")
+        catalogue.execute("UPDATE sources SET tree_id = NULL")
+
+    for walk in ([], ["--walk"]):
+        assert "none of its runs came to its end" in coverage(office, str(office.root / "job.py"), *walk, status=2)
