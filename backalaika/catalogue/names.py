@@ -5,7 +5,9 @@ An index of each name by its trigrams would be half as large as all the rest, an
 take 3 MB of index and 30 MB of text. What a list promises is looked for among its files, so it may promise too much.
 
 The lists of a volume are made just before it is entered as complete, and go with it; its files do not change in
-between. Volumes that are not complete, and those without lists, are searched file by file (`search`).
+between. Those of a complete volume from before there were any are made when something is searched, some at a time too:
+until it has all, it belongs to the process that makes them. Volumes that are not complete or belong to a process, and
+those without lists, are searched file by file (`search`).
 """
 
 from __future__ import annotations
@@ -45,12 +47,11 @@ _UNINDEX = (
 _ALL = (1 << 63) - 1
 
 
-def list_names(transaction: Transaction, volume_id: int) -> None:
-    """Make all lists of a volume at once; if it has some, they are made anew."""
-    forget_names(transaction, volume_id)
-    after: int | None = 0
-    while after is not None:
-        after = list_some_names(transaction, volume_id, after)
+def last_listed(transaction: Transaction, volume_id: int) -> int:
+    """The last file of a volume that is in its lists; 0 if it has none."""
+    asked = "SELECT last_id FROM name_lists WHERE volume_id = :volume_id ORDER BY id DESC LIMIT 1"
+    found = transaction.ask(asked, {"volume_id": volume_id})
+    return int(found[0][0]) if found else 0
 
 
 def list_some_names(transaction: Transaction, volume_id: int, after: int) -> int | None:

@@ -6,24 +6,28 @@ file is then looked at closely, in Python, so that all databases find the same. 
 joined, a database without statistics may begin at the wrong end.
 
 A volume that is not complete has no lists, and its files are not ``known``; it is searched file by file. Complete
-volumes without lists (from before there were any) get theirs when something is searched.
+volumes without lists (from before there were any) get theirs when something is searched; who is killed at that leaves
+some, and the next who searches makes the others.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import chain
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, func, or_, select, tuple_
+from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, func, or_, select, tuple_, update
 
 from ..errors import CatalogueError
+from . import paging
 from .database import CoreTransaction, Database
 from .fetching import Rows, Telling, file_rows, paged, read_steadily, reread
 from .name_index import folders_with, lists_with
-from .names import list_names
+from .names import last_listed, list_some_names
+from .owning import Owner, this_process
 from .parts import all_parts
 from .queries import not_removed, really_known
 from .results import FileEntry
@@ -40,6 +44,8 @@ _GROUPS = 400
 _FEW = 2000
 
 _HAS_LISTS = exists().where(name_lists.c.volume_id == volumes.c.id)
+# Of complete volumes: a process makes their lists, or has died at it.
+_IS_LISTED_NOW = volumes.c.pid.is_not(None)
 
 
 class Search(Database):
@@ -61,15 +67,32 @@ class Search(Database):
             return list(connection.execute(asked.order_by(volumes.c.digest)).scalars())
 
     def _list_what_is_not(self) -> None:
-        has_files = exists().where(files.c.volume_id == volumes.c.id)
-        missing = select(volumes.c.id).where(volumes.c.state == COMPLETE, ~_HAS_LISTS, has_files)
         with self._reading() as connection:
-            ids = connection.execute(missing).scalars().all()
+            ids = connection.execute(_not_listed()).scalars().all()
         for volume_id in ids:
-            with self._writing() as connection:
-                # It may have got them, or been removed, by another process in between.
-                if connection.execute(missing.where(volumes.c.id == volume_id)).first():
-                    list_names(CoreTransaction(connection), volume_id)
+            while not self._list_some_of(volume_id):
+                time.sleep(paging.PAUSE_S)
+
+    def _list_some_of(self, volume_id: int) -> bool:
+        """Make some lists of a complete volume that has not all; returns whether that is all that this process does."""
+        with self._writing() as connection:
+            # Another process may have made them, or be at it, or have removed the volume.
+            asked = _not_listed().add_columns(volumes.c.host, volumes.c.pid, volumes.c.pid_seen)
+            found = connection.execute(asked.where(volumes.c.id == volume_id)).first()
+            owner = Owner(None, None, None) if found is None else Owner(*found[1:])
+            if found is None or owner.is_at_work or owner.is_elsewhere:
+                return True
+            transaction = CoreTransaction(connection)
+            is_done = list_some_names(transaction, volume_id, last_listed(transaction, volume_id)) is None
+            belongs_to = {"pid": None} if is_done else this_process()
+            connection.execute(update(volumes).where(volumes.c.id == volume_id).values(belongs_to))
+        return is_done
+
+
+def _not_listed() -> Select[Any]:
+    """The complete volumes that have files, and not all lists of their names."""
+    has_files = exists().where(files.c.volume_id == volumes.c.id)
+    return select(volumes.c.id).where(volumes.c.state == COMPLETE, or_(~_HAS_LISTS, _IS_LISTED_NOW), has_files)
 
 
 class _Found:
@@ -167,14 +190,14 @@ class _Found:
 
     def _by_name(self, pattern: Pattern) -> Iterator[Rows]:
         asked = lists_with(self._connection, pattern.pieces)
-        incomplete = set(self._volumes(volumes.c.state != COMPLETE))
+        incomplete = set(self._volumes(or_(volumes.c.state != COMPLETE, _IS_LISTED_NOW)))
         for volume_id, first, last in _ranges(paged(self._connection, asked, name_lists.c.id)):
             if volume_id in incomplete:
                 continue  # its lists may be some only
             # By id: the index of volumes would lead through all files of the volume, so it is kept from being used.
             of_volume = files.c.volume_id + 0 == volume_id
             yield from file_rows(self._connection, files.c.id.between(first, last), of_volume, *self._conditions)
-        without = and_(volumes.c.state == COMPLETE, ~_HAS_LISTS)
+        without = and_(volumes.c.state == COMPLETE, or_(~_HAS_LISTS, _IS_LISTED_NOW))
         for volume_id in self._volumes(or_(without, volumes.c.state == INCOMPLETE)):
             yield from file_rows(self._connection, files.c.volume_id == volume_id, *self._conditions)
 

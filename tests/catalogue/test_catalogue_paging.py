@@ -5,14 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 from catalogue_samples import file_row, save_volume, start_run
 
-from backalaika.catalogue import Catalogue, open_catalogue, paging
+from backalaika.catalogue import Catalogue, names, open_catalogue, paging
 from backalaika.catalogue.changes import SourcePicture
+from backalaika.catalogue.names import forget_names
 from backalaika.catalogue.paging import LAST, pages
 from backalaika.catalogue.rows import FILE, FrameRow, KnownEntry, RunEnd
 from backalaika.catalogue.wanted import Pattern, Wanted
@@ -265,3 +267,60 @@ def test_who_opens_a_catalogue_hears_what_is_finished_and_how_far_it_is(
     open_catalogue(db_uri, tell=lambda *what: told.append(what)).close()
 
     assert told == [("/b/goes", done, 280) for done in (0, 70, 140, 210)]
+
+
+def without_lists(catalogue: Catalogue, number: int) -> None:
+    """A complete volume of so many files as an older version left it."""
+    save_volume(catalogue, start_run(catalogue), "old", *(f"/srv/{i % 20}/{i}.txt" for i in range(number)))
+    with catalogue._changing() as transaction:
+        forget_names(transaction, 1)
+    catalogue.finish_run(1, "complete", 2, number, number * 10, 0, 0)
+
+
+SMALL_LISTS = "from backalaika.catalogue import names; names.FETCHED = 64; names._PAGES = 1"
+SEARCH = "find(Wanted(Pattern('.txt'))).__next__()"
+
+
+@pytest.mark.parametrize("number", [1, 4])
+def test_who_is_killed_while_lists_are_made_of_an_old_volume_leaves_it_to_be_found_whole(
+    catalogue: Catalogue, db_uri: str, ask: Callable[[str], list[Any]], monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    without_lists(catalogue, 400)
+    sizes = f"{SMALL_LISTS}\nfrom backalaika.catalogue.wanted import Pattern, Wanted"
+    kill_between_pages(db_uri, sizes, SEARCH, number)
+    half = ask("SELECT count(*) FROM name_lists")
+    with monkeypatch.context() as patched:  # who may not write
+        patched.setattr(catalogue, "_list_what_is_not", lambda: None)
+        found = [len(list(catalogue.find(Wanted(Pattern(text))))) for text in (".txt", "399", "/srv/7/*.txt")]
+    then = len(list(catalogue.find(Wanted(Pattern(".txt")))))
+
+    assert half == [(number,)]
+    assert found == [400, 1, 20]
+    assert then == 400
+    assert ask("SELECT count(*), MAX(last_id) FROM name_lists") == [(7, 400)]
+    assert ask("SELECT pid FROM volumes") == [(None,)]
+    catalogue.remove("old")
+    assert ask("SELECT count(*) FROM name_lists") == [(0,)]
+
+
+def test_while_another_process_makes_the_lists_of_an_old_volume_it_is_left_to_that_and_found_whole(
+    catalogue: Catalogue, ask: Callable[[str], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_lists(catalogue, 400)
+    monkeypatch.setattr(names, "FETCHED", 64)
+    monkeypatch.setattr(names, "_PAGES", 1)
+    seen: list[tuple[int, int]] = []
+
+    def look(seconds: float) -> None:
+        with catalogue._changing() as transaction:  # as if by a process that runs: the first of all
+            transaction.change("UPDATE volumes SET pid = 1, pid_seen = :now", {"now": time.time()})
+        ((before,),) = ask("SELECT count(*) FROM name_lists")
+        seen.append((before, len(list(catalogue.find(Wanted(Pattern(".txt")))))))
+
+    monkeypatch.setattr("time.sleep", look)
+
+    assert len(list(catalogue.find(Wanted(Pattern(".txt"))))) == 400
+    assert seen == [(1, 400)]
+    assert ask("SELECT count(*) FROM name_lists") == [(1,)]
+    with pytest.raises(CatalogueError, match="is being catalogued by process 1"):
+        catalogue.remove("old")
