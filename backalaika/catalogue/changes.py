@@ -1,30 +1,34 @@
 """Changes: what a run records of its sources: the entries that are new or different, and those that ended.
 
-What was saved comes from the rows of files, by one statement; what was known by its content, and what is gone, from
-the run. Then the older entry of each path that has a newer one is closed, which also shows whose content has changed
-though nothing else has. `pictures` tells what it is for.
+What was saved comes from the rows of files, by one statement or one for each page; what was known by its content, and
+what is gone, from the run. Then the older entry of each path that has a newer one is closed, which also shows whose
+content has changed though nothing else has. `pictures` tells what it is for, `taking` how it begins and ends.
 """
 
 from __future__ import annotations
 
 import os
+from array import array
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, NamedTuple
 
+from . import paging
+from .entries import open_entries, paths_of
+from .paging import Pausing
 from .recording import folder_ids
-from .results import OpenEntry, Tree
+from .results import Tree
 from .rows import COMPLETE, FILE, HARD_LINK, KINDS, KnownEntry
-from .transaction import Transaction
 
 _PAGE = 5000
+# Of which each may have thousands of entries.
+_FOLDERS = 200
 _FILE_NUMBER, _HARD_LINK_NUMBER = KINDS.index(FILE), KINDS.index(HARD_LINK)
 _ENTRY_COLUMNS = (
     "tree_id", "folder_id", "name", "from_run", "kind", "size", "mtime_ns", "ctime_ns", "inode", "digest", "target",
     "file_id", "mode", "uid", "gid",
 )  # fmt: skip
-_OPEN = "folder_id, name, kind, size, mtime_ns, ctime_ns, inode, digest, target, file_id, from_run, mode"
 # What a run has saved of a source: whole files, and of those that were cut the last part, which tells of the whole.
 _SAVED = (
     "f.volume_id IN (SELECT id FROM volumes WHERE run_id = :run) AND f.archive_id IN (SELECT a.id FROM archives a "
@@ -72,7 +76,9 @@ class SourcePicture:
     unsaved: Sequence[KnownEntry] = ()
 
 
-class _Counts(NamedTuple):
+class Counts(NamedTuple):
+    """How many entries changed at one source, and how."""
+
     added: int = 0
     changed: int = 0
     deleted: int = 0
@@ -96,7 +102,7 @@ class Recorded:
     moved: int = 0
     overtaken: bool = False
 
-    def add(self, counts: _Counts) -> None:
+    def add(self, counts: Counts) -> None:
         """Count what changed at one source."""
         self.added += counts.added
         self.changed += counts.changed
@@ -104,52 +110,21 @@ class Recorded:
         self.moved += counts.moved
 
 
-def void_listings(transaction: Transaction) -> None:
-    """What was safe may no longer be: let the next run of each job look at all entries."""
-    transaction.change("UPDATE listings SET looks = NULL WHERE looks IS NOT NULL", {})
-    transaction.change("UPDATE trees SET removals = removals + 1", {})
-
-
-def record_picture(
-    transaction: Transaction, run_id: int, source_ids: Sequence[int], sources: Sequence[SourcePicture]
-) -> Recorded:
-    """Record the picture of a run, whose volumes are all complete.
+class SourceRecording:
+    """Records the picture of one source: first `record`, which may pause, then `finish`, which may not.
 
     Args:
-        transaction: that which enters the run as complete.
+        transaction: pauses where it may.
         run_id: the run.
-        source_ids: of its sources, in their order.
-        sources: what was found at each.
+        source_id: of the source in the run.
+        tree_id: the tree, which is new if ``found`` has none.
+        found: what is to be recorded.
+        recorded: is told of rot.
     """
-    recorded = Recorded()
-    job = transaction.ask("SELECT job FROM runs WHERE id = :run", {"run": run_id})[0][0]
-    for found in sources:
-        before = transaction.ask(
-            "SELECT id, last_run, removals, path FROM trees WHERE job = :job ORDER BY id", {"job": job}
-        )
-        tree = next((Tree(*row) for *row, path in before if bytes(path) == found.path), None)
-        if tree is not None and (found.tree is None or found.tree.last_run != tree.last_run or tree.last_run >= run_id):
-            recorded.overtaken = True
-            continue
-        tree_id = tree.id if tree else transaction.insert("trees", {"job": job, "path": found.path, "removals": 0})
-        is_safe = tree is None or (found.tree is not None and found.tree.removals == tree.removals)
-        counts = _Recording(transaction, run_id, source_ids[found.source], tree_id, found, recorded).record(is_safe)
-        recorded.add(counts)
-        transaction.change(
-            "UPDATE sources SET tree_id = :tree, added = :added, changed = :changed, deleted = :deleted, "
-            "moved = :moved WHERE id = :id",
-            {"tree": tree_id, "id": source_ids[found.source], **counts._asdict()},
-        )
-        transaction.change("UPDATE trees SET last_run = :run WHERE id = :tree", {"run": run_id, "tree": tree_id})
-    return recorded
-
-
-class _Recording:
-    """Records the picture of one source."""
 
     def __init__(
         self,
-        transaction: Transaction,
+        transaction: Pausing,
         run_id: int,
         source_id: int,
         tree_id: int,
@@ -163,18 +138,40 @@ class _Recording:
         self._is_first = found.tree is None
         # Folders in which not all is safe.
         self._voided: set[bytes] = set()
+        self._gone_folders = array("q")
+        self._counts = Counts()
 
-    def record(self, is_safe: bool) -> _Counts:
-        """Record it; ``is_safe``: hashes of listings are as good as when they were made."""
+    def record(self) -> None:
+        """Record what changed, of which nothing is seen before `finish`; of a new tree, its listings too."""
         deleted = self._close_gone()
         inserted = self._insert_saved() + self._insert_hard_links() - self._drop() + self._insert_known()
         inserted += self._insert_unsaved()
         changed = self._close_superseded() if inserted and not self._is_first else 0
-        if not self._is_first:
+        if self._is_first:
+            self._enter_listings(is_safe=True)
+        else:
             self._find_again()
-        self._enter_listings(is_safe)
         added = inserted - changed
-        return _Counts(added, changed, deleted, self._count_moved() if added and deleted else 0)
+        self._counts = Counts(added, changed, deleted, self._count_moved() if added and deleted else 0)
+
+    def finish(self) -> Counts:
+        """Let it be the newest picture; returns what changed. With it the run must be entered as complete."""
+        ((removals,),) = self._transaction.ask("SELECT removals FROM trees WHERE id = :tree", {"tree": self._tree})
+        # Hashes of listings are as good as when they were made, unless a volume was removed since.
+        is_safe = removals == (self._found.tree.removals if self._found.tree else 0)
+        if not self._is_first:
+            for folders in _chunks(self._gone_folders):
+                self._delete_listings(folders)
+            self._enter_listings(is_safe)
+        elif not is_safe:
+            self._transaction.change("UPDATE listings SET looks = NULL WHERE tree_id = :tree", {"tree": self._tree})
+        self._transaction.change(
+            "UPDATE sources SET added = :added, changed = :changed, deleted = :deleted, moved = :moved WHERE id = :id",
+            {"id": self._source, **self._counts._asdict()},
+        )
+        newest = "UPDATE trees SET last_run = :run WHERE id = :tree"
+        self._transaction.change(newest, {"run": self._run, "tree": self._tree})
+        return self._counts
 
     def _close_gone(self) -> int:
         sql = "UPDATE entries SET until_run = :run WHERE tree_id = :tree AND folder_id = :folder AND until_run IS NULL"
@@ -183,23 +180,53 @@ class _Recording:
         for some in _chunks(self._found.gone):
             values = [{**tree, "folder": folder, "name": name} for folder, name in some]
             deleted += self._transaction.change_many(f"{sql} AND name = :name", values)
-        for folders in _chunks(self._found.gone_folders):
-            values = [{**tree, "folder": folder} for folder in folders]
-            deleted += self._transaction.change_many(sql, values)
-            self._transaction.change_many(
-                "DELETE FROM listings WHERE tree_id = :tree AND folder_id = :folder",
-                [{"tree": self._tree, "folder": folder} for folder in folders],
-            )
+            self._transaction.may_pause()
+        for folders in _chunks(self._found.gone_folders, _FOLDERS):
+            self._gone_folders.extend(folders)
+            deleted += self._transaction.change_many(sql, [{**tree, "folder": folder} for folder in folders])
+            self._transaction.may_pause()
         return deleted
 
+    def _delete_listings(self, folder_ids: Iterable[int]) -> None:
+        sql = "DELETE FROM listings WHERE tree_id = :tree AND folder_id = :folder"
+        self._transaction.change_many(sql, [{"tree": self._tree, "folder": number} for number in folder_ids])
+
+    def _pages(self) -> Iterator[tuple[str, dict[str, int]]]:
+        """What files of the run that are in the source are like, with the values in it: all of them, or some at a time.
+
+        Their numbers nearly follow each other, so each page is a range of numbers; and where there are several, they
+        are read by their numbers, not by the index of volumes, which would lead through all of them for each page.
+        """
+        bounds = "SELECT MIN(id), MAX(id) FROM files WHERE volume_id IN (SELECT id FROM volumes WHERE run_id = :run)"
+        ((first, last),) = self._transaction.ask(bounds, {"run": self._run})
+        if first is None:
+            return
+        of_source = {"run": self._run, "source": self._source}
+        if last - first < paging.ENTRIES:
+            yield _SAVED, of_source
+            return
+        by_number = _SAVED.replace("f.volume_id IN", "f.volume_id + 0 IN", 1)
+        for after in range(first - 1, last, paging.ENTRIES):
+            page = {"after": after, "last": after + paging.ENTRIES}
+            yield f"f.id > :after AND f.id <= :last AND {by_number}", of_source | page
+
     def _insert_saved(self) -> int:
-        which = f"{_SAVED} AND {_WHOLE}"
-        if self._found.resumed:  # the newest of each
-            which += f" AND f.id IN (SELECT MAX(f.id) FROM files f WHERE {which} GROUP BY f.folder_id, f.name)"
-        values: dict[str, Any] = {"run": self._run, "source": self._source, "tree": self._tree}
+        inserted = 0
+        for which, values in self._pages():
+            saved = f"{which} AND {_WHOLE}"
+            if self._found.resumed:  # the newest of each
+                inserted -= self._take_back(saved, values)
+                saved += f" AND f.id IN (SELECT MAX(f.id) FROM files f WHERE {saved} GROUP BY f.folder_id, f.name)"
+            inserted += self._insert_page(saved, values)
+            self._transaction.may_pause()
+        return inserted
+
+    def _insert_page(self, which: str, values: Mapping[str, int]) -> int:
+        """Enter what was saved and is like this, unless the picture before has it."""
+        nothing = {}
         join = ""
         if not self._is_first:
-            values["nothing"] = b""
+            nothing = {"nothing": b""}
             times = _FAR_TIMES if self._found.coarse else _OTHER_TIMES
             join = (
                 "LEFT JOIN entries e ON e.tree_id = :tree AND e.folder_id = f.folder_id AND e.name = f.name "
@@ -210,7 +237,19 @@ class _Recording:
             "INSERT INTO entries (tree_id, folder_id, name, from_run, kind, size, mtime_ns, ctime_ns, inode, digest, "
             f"target, file_id) SELECT :tree, f.folder_id, f.name, :run, f.kind, {_SIZE}, f.mtime_ns, f.ctime_ns, "
             f"f.inode, {_DIGEST}, f.target, f.id FROM files f {join} WHERE {which}",
-            values,
+            {**values, **nothing, "tree": self._tree},
+        )
+
+    def _take_back(self, which: str, values: Mapping[str, int]) -> int:
+        """Delete what a page before has entered of paths of which files like this are newer; returns how many."""
+        entered = self._transaction.ask(
+            "SELECT DISTINCT e.folder_id, e.name FROM files f CROSS JOIN entries e WHERE e.tree_id = :tree "
+            f"AND e.folder_id = f.folder_id AND e.name = f.name AND e.from_run = :run AND {which}",
+            {**values, "tree": self._tree},
+        )
+        return self._transaction.change_many(
+            "DELETE FROM entries WHERE tree_id = :tree AND folder_id = :folder AND name = :name AND from_run = :run",
+            [{"tree": self._tree, "folder": folder, "name": bytes(name), "run": self._run} for folder, name in entered],
         )
 
     def _find_again(self) -> None:
@@ -221,17 +260,19 @@ class _Recording:
             "LEFT JOIN files o ON o.id = e.file_id AND o.folder_id = e.folder_id AND o.name = e.name "
             f"LEFT JOIN volumes ov ON ov.id = o.volume_id AND ov.state = '{COMPLETE}' "
             "WHERE e.tree_id = :tree AND e.folder_id = f.folder_id AND e.name = f.name AND e.until_run IS NULL "
-            f"AND e.from_run < :run AND {_SAVED} AND {_WHOLE} AND ov.id IS NULL"
+            f"AND e.from_run < :run AND {{which}} AND {_WHOLE} AND ov.id IS NULL"
         )
-        found = self._transaction.ask(sql, {"tree": self._tree, "run": self._run, "source": self._source})
-        self._transaction.change_many(
-            "UPDATE entries SET file_id = :file WHERE tree_id = :tree AND folder_id = :folder AND name = :name "
-            "AND from_run = :from",
-            [
-                {"file": number, "tree": self._tree, "folder": folder, "name": bytes(name), "from": from_run}
-                for number, folder, name, from_run in found
-            ],
-        )
+        for which, values in self._pages():
+            found = self._transaction.ask(sql.format(which=which), {**values, "tree": self._tree})
+            self._transaction.change_many(
+                "UPDATE entries SET file_id = :file WHERE tree_id = :tree AND folder_id = :folder AND name = :name "
+                "AND from_run = :from",
+                [
+                    {"file": number, "tree": self._tree, "folder": folder, "name": bytes(name), "from": from_run}
+                    for number, folder, name, from_run in found
+                ],
+            )
+            self._transaction.may_pause()
 
     def _insert_hard_links(self) -> int:
         """Enter the further names of files: in an archive they have no content of their own."""
@@ -295,6 +336,7 @@ class _Recording:
             ]
             dropped += self._transaction.change_many(sql, whole)
             dropped += self._transaction.change_many(f"{sql} AND name = :name", single)
+            self._transaction.may_pause()
         return dropped
 
     def _insert_known(self) -> int:
@@ -304,6 +346,7 @@ class _Recording:
                 some = self._not_entered(some)
             inserted += self._insert_found(some)
             self._voided |= {row.folder for row in some if row.digest is None and row.kind == FILE}
+            self._transaction.may_pause()
         return inserted
 
     def _not_entered(self, rows: Sequence[KnownEntry]) -> list[KnownEntry]:
@@ -372,22 +415,22 @@ class _Recording:
                 ],
             )
             values |= {"folder": rows[-1][0], "name": bytes(rows[-1][1])}
+            self._transaction.may_pause()
         return changed
 
     def _enter_listings(self, is_safe: bool) -> None:
         for some in _chunks(self._found.listings):
             ids = folder_ids(self._transaction, {path for path, _ in some})
             if not self._is_first:
-                self._transaction.change_many(
-                    "DELETE FROM listings WHERE tree_id = :tree AND folder_id = :folder",
-                    [{"tree": self._tree, "folder": number} for number in ids.values()],
-                )
+                self._delete_listings(ids.values())
             looks = {ids[path]: looks if is_safe and path not in self._voided else None for path, looks in some}
             self._transaction.insert_many(
                 "listings",
                 ("tree_id", "folder_id", "looks"),
                 [(self._tree, number, hashed) for number, hashed in looks.items()],
             )
+            if self._is_first:
+                self._transaction.may_pause()
 
     def _count_moved(self) -> int:
         """Files of which the content was deleted elsewhere in the source."""
@@ -425,26 +468,7 @@ def _is_rotten(row: tuple[Any, ...], digest_of: Mapping[int, str | None], run_id
     return digest_of.get(since) == digest_of.get(run_id) and bytes(now[3]) != bytes(before[3])
 
 
-def open_entries(transaction: Transaction, tree_id: int, numbers: Sequence[int]) -> dict[int, dict[bytes, OpenEntry]]:
-    """The entries of some folders in the newest picture of a tree."""
-    found: dict[int, dict[bytes, OpenEntry]] = {}
-    sql = f"SELECT {_OPEN} FROM entries WHERE tree_id = {int(tree_id)} AND until_run IS NULL AND folder_id IN :keys"
-    for folder_id, name, kind, size, mtime_ns, ctime_ns, inode, digest, target, *rest in transaction.ask_among(
-        sql, numbers
-    ):
-        found.setdefault(folder_id, {})[bytes(name)] = OpenEntry(
-            KINDS[kind], size, mtime_ns, ctime_ns, inode, digest and bytes(digest), target and bytes(target), *rest
-        )
-    return found
-
-
-def paths_of(transaction: Transaction, numbers: set[int]) -> dict[int, bytes]:
-    """The path of each folder."""
-    found = transaction.ask_among("SELECT id, path FROM folders WHERE id IN :keys", list(numbers))
-    return {number: bytes(path) for number, path in found}
-
-
-def _chunks(items: Iterable[Any]) -> Iterator[list[Any]]:
+def _chunks(items: Iterable[Any], size: int = _PAGE) -> Iterator[list[Any]]:
     pending = iter(items)
-    while chunk := list(islice(pending, _PAGE)):
+    while chunk := list(islice(pending, size)):
         yield chunk

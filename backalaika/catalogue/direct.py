@@ -24,6 +24,7 @@ from .reasons import catalogue_error
 from .recording import removed_volumes
 from .rows import REMOVING
 from .state import State
+from .taking import has_begun_picture
 from .transaction import WRITER_TIMEOUT_S, Transaction, chunks
 
 if TYPE_CHECKING:
@@ -106,11 +107,13 @@ class DirectCatalogue(State, Media):
             found = transaction.ask("SELECT version_num FROM alembic_version", {})
         return str(found[0][0]) if found else ""
 
-    def is_removing(self) -> bool:
-        """Whether a volume or an archive is being removed."""
+    def has_to_be_finished(self) -> bool:
+        """Whether a volume or an archive is being removed, or a picture recorded, by whoever that may be."""
         archives = "SELECT id FROM archives WHERE state = :removing LIMIT 1"
         with self._looking() as transaction:
-            return bool(removed_volumes(transaction) or transaction.ask(archives, {"removing": REMOVING}))
+            if removed_volumes(transaction) or transaction.ask(archives, {"removing": REMOVING}):
+                return True
+            return has_begun_picture(transaction)
 
     def drop_archive(self, archive_id: int) -> None:
         """As `Catalogue.drop_archive`, through that: it is seldom wanted."""
@@ -178,7 +181,7 @@ def direct_path(db_uri: str) -> str | None:
 def open_directly(db_uri: str, revision: str) -> DirectCatalogue | None:
     """The direct way to a catalogue; None unless it is an SQLite file of this revision that may be written.
 
-    None also while volumes are removed: opening it in full finishes what was cut off.
+    None also while volumes are removed, or a picture is being recorded: opening it in full finishes what was cut off.
     """
     path = direct_path(db_uri)
     if path is None:
@@ -188,7 +191,7 @@ def open_directly(db_uri: str, revision: str) -> DirectCatalogue | None:
     except CatalogueError:
         return None
     try:
-        current = direct.revision() == revision and not direct.is_removing()
+        current = direct.revision() == revision and not direct.has_to_be_finished()
     except CatalogueError:  # no catalogue: opening it in full will say what is wrong
         current = False
     if not current:

@@ -1,11 +1,14 @@
 """Paging: rows by the hundred thousand are written some at a time, so that nobody waits long who wants to write.
 
 Where each page ends is asked before the first is written, while others may write: the rows do not change meanwhile.
+Where that cannot be told, because what is written depends on what is there, `Pausing` ends a page when it is full.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any, NamedTuple
 
 from .transaction import Transaction
@@ -17,6 +20,8 @@ LISTS = 2000
 # Files that become known by one. They come anywhere in the index by content, and each page writes nearly all of it
 # anew: at ten million files in SQLite, a million by one takes four seconds, and by four twice that in all.
 KNOWN = 1_000_000
+# Entries of a picture, at most by one statement and at least between two pauses.
+ENTRIES = 100_000
 # SQLite's waiting writers look every 100 ms at least whether it is their turn; without a pause they never find it.
 PAUSE_S = 0.12
 LAST = (1 << 63) - 1
@@ -57,3 +62,77 @@ def pages(transaction: Transaction, which: str, values: Mapping[str, Any], size:
             return found
         found.append(Page(after, int(last)))
         after = int(last)
+
+
+class Pausing:
+    """A transaction that enters what it has written so far where it may pause, if that is much, and begins anew.
+
+    As long as little is written, it is one transaction, all or nothing. A context manager.
+
+    Args:
+        changing: makes a transaction that writes.
+    """
+
+    def __init__(self, changing: Callable[[], AbstractContextManager[Transaction]]) -> None:
+        self._changing = changing
+        self._written = 0
+        self._part: AbstractContextManager[Transaction] | None = None
+
+    def __enter__(self) -> Pausing:
+        self._begin()
+        return self
+
+    def __exit__(self, *exc_info: Any) -> None:
+        self._end(*exc_info)
+
+    def may_pause(self) -> None:
+        """Let others write, if much was written."""
+        if self._written >= ENTRIES:
+            self._end(None, None, None)
+            time.sleep(PAUSE_S)
+            self._begin()
+
+    def _begin(self) -> None:
+        part = self._changing()
+        self._transaction, self._written = part.__enter__(), 0
+        self._part = part
+
+    def _end(self, *exc_info: Any) -> None:
+        part, self._part = self._part, None
+        if part is not None:  # else it was a pause that did not end well
+            part.__exit__(*exc_info)
+
+    def ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
+        """The rows that a query finds."""
+        return self._transaction.ask(sql, values)
+
+    def ask_among(self, sql: str, keys: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows that a query with ``IN :keys`` finds, for any number of keys."""
+        return self._transaction.ask_among(sql, keys)
+
+    def has_table(self, name: str) -> bool:
+        """Whether there is a table of this name."""
+        return self._transaction.has_table(name)
+
+    def change(self, sql: str, values: Mapping[str, Any]) -> int:
+        """Change rows; returns how many."""
+        number = self._transaction.change(sql, values)
+        self._written += number
+        return number
+
+    def change_many(self, sql: str, values: Sequence[Mapping[str, Any]]) -> int:
+        """Change rows, once for each of the values; returns how many."""
+        number = self._transaction.change_many(sql, values)
+        self._written += max(number, len(values))
+        return number
+
+    def insert(self, table: str, values: Mapping[str, Any]) -> int:
+        """Insert a row; returns its id."""
+        self._written += 1
+        return self._transaction.insert(table, values)
+
+    def insert_many(self, table: str, columns: Sequence[str], rows: Iterable[tuple[Any, ...]]) -> None:
+        """Insert rows in bulk."""
+        rows = list(rows)
+        self._written += len(rows)
+        self._transaction.insert_many(table, columns, rows)

@@ -10,7 +10,7 @@ statement, what was known by its content comes from the run itself.
 of the same hash needs no look at its entries. The hash is there only if all in the folder is safe; when a volume is
 removed, all hashes go.
 
-A picture is recorded in the transaction that enters its run as complete, so a run has a whole one or none.
+A picture is there when its run is entered as complete (`taking`), so a run has a whole one or none.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
-from .changes import Recorded, SourcePicture, open_entries, paths_of, record_picture
+from .changes import Recorded, SourcePicture
+from .entries import open_entries, paths_of
 from .locating import folders_below
+from .paging import Pausing
 from .recording import Recording, enter_end, enter_errors, path_key, unknown_volumes
 from .results import OpenEntry, PictureEntry, RunRow, Tree
 from .rows import COMPLETE, KINDS, ErrorRow, RunEnd, storable_text
+from .taking import record_picture
 from .transaction import Transaction, chunks
 
 _PAGE = 5000
@@ -45,7 +48,7 @@ class Pictures(Recording):
             sources: what it found, for each of its sources.
             tell: is told what became of the picture; what it returns is entered as errors of the run.
         """
-        with self._changing() as transaction:
+        with Pausing(self._changing) as transaction:
             errors = tell(record_picture(transaction, run_id, self._source_ids, sources))
             enter_errors(transaction, run_id, errors)
             enter_end(transaction, run_id, COMPLETE, end._replace(error_count=end.error_count + len(errors)))
@@ -89,9 +92,11 @@ class Pictures(Recording):
             last = rows[-1][0]
 
     def open_entries(self, tree_id: int, folder_ids: Sequence[int]) -> dict[int, dict[bytes, OpenEntry]]:
-        """The entries of some folders in the newest picture, by their names."""
+        """The entries of some folders in the newest picture, by their names; none of a picture that is only begun."""
+        newest = f"(SELECT last_run FROM trees WHERE id = {int(tree_id)})"
+        when = f"from_run <= {newest} AND (until_run IS NULL OR until_run > {newest})"
         with self._looking() as transaction:
-            return open_entries(transaction, tree_id, folder_ids)
+            return open_entries(transaction, tree_id, folder_ids, when)
 
     def safe_members(self, file_ids: Sequence[int]) -> dict[int, tuple[bytes, bytes]]:
         """Those of some saved files, folders and links that are on a complete volume: folder and name of each.
@@ -111,11 +116,13 @@ class Pictures(Recording):
         sql = (
             "SELECT r.id, r.job, r.comment, r.folder, r.started_at_ns, r.finished_at_ns, r.state, r.files, r.bytes, "
             "r.known_files, r.error_count, COUNT(s.tree_id), SUM(s.added), SUM(s.changed), SUM(s.deleted), "
-            "SUM(s.moved) FROM runs r LEFT JOIN sources s ON s.run_id = r.id WHERE r.job = :job OR :every = 1 "
-            "GROUP BY r.id ORDER BY r.started_at_ns, r.id"
+            "SUM(s.moved) FROM runs r LEFT JOIN sources s ON s.run_id = r.id AND r.state = :complete "
+            "WHERE r.job = :job OR :every = 1 GROUP BY r.id ORDER BY r.started_at_ns, r.id"
         )
         with self._looking() as transaction:
-            rows = transaction.ask(sql, {"job": storable_text(job or ""), "every": int(job is None)})
+            rows = transaction.ask(
+                sql, {"job": storable_text(job or ""), "every": int(job is None), "complete": COMPLETE}
+            )
         return [_run_row(row) for row in rows]
 
     def run_as_of(self, job: str, as_of_ns: int | None) -> RunRow | None:

@@ -18,7 +18,6 @@ from sqlalchemy import Connection, and_, delete, func, select, update
 
 from ..errors import CatalogueError
 from . import paging
-from .changes import void_listings
 from .database import CoreTransaction
 from .forgetting import Forgetting, delete_run
 from .owning import Owner, this_process
@@ -29,10 +28,11 @@ from .recording import Recording
 from .results import Removed, Unfinished
 from .rows import DIRECTORY, INCOMPLETE, KINDS, REMOVING, RUNNING
 from .schema import archives, files, frames, runs, sources, volumes
-from .transaction import chunks
+from .transaction import Transaction, chunks
+from .undoing import Undoing
 
 
-class Removal(Purging, Recording, Forgetting):
+class Removal(Purging, Recording, Forgetting, Undoing):
     """The part of a catalogue that removes."""
 
     def check_removable(self, title: str) -> None:
@@ -73,8 +73,9 @@ class Removal(Purging, Recording, Forgetting):
     def finish_removals(self, tell: Tell = tell_nobody) -> None:
         """Go on with removals that were cut off; those at which a process of this host is at work are left to it.
 
-        ``tell`` hears how it goes.
+        Pictures of which the recording was cut off are taken back. ``tell`` hears how removals go.
         """
+        self.undo_pictures()
         owner = volumes.c.host, volumes.c.pid, volumes.c.pid_seen
         asked = select(volumes.c.id, volumes.c.path, *owner).where(volumes.c.state == REMOVING)
         with self._reading() as connection:
@@ -95,6 +96,7 @@ class Removal(Purging, Recording, Forgetting):
         Raises:
             CatalogueError: the run is writing.
         """
+        self.undo_pictures()
         with self._writing() as connection:
             of_run = runs.c.id == unfinished.run_id
             if connection.execute(select(runs.c.state).where(of_run)).scalar() == RUNNING:
@@ -189,7 +191,7 @@ def _removable(connection: Connection, title: str) -> FoundVolume:
 def _hide_volume(connection: Connection, volume: FoundVolume) -> bool:
     """Mark a volume as being removed, and delete its run if nothing is left of it; returns whether that was so."""
     _hide(connection, volume.id)
-    void_listings(CoreTransaction(connection))
+    _void_listings(CoreTransaction(connection))
     run_id = volume.run_id
     if run_id is None or connection.execute(select(volumes.c.id).where(volumes.c.run_id == run_id)).first():
         return False
@@ -215,3 +217,9 @@ def _recount(connection: Connection, volume_id: int) -> None:
         )
     ).one()
     connection.execute(update(volumes).where(volumes.c.id == volume_id).values(files=number, bytes=size))
+
+
+def _void_listings(transaction: Transaction) -> None:
+    """What was safe may no longer be: let the next run of each job look at all entries."""
+    transaction.change("UPDATE listings SET looks = NULL WHERE looks IS NOT NULL", {})
+    transaction.change("UPDATE trees SET removals = removals + 1", {})

@@ -16,17 +16,17 @@ from typing import Any
 from sqlalchemy import Connection, case, delete, func, select, update
 
 from ..errors import CatalogueError
-from .database import Database
 from .recording import Recording, path_key
 from .results import EarlyRun, EndedRun, RecordedArchive, RecordedVolume, SavedEntry, Unfinished
 from .rows import COMPLETE, DIRECTORY, FAILED, FILE, INCOMPLETE, INTERRUPTED, KINDS, RUNNING, storable_text
 from .schema import archives, errors, files, folders, frames, runs, sources, volumes
 from .transaction import chunks
+from .undoing import Undoing
 
 _FETCHED = 5000
 
 
-class Resuming(Recording, Database):
+class Resuming(Recording, Undoing):
     """The part of a catalogue that lets a run go on."""
 
     def early_run(self, job: str) -> EarlyRun | None:
@@ -126,6 +126,7 @@ class Resuming(Recording, Database):
         Raises:
             CatalogueError: another process resumed or removed it a moment ago.
         """
+        self.undo_pictures()
         statement = update(runs).where(runs.c.id == run_id, runs.c.state.in_((INTERRUPTED, FAILED)))
         again = statement.values(
             state=RUNNING, finished_at_ns=None, host=socket.gethostname(), pid=os.getpid(), pid_seen=time.time()

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 from xxhash import xxh3_128_intdigest
 
 from ..errors import CatalogueError
-from .changes import paths_of
+from .entries import paths_of
 from .locating import Locating, folders_below, in_folders, located, of_ids
 from .pictures import Pictures
 from .results import FileEntry, Located, PictureEntry, RunAt, RunRow
@@ -103,8 +103,9 @@ class State(Pictures, Locating):
             rows = transaction.ask(
                 "SELECT mine.tree_id, mine.path, mine.label, runs.started_at_ns, runs.since_ns FROM sources mine "
                 "JOIN sources other ON other.tree_id = mine.tree_id AND other.run_id <= mine.run_id "
-                "JOIN runs ON runs.id = other.run_id WHERE mine.run_id = :run ORDER BY mine.id, runs.id",
-                {"run": run_id},
+                "JOIN runs ON runs.id = other.run_id WHERE mine.run_id = :run AND runs.state = :complete "
+                "ORDER BY mine.id, runs.id",
+                {"run": run_id, "complete": COMPLETE},
             )
         partial: dict[int, _PartialTree] = {}
         for tree_id, path, label, started_at_ns, _ in rows:

@@ -304,7 +304,10 @@ class Session:
         report.follows = any(comparison.tree for comparison in comparing.by_label.values())
         report.changes = (recorded.added, recorded.changed, recorded.deleted, recorded.moved)
         if recorded.overtaken:
-            observer.note("another run of this job was complete before: how the sources were now is not recorded")
+            observer.note(
+                "another run of this job was complete before, or is just being entered: how the sources were now is "
+                "not recorded"
+            )
         report.problems += late
         for problem in late:
             observer.problem(problem)

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Sequence
 from typing import Any
+
+import pytest
 
 from backalaika.catalogue import Catalogue
 from backalaika.catalogue.rows import FILE, FileRow, FrameRow, RunStart, SourceFound
@@ -30,3 +34,41 @@ def save_volume(catalogue: Catalogue, run_id: int, title: str, *paths: str | byt
     catalogue.finish_archive(archive_id, 5, b"a" * 16)
     catalogue.finish_volume(volume_id, 500)
     return volume_id
+
+
+class CutOffError(Exception):
+    pass
+
+
+def cut_after(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
+    """Let who writes by pages end after so many."""
+    left = [None] * (number - 1)
+
+    def cut(seconds: float) -> None:
+        if not left:
+            raise CutOffError
+        left.pop()
+
+    monkeypatch.setattr("time.sleep", cut)
+
+
+def kill_between_pages(db_uri: str, sizes: str, call: str, number: int) -> int:
+    """Let a process call this of the catalogue, and kill it after so many pages; returns the number it had."""
+    code = (
+        "import time\n"
+        "from backalaika.catalogue import open_catalogue, paging\n"
+        f"{sizes}\n"
+        "def tell(seconds): print('page', flush=True); input()\n"
+        "time.sleep = tell\n"
+        f"open_catalogue({db_uri!r}).{call}\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as it:
+        assert it.stdin is not None
+        assert it.stdout is not None
+        for _ in range(number - 1):
+            assert it.stdout.readline() == "page\n"
+            it.stdin.write("\n")
+            it.stdin.flush()
+        assert it.stdout.readline() == "page\n"
+        it.kill()
+        return it.pid

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from catalogue_samples import file_row, save_volume, start_run
+from catalogue_samples import CutOffError, cut_after, file_row, kill_between_pages, save_volume, start_run
 
 from backalaika.catalogue import Catalogue, names, open_catalogue, paging
 from backalaika.catalogue.changes import SourcePicture
@@ -21,22 +19,6 @@ from backalaika.catalogue.wanted import Pattern, Wanted
 from backalaika.errors import CatalogueError
 
 CONTENT = (10, b"d" * 16)
-
-
-class _CutOffError(Exception):
-    pass
-
-
-def cut_after(monkeypatch: pytest.MonkeyPatch, number: int) -> None:
-    """Let who writes by pages end after so many."""
-    left = [None] * (number - 1)
-
-    def cut(seconds: float) -> None:
-        if not left:
-            raise _CutOffError
-        left.pop()
-
-    monkeypatch.setattr("time.sleep", cut)
 
 
 def volume_of(catalogue: Catalogue, number: int, title: str = "run/vol001") -> tuple[int, int]:
@@ -101,7 +83,7 @@ def test_a_volume_whose_end_was_cut_off_between_two_pages_makes_nothing_known(
     volume_id, _ = volume_of(catalogue, 400)
     with monkeypatch.context() as patched:
         cut_after(patched, number)
-        with pytest.raises(_CutOffError):
+        with pytest.raises(CutOffError):
             catalogue.finish_volume(volume_id, 500)
 
     assert ask("SELECT count(*) FROM known") == [(70 * number,)]
@@ -120,7 +102,7 @@ def test_a_picture_finds_nothing_on_a_volume_whose_end_was_cut_off(
     volume_id, _ = volume_of(catalogue, 100)
     with monkeypatch.context() as patched:
         cut_after(patched, 1)
-        with pytest.raises(_CutOffError):
+        with pytest.raises(CutOffError):
             catalogue.finish_volume(volume_id, 500)
     run_id = start_run(catalogue, "other")
     known = [KnownEntry(b"/srv/office", b"a", FILE, 10, 1_000, 2_000, 3, b"d" * 16, None, 0o100644, 1, 2)]
@@ -137,7 +119,7 @@ def test_who_goes_on_after_a_cut_off_end_completes_the_volume_with_what_changed_
     volume_id, archive_id = volume_of(catalogue, 400)
     with monkeypatch.context() as patched:
         cut_after(patched, 3)
-        with pytest.raises(_CutOffError):
+        with pytest.raises(CutOffError):
             catalogue.finish_volume(volume_id, 500)
     monkeypatch.setattr(paging, "PAUSE_S", 0)
     catalogue.drop_files([number for (number,) in ask("SELECT id FROM files ORDER BY id")[:90]])
@@ -164,27 +146,6 @@ def test_a_volume_that_is_killed_at_its_end_is_completed_later(
     assert half == [(140,)]
     assert ask("SELECT count(*) FROM known") == [(400,)]
     assert catalogue.known_digests({CONTENT}) == {CONTENT}
-
-
-def kill_between_pages(db_uri: str, sizes: str, call: str, number: int) -> None:
-    """Let a process call this of the catalogue, and kill it after so many pages."""
-    code = (
-        "import time\n"
-        "from backalaika.catalogue import open_catalogue, paging\n"
-        f"{sizes}\n"
-        "def tell(seconds): print('page', flush=True); input()\n"
-        "time.sleep = tell\n"
-        f"open_catalogue({db_uri!r}).{call}\n"
-    )
-    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as it:
-        assert it.stdin is not None
-        assert it.stdout is not None
-        for _ in range(number - 1):
-            assert it.stdout.readline() == "page\n"
-            it.stdin.write("\n")
-            it.stdin.flush()
-        assert it.stdout.readline() == "page\n"
-        it.kill()
 
 
 def test_a_volume_that_is_removed_while_its_end_is_entered_leaves_no_row(

@@ -8,12 +8,19 @@ from typing import Any
 import pytest
 from catalogue_samples import file_row, save_volume, start_run
 
-from backalaika.catalogue import Catalogue
+from backalaika.catalogue import Catalogue, paging
 from backalaika.catalogue.changes import Recorded, SourcePicture
 from backalaika.catalogue.rows import DIRECTORY, FILE, HARD_LINK, KnownEntry, RunEnd
 
 SOURCE = b"/srv/office"
 NOTHING: list[Any] = []
+
+
+@pytest.fixture(autouse=True, params=[100_000, 1])
+def entries_a_page(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All is the same where a picture is recorded by one transaction, and where by many."""
+    monkeypatch.setattr(paging, "ENTRIES", request.param)
+    monkeypatch.setattr(paging, "PAUSE_S", 0)
 
 
 def complete(catalogue: Catalogue, run_id: int, **found: Any) -> Recorded:
@@ -218,7 +225,8 @@ def test_on_coarse_file_systems_times_and_inodes_may_move(catalogue: Catalogue) 
     assert counts(other) == (0, 1, 0, 0)
 
 
-def test_pictures_of_thousands_are_told_whole(catalogue: Catalogue) -> None:
+def test_pictures_of_thousands_are_told_whole(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paging, "ENTRIES", max(paging.ENTRIES, 700))
     paths = [f"/srv/office/{i % 7}/{i}" for i in range(12_000)]
     save(catalogue, "v1", *paths)
     assert counts(save(catalogue, "v2", *paths[:6000], digest=b"e" * 16, mtime_ns=1)) == (0, 6000, 0, 0)
@@ -273,3 +281,20 @@ def test_the_content_of_each_entry_is_found_where_it_still_is(
     save(catalogue, "v3", "/srv/office/c")  # it may get the number that a had
     ((c,),) = ask("SELECT MAX(id) FROM files")
     assert where(1) == {b"a": c, b"b": c, b"copy": c}
+
+
+def test_a_run_that_went_on_has_of_each_path_what_it_saved_last(catalogue: Catalogue) -> None:
+    save(catalogue, "v1", "/srv/office/a", "/srv/office/b", "/srv/office/c")
+    run_id = start_run(catalogue)
+    save_volume(catalogue, run_id, "v2", "/srv/office/a", "/srv/office/b", digest=b"e" * 16, mtime_ns=5)
+    save_volume(catalogue, run_id, "v3", "/srv/office/b", "/srv/office/d")  # b is as it was at first
+    save_volume(catalogue, run_id, "v4", "/srv/office/d", digest=b"f" * 16)
+    recorded = complete(catalogue, run_id, resumed=True)
+
+    assert counts(recorded) == (1, 1, 0, 0)
+    assert picture(catalogue, run_id) == {
+        b"/srv/office/a": b"e" * 16,
+        b"/srv/office/b": b"d" * 16,
+        b"/srv/office/c": b"d" * 16,
+        b"/srv/office/d": b"f" * 16,
+    }
