@@ -18,7 +18,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from .bulk import insertions
 from .reasons import readable_errors
 from .schema import metadata
-from .servers import copy_into, only_writer
+from .servers import READING, copy_into, only_writer
 from .transaction import Transaction, Transactions, chunks
 
 WRITES = "backalaika_writes"
@@ -76,7 +76,8 @@ class Database(Transactions):
     @contextmanager
     def _reading(self) -> Iterator[Connection]:
         with readable_errors(self._engine.url), self._engine.connect() as connection:
-            yield connection
+            level = READING.get(connection.dialect.name)
+            yield connection if level is None else connection.execution_options(isolation_level=level)
 
     @contextmanager
     def _looking(self) -> Iterator[Transaction]:

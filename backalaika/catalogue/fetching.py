@@ -40,13 +40,9 @@ _VOLUME, _ARCHIVE, _FOLDER = 1, 2, 3
 Rows = Sequence[Row[Any]]
 
 
-def read_steadily(connection: Connection) -> None:
-    """Let all queries of a transaction that begins show the same state; SQLite and MySQL do that anyway.
-
-    PostgreSQL also has to choose the way that is the fastest to the last row of a query, not to the first ones.
-    """
+def read_to_the_end(connection: Connection) -> None:
+    """Let PostgreSQL choose the way that is the fastest to the last row of a query, not to the first ones."""
     if connection.dialect.name == "postgresql":
-        connection.execute(text("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"))
         connection.execute(text("SET LOCAL cursor_tuple_fraction = 1"))
 
 

@@ -23,7 +23,7 @@ from .changes import Recorded, SourcePicture
 from .entries import open_entries, paths_of
 from .locating import folders_below
 from .paging import Pausing
-from .recording import Recording, enter_end, enter_errors, path_key, unknown_volumes
+from .recording import OF_UNKNOWN, UNKNOWN, Recording, enter_end, enter_errors, path_key
 from .results import OpenEntry, PictureEntry, RunRow, Tree
 from .rows import COMPLETE, KINDS, ErrorRow, RunEnd, storable_text
 from .taking import record_picture
@@ -32,6 +32,12 @@ from .transaction import Transaction, chunks
 _PAGE = 5000
 # Far below the depth of an expression that SQLite takes.
 _PAIRS = 200
+# What rows of ``known`` must be like that count. In the query itself: directly on SQLite, each query sees what others
+# wrote until then. Files are looked for only while there is a volume that does not count.
+_REALLY = (
+    f"(NOT EXISTS ({UNKNOWN}) OR EXISTS "
+    f"(SELECT 1 FROM files f WHERE f.id = known.file_id AND f.volume_id NOT IN ({UNKNOWN})))"
+)
 
 
 class Pictures(Recording):
@@ -247,18 +253,13 @@ def _by_content(transaction: Transaction, pairs: Sequence[tuple[int, bytes]]) ->
         )
         if _has_all_parts(transaction, number)
     }
-    unknown = ", ".join(map(str, unknown_volumes(transaction)))
-    still = (
-        f"AND EXISTS (SELECT 1 FROM files f WHERE f.id = known.file_id AND f.volume_id NOT IN ({unknown}))"
-        if unknown
-        else ""
-    )
     for start in range(0, len(pairs), _PAIRS):
         some = pairs[start : start + _PAIRS]
         # Each by itself, which all databases look up by the index.
         either = " OR ".join(f"(size = {int(size)} AND digest = :d{i})" for i, (size, _) in enumerate(some))
-        asked = f"SELECT size, digest, MIN(file_id) FROM known WHERE ({either}) {still} GROUP BY size, digest"
-        values = {f"d{i}": digest for i, (_, digest) in enumerate(some)}
+        asked = f"SELECT size, digest, MIN(file_id) FROM known WHERE ({either}) AND {_REALLY} GROUP BY size, digest"
+        values: dict[str, Any] = {f"d{i}": digest for i, (_, digest) in enumerate(some)}
+        values |= OF_UNKNOWN
         found |= {(size, bytes(digest)): number for size, digest, number in transaction.ask(asked, values)}
     return found
 

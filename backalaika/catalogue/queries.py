@@ -26,7 +26,7 @@ from sqlalchemy import (
 
 from ..errors import CatalogueError
 from .database import CoreTransaction, Database, bulk_insert
-from .fetching import Telling, file_rows, read_steadily
+from .fetching import Telling, file_rows, read_to_the_end
 from .owning import Owner
 from .recording import known_folders, path_key, removed_volumes, unknown_volumes
 from .results import FileEntry, VolumeRow
@@ -102,7 +102,7 @@ class Queries(Database):
 
     def _stream_files(self, volume_id: int | None, encoding: str | None) -> Iterator[FileEntry]:
         with self._reading() as connection:
-            read_steadily(connection)
+            read_to_the_end(connection)
             telling = Telling(connection, encoding)
             of_volume = not_removed(connection) if volume_id is None else [files.c.volume_id == volume_id]
             for rows in file_rows(connection, *of_volume):

@@ -51,6 +51,10 @@ _MEMBER_COLUMNS = (
 )  # fmt: skip
 _PART_COLUMNS = (*_MEMBER_COLUMNS, "part", "part_offset", "whole_size", "whole_digest")
 _FILE_COLUMNS = (*_PART_COLUMNS, "raw_path")
+UNKNOWN = "SELECT id FROM volumes WHERE state = :removing OR entering = :entering"
+"""Asks for volumes whose rows of ``known`` do not count: being removed, or not all of them there yet."""
+OF_UNKNOWN = {"removing": REMOVING, "entering": True}
+"""The values in it."""
 _ENTER = (
     "INSERT INTO known (size, digest, file_id) SELECT size, digest, id FROM files WHERE volume_id = :volume "
     "AND id > :after AND id <= :last AND digest IS NOT NULL {} ORDER BY size, digest, id"
@@ -395,8 +399,7 @@ def removed_volumes(transaction: Transaction) -> list[int]:
 
 def unknown_volumes(transaction: Transaction) -> list[int]:
     """The numbers of volumes whose rows of ``known`` do not count: being removed, or not all of them there yet."""
-    sql = "SELECT id FROM volumes WHERE state = :removing OR entering = :entering"
-    return [number for (number,) in transaction.ask(sql, {"removing": REMOVING, "entering": True})]
+    return [number for (number,) in transaction.ask(UNKNOWN, OF_UNKNOWN)]
 
 
 def _change_incomplete(transaction: Transaction, volume_id: int, values: Mapping[str, Any]) -> None:

@@ -24,7 +24,7 @@ from sqlalchemy import ColumnElement, Connection, Select, and_, exists, false, f
 from ..errors import CatalogueError
 from . import paging
 from .database import CoreTransaction, Database
-from .fetching import Rows, Telling, file_rows, paged, read_steadily, reread
+from .fetching import Rows, Telling, file_rows, paged, read_to_the_end, reread
 from .name_index import folders_with, lists_with
 from .names import last_listed, list_some_names
 from .owning import Owner, this_process
@@ -57,7 +57,7 @@ class Search(Database):
             with contextlib.suppress(CatalogueError):  # it may be read by who may not write
                 self._list_what_is_not()
         with self._reading() as connection:
-            read_steadily(connection)
+            read_to_the_end(connection)
             yield from _Duplicates(connection, wanted) if wanted.duplicates else _Found(connection, wanted)
 
     def digests_in_use(self) -> list[str]:

@@ -40,6 +40,9 @@ _MYSQL_SESSION = (
 # What a transaction sees, whatever the server's default. In PostgreSQL, what others wrote until the lock was got: a
 # snapshot would be taken before that. In MySQL, the same in all pages of a list; it takes no snapshot for the lock.
 ISOLATION = {"postgresql": "READ COMMITTED"} | dict.fromkeys(MYSQL, "REPEATABLE READ")
+# One that only asks needs no lock, and all its queries must show the same state: between one that tells which volumes
+# count and one for what is on them, a volume may begin to be entered. Elsewhere that is so anyway.
+READING = {"postgresql": "REPEATABLE READ"}
 _COPY_TYPES = "backalaika_copy_types"
 
 

@@ -10,10 +10,12 @@ from typing import Any
 import pytest
 from catalogue_samples import CutOffError, cut_after, file_row, kill_between_pages, save_volume, start_run
 
-from backalaika.catalogue import Catalogue, names, open_catalogue, paging
+from backalaika.catalogue import REVISION, Catalogue, direct, names, open_catalogue, paging, queries
 from backalaika.catalogue.changes import SourcePicture
 from backalaika.catalogue.names import forget_names
 from backalaika.catalogue.paging import LAST, pages
+from backalaika.catalogue.recording import unknown_volumes
+from backalaika.catalogue.results import PictureEntry
 from backalaika.catalogue.rows import FILE, FrameRow, KnownEntry, RunEnd
 from backalaika.catalogue.wanted import Pattern, Wanted
 from backalaika.errors import CatalogueError
@@ -110,6 +112,61 @@ def test_a_picture_finds_nothing_on_a_volume_whose_end_was_cut_off(
     catalogue.complete_run(run_id, RunEnd(9, 0, 0, 0, 0), [found], lambda recorded: [])
 
     assert catalogue.members(list(catalogue.picture(run_id))) == [None]
+
+
+def begin_to_enter(db_uri: str, volume_id: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Enter the first page of what becomes known of a volume."""
+    with monkeypatch.context() as patched, open_catalogue(db_uri) as other:
+        patched.setattr(paging, "KNOWN", 70)
+        cut_after(patched, 1)
+        with pytest.raises(CutOffError):
+            other.finish_volume(volume_id, 500)
+
+
+@pytest.mark.parametrize("which", ["known_digests", "known_sizes", "copies"])
+def test_who_asks_while_a_volume_begins_to_become_known_hears_nothing_of_it(
+    catalogue: Catalogue, db_uri: str, ask: Callable[[str], list[Any]], monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
+    volume_id, _ = volume_of(catalogue, 400)
+
+    def unknown(transaction: Any) -> list[int]:
+        there = unknown_volumes(transaction)
+        if not there:
+            begin_to_enter(db_uri, volume_id, monkeypatch)
+        return there
+
+    monkeypatch.setattr(queries, "unknown_volumes", unknown)
+    found = catalogue.known_sizes({10}) if which == "known_sizes" else getattr(catalogue, which)({CONTENT})
+
+    assert ask("SELECT count(*) FROM known") == [(70,)]
+    assert not found
+
+
+def test_who_restores_while_a_volume_begins_to_become_known_hears_nothing_of_it(
+    sqlite_file: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Directly on SQLite, each query sees what was written until then."""
+    db_uri = f"sqlite:///{sqlite_file}"
+    with open_catalogue(db_uri) as catalogue:
+        volume_id, _ = volume_of(catalogue, 400)
+    run = direct._SqliteTransaction.ask
+    begun: list[bool] = []
+
+    def asked(transaction: Any, sql: str, values: Any) -> list[Any]:
+        if "FROM known" in sql:
+            begin_to_enter(db_uri, volume_id, monkeypatch)
+            begun.append(True)
+        return run(transaction, sql, values)
+
+    entry = PictureEntry(b"/srv", b"srv", b"/srv", b"a", FILE, 10, 1, CONTENT[1], None, None, None, None, None, None, 1)
+    opened = direct.open_directly(db_uri, REVISION)
+    assert opened is not None
+    monkeypatch.setattr(direct._SqliteTransaction, "ask", asked)
+    found = opened.members([entry])
+    opened.close()
+
+    assert begun
+    assert found == [None]
 
 
 def test_who_goes_on_after_a_cut_off_end_completes_the_volume_with_what_changed_in_between(
