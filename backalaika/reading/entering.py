@@ -11,6 +11,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from threading import Event
 
 import xxhash
 
@@ -185,8 +187,11 @@ class Entering:
             parallel = ParallelStream(
                 source, file.size, codec, threads, lambda: decoded(codec, plain, budget), budget, told.moved
             )
-            # The decoder reads the file itself. The digest goes ahead of it, and brings the bytes into memory.
-            hashed = ahead.submit(stream.drain_untold) if hashing else None
+            # The decoder reads the file itself, and may say nothing for long: each thread first wants some MB, of which
+            # a slow drive gives 100 kB a second. The digest goes ahead of it, and brings the bytes into memory; without
+            # one somebody reads ahead all the same, for as long as the decoder wants any.
+            ended = Event()
+            read = ahead.submit(stream.drain_untold, lambda: ended.is_set() and not hashing)
             try:
                 if kind in STREAMS:
                     archives.compressed(file.path, parallel, mtime_ns, 1)
@@ -194,5 +199,6 @@ class Entering:
                     archives.tar(file.path, parallel, 1)
             finally:
                 parallel.close()
-                if hashed is not None:
-                    hashed.result()
+                ended.set()
+                with nullcontext() if hashing else suppress(OSError):  # what the decoder had no need of
+                    read.result()

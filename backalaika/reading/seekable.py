@@ -132,11 +132,11 @@ class FileStream(Stream):
         self._moved(len(piece))
         return piece
 
-    def drain_untold(self) -> None:
-        """Read all that is left, for the hasher; of progress, which others count, tell only that there is some."""
+    def drain_untold(self, is_enough: Callable[[], bool]) -> None:
+        """Read all that is left, or until it is enough; of progress, which others count, tell only that there is."""
         moved = self._moved
         self._moved = lambda size: moved(0)
-        while self.take(PIECE):
+        while not is_enough() and self.take(PIECE):
             pass
 
     def skip(self, size: int) -> int:
