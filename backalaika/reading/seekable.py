@@ -155,7 +155,10 @@ class FileStream(Stream):
 
 
 class AsFile(io.RawIOBase):
-    """A `Seekable` as the object that others take for a file."""
+    """A `Seekable` as the object that rapidgzip takes for a file.
+
+    It seems to end where it cannot be read: an exception in one of its threads would end the whole process.
+    """
 
     def __init__(self, source: Seekable) -> None:
         super().__init__()
@@ -182,7 +185,10 @@ class AsFile(io.RawIOBase):
     def readinto(self, buffer: object) -> int:
         """Read the next bytes."""
         view = memoryview(buffer)  # type: ignore[arg-type]
-        piece = self._source.at(self._at, len(view))
+        try:
+            piece = self._source.at(self._at, len(view))
+        except (OSError, ArchiveError):
+            return 0
         view[: len(piece)] = piece
         self._at += len(piece)
         return len(piece)

@@ -356,6 +356,28 @@ def test_threads_read_what_one_reads_and_report_what_it_reports(codec, fault, tm
     assert bool(one.troubles) == bool(fault)
 
 
+@pytest.mark.parametrize("codec", ["gz", "bz2"])
+def test_threads_that_come_to_a_bad_sector_of_an_image_do_not_end_the_process(codec, tmp_path, monkeypatch):
+    pytest.importorskip("rapidgzip")
+    noise = random.Random(1)
+    data = _tar({f"{number}": noise.randbytes(500_000) for number in range(20)})
+    path = tmp_path / f"x.tar.{codec}"
+    path.write_bytes((gzip if codec == "gz" else bz2).compress(data, 1))
+    pread = os.pread
+
+    def fail(descriptor: int, size: int, offset: int) -> bytes:
+        if offset > 6_000_000:
+            raise OSError(5, "Input/output error")
+        return pread(descriptor, size, offset)
+
+    monkeypatch.setattr("os.pread", fail)
+    monkeypatch.setattr("backalaika.reading.trees._Folder.path_of", lambda tree, file: None)  # as in an image
+    told = Told(path, threads=4)
+
+    assert 5 < len(told.rows) < 20
+    assert "Input/output error" in told.troubles[0].message
+
+
 @pytest.mark.parametrize("hashing", [True, False])
 @pytest.mark.parametrize("codec", ["gz", "bz2"])
 def test_there_are_signs_of_life_while_threads_have_not_decoded_anything(codec, hashing, tmp_path, monkeypatch):
