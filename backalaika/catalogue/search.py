@@ -110,7 +110,8 @@ class _Found:
             yield from self._telling.entries(self._matching(rows))
         if wanted.pattern is None or wanted.encoding is None or self._has_content:
             return
-        # By no list of names: few media have such files, and all of them are looked at.
+        # By no list of names: few media have such files, and all of them are looked at. Without an index too, for among
+        # 1,000,000 files that takes 0.2 s in SQLite, 0.3 in PostgreSQL, and 1 to 3 in MariaDB (a busy machine).
         for rows in file_rows(self._connection, files.c.raw_path.is_not(None), *self._conditions):
             named = {row.id for row in self._named(rows, wanted.pattern)}
             anew = self._named_anew(rows, wanted.pattern, wanted.encoding)
