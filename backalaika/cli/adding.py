@@ -116,7 +116,7 @@ def add(
             if report.state == LEFT_OUT:
                 _say_left_out(medium.title)
                 continue
-            _show(report, as_json, observer)
+            _show(report, as_json)
             status = max(status, report.exit_status)
             if status == 130:
                 break
@@ -184,7 +184,7 @@ def _say_left_out(title: str) -> None:
     display.say(f"{display.printable(title)}: is in the catalogue already, and left out")
 
 
-def _show(report: AddReport, as_json: bool, observer: Bar | Lines) -> None:
+def _show(report: AddReport, as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps(report.as_json()))
     for note in report.notes:
@@ -193,7 +193,11 @@ def _show(report: AddReport, as_json: bool, observer: Bar | Lines) -> None:
         display.say(f"  not entered: {display.printable(archive.path)}: {archive.kind}")
     if len(report.not_entered) > _SHOWN:
         display.say(f"  and {len(report.not_entered) - _SHOWN:,} more, which --json lists")
-    observer.show_problems(report.problems)
+    if report.problems:
+        number = len(report.problems)
+        display.say(f"\n{number:,} problem{'' if number == 1 else 's'}:")
+        for problem in report.problems:
+            display.say(f"  {_line(problem)}")
     title = display.printable(report.title)
     found = f"{display.files(report.files)}, {display.size(report.bytes)}, and {report.members:,} in archives"
     if report.state != "complete":

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from ..run.dry_run import Plan
     from ..run.report import Report
     from ..run.session import Session
-    from .progress import Watch
 
 EPILOG = """\b
 Examples:
@@ -137,7 +136,7 @@ def backup(
             report = session.run(observer)
     if report_to is not None:
         _write_json(report, report_to)
-    _show_report(report, job_file, observer)
+    _show_report(report, job_file)
     sys.exit(report.exit_status)
 
 
@@ -290,8 +289,14 @@ def _changes(report: Report) -> str:
     return f"; since the run before: {words}" if words and report.follows else ""
 
 
-def _show_report(report: Report, job_file: str, observer: Watch) -> None:
-    observer.show_problems(report.problems)
+def _show_report(report: Report, job_file: str) -> None:
+    from .progress import problem_line
+
+    if report.problems:
+        count = len(report.problems)
+        display.say(f"\n{count:,} problem{'s' if count != 1 else ''}:")
+        for problem in report.problems:
+            display.say("  " + problem_line(problem))
     for capacity in report.passed_over:
         display.say(f"unused: a medium of {display.size(capacity)}, on which nothing was put")
     seconds = (report.finished_at_ns - report.started_at_ns) / 1e9

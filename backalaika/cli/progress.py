@@ -1,15 +1,14 @@
 """Progress: what a run shows while it works, on standard error.
 
 On a terminal a bar with files, bytes, rate, time left and the current name; in a pipe or under cron plain lines, one
-for each problem and each volume, and one now and then. Problems are shown when they happen; at the end all of them once
-more on a terminal, where they have scrolled away, and elsewhere how many were shown.
+for each problem and each volume, and one now and then. Problems are shown when they happen.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 import click
@@ -27,9 +26,6 @@ if TYPE_CHECKING:
 
     class Watch(Observer, Protocol):
         """An observer that is shown as long as its context lasts."""
-
-        def show_problems(self, problems: Sequence[Problem]) -> None:
-            """At the end: how many there were, and which, if that was not shown or has scrolled away."""
 
         def __enter__(self) -> Watch: ...
         def __exit__(
@@ -75,7 +71,6 @@ class Lines:
         self._can_ask = can_ask
         self._all_files, self._all_bytes = files, size
         self._line = line or problem_line
-        self._shown: set[Problem] = set()
         self._files = self._bytes = 0
         self._next = time.monotonic() + _SECONDS_BETWEEN_LINES
 
@@ -100,18 +95,7 @@ class Lines:
 
     def problem(self, problem: Problem) -> None:
         """A line for a problem."""
-        self._shown.add(problem)
         display.say(self._line(problem))
-
-    def show_problems(self, problems: Sequence[Problem]) -> None:
-        """At the end: how many there were, and those that are not among the lines."""
-        if not problems:
-            return
-        others = [problem for problem in problems if problem not in self._shown]
-        where = ", listed above" if not others else ":" if len(others) == len(problems) else "; not listed above:"
-        display.say(f"\n{display.counted(len(problems), 'problem')}{where}")
-        for problem in others:
-            display.say(f"  {self._line(problem)}")
 
     def volume(self, volume: VolumeDone) -> None:
         """A line for a complete volume."""
@@ -182,13 +166,6 @@ class Bar:
     def problem(self, problem: Problem) -> None:
         """A line above the bar, for a problem."""
         self._print(self._line(problem), "red")
-
-    def show_problems(self, problems: Sequence[Problem]) -> None:
-        """At the end: all of them once more."""
-        if problems:
-            display.say(f"\n{display.counted(len(problems), 'problem')}:")
-        for problem in problems:
-            display.say(f"  {self._line(problem)}")
 
     def volume(self, volume: VolumeDone) -> None:
         """A line above the bar, for a complete volume."""

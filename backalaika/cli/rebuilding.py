@@ -59,7 +59,10 @@ def rebuild(folders: tuple[str, ...], workers: int | None, db: str | None, as_js
             report = Rebuild(catalogue, pool, observer, signals.check).run(found)
     if as_json:
         click.echo(json.dumps(report.as_json()))
-    observer.show_problems(report.problems)
+    if report.problems:
+        display.say(f"\n{len(report.problems):,} problems:")
+        for problem in report.problems:
+            display.say(f"  {_problem_line(problem)}")
     done = f"{len(report.volumes):,} volumes, {display.files(report.files)}, {display.size(report.bytes)}"
     known = f"; {len(report.known):,} were there already" if report.known else ""
     state = "INTERRUPTED: entered" if report.interrupted else "Entered"
