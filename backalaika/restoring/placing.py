@@ -20,7 +20,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from ..errors import BackalaikaError
-from .begun import BEGUN_FILE, BEGUN_FOLDER, is_begun_file, is_begun_folder, take_away_begun
+from .begun import BEGUN_FILE, BEGUN_FOLDER, can_sign, is_begun_file, is_begun_folder, make_signed, take_away_begun
 from .frames import Attributes
 from .owners import owner_here, umask
 from .writing import NewFile, write_content
@@ -102,7 +102,7 @@ class Target:
         self._fresh: set[bytes] = set()
         # Folders that were not there when a task began.
         self._missing: set[bytes] = set()
-        self._has_signs = _HAS_DIR_FD and {os.chmod, os.utime} <= os.supports_fd
+        self._has_signs: bool | None = None  # not known yet
 
     def begin_task(self) -> None:
         """Forget which folders were not there: other processes make them too."""
@@ -168,6 +168,8 @@ class Target:
             opened = os.open(path, _DIRECTORY, **where) if _HAS_DIR_FD else path
             info = os.fstat(opened) if _HAS_DIR_FD else os.lstat(path)
         except OSError as error:
+            if make and error.errno == errno.ENOTDIR and take_away_begun(path, where):
+                return self._enter(above, name, place, make)
             if error.errno in (errno.ELOOP, errno.ENOTDIR, errno.EMLINK):
                 raise _in_the_way(place) from None
             raise
@@ -208,7 +210,7 @@ class Target:
             if self.overwrite == NEVER:
                 return False
             raise PlaceError("a folder of this name is in the way")
-        if self.overwrite == ALWAYS or is_begun_file(info):
+        if self.overwrite == ALWAYS or (is_begun_file(info) and take_away_begun(path, where)):
             return True
         return self.overwrite == OLDER and info.st_mtime_ns < mtime_ns
 
@@ -245,7 +247,10 @@ class Target:
     # Writing
 
     def put(self, place: bytes, content: bytes | memoryview, attributes: Attributes | None, mtime_ns: int) -> None:
-        """Make a file of content that was checked.
+        """Make a file of content that was checked, where `is_wanted` said so.
+
+        It stands in its place with the sign of one that was begun until it is whole: to give it another name then, or
+        one to a file without, takes the kernel half as long again.
 
         Raises:
             FileExistsError: something is there and stays.
@@ -253,45 +258,34 @@ class Target:
             PlaceError, OSError: it cannot be put there.
         """
         folder, name = self._parent(place)
-        if self._has_signs and self._put_signed(folder, name, content, attributes, mtime_ns):
-            return
-        with self.new_file(place) as file:
-            write_content(file.descriptor, content)
-            file.publishes = attributes, mtime_ns
+        if self._has_signs is None:
+            self._has_signs = self._probe_signs(folder)
+        if self._has_signs:
 
-    def _put_signed(
-        self, folder: int, name: bytes, content: bytes | memoryview, attributes: Attributes | None, mtime_ns: int
-    ) -> bool:
-        """Make a file that has the sign of one that was begun until it is whole; whether that could be done.
-
-        It is not where something is in its place; of what a restore began that was ended, it is afterwards. To give
-        another name, or one to a file without, takes the kernel half as long again.
-        """
-        where = {"dir_fd": folder}
-        self._begun = name, where
-        try:
-            descriptor = os.open(name, _NEW_FILE, BEGUN_FILE, **where)
-        except FileExistsError:
-            take_away_begun(name, where)
-            self._begun = None
-            return False
-        try:
-            info = os.fstat(descriptor)
-            self._has_signs = is_begun_file(info)
-            if self._has_signs:
+            def fill(descriptor: int, info: os.stat_result) -> None:
                 write_content(descriptor, content)
                 self._own(descriptor, attributes, info)
                 os.utime(descriptor, ns=(mtime_ns, mtime_ns))
                 os.chmod(descriptor, self._mode(attributes))
-        except BaseException:
-            os.unlink(name, **where)
-            raise
-        finally:
-            os.close(descriptor)
-        if not self._has_signs:  # the file system has no sticky bit
-            os.unlink(name, **where)
+
+            self._begun = name, {"dir_fd": folder}
+            is_made = make_signed(*self._begun, fill)
+            self._begun = None
+            if is_made:
+                return
+        with self.new_file(place) as file:
+            write_content(file.descriptor, content)
+            file.publishes = attributes, mtime_ns
+
+    def _probe_signs(self, folder: Any) -> bool:
+        """Whether a file may stand in its place before it is whole, for the next restore knows it then."""
+        if not _HAS_DIR_FD or not {os.chmod, os.utime} <= os.supports_fd:
+            return False
+        self._number += 1
+        self._begun = self._temporary + b"%d.partial" % self._number, {"dir_fd": folder}
+        has_signs = can_sign(*self._begun)
         self._begun = None
-        return self._has_signs
+        return has_signs
 
     @contextmanager
     def new_file(self, place: bytes) -> Iterator[NewFile]:
@@ -379,6 +373,8 @@ class Target:
     def _mode(self, attributes: Attributes | None) -> int:
         if attributes is None:
             return 0o666 & ~umask()
+        if attributes.mode == BEGUN_FILE:
+            return BEGUN_FILE & ~stat.S_ISVTX  # it would never count as whole
         # To whom a program lends its rights is told by its owner, whom only root can restore.
         return attributes.mode if self._is_root else attributes.mode & 0o1777
 

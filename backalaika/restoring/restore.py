@@ -8,6 +8,7 @@ made when all content is there, and folders get their permissions and times last
 from __future__ import annotations
 
 import os
+import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -33,6 +34,10 @@ from .worker import JoinTask, Outcome, Task, join_parts, restore_foreign_members
 
 Bring = Callable[[list[int]], int | None]
 """Asks for one of these volumes, best the first; which one is on the shelf now, or None if there is none to be had."""
+
+
+# Permissions of a folder's owner, without which files cannot be put there.
+_OWNER_ADDS = stat.S_IWUSR | stat.S_IXUSR
 
 
 @dataclass(slots=True)
@@ -134,7 +139,8 @@ class Restore:
     def finish(self) -> None:
         """After the pool has ended: give folders what they had, and take away what is not whole.
 
-        Of folders whose permissions were not read yet, those stay private that the next restore knows for begun.
+        Where the same command will go on, those folders stay private, and known for begun, whose permissions were not
+        read yet, and those to which their owner may not write.
         """
         is_early = self.report.state == INTERRUPTED or self.report.hung is not None
         self._take_away_unheard()
@@ -145,7 +151,9 @@ class Restore:
             attributes, mtime_ns = self._folders.get(place, (None, None))
             is_ours = place in self._made or self._target.overwrite != NEVER
             try:
-                if is_early and place not in self._folders and self._target.is_begun(place):
+                is_shut = attributes is not None and attributes.mode & _OWNER_ADDS != _OWNER_ADDS
+                waits = (is_early and place not in self._folders) or (self.report.state != COMPLETE and is_shut)
+                if waits and self._target.is_begun(place):
                     continue
                 self._target.finish_folder(place, attributes, mtime_ns, is_ours)
             except (PlaceError, OSError) as error:

@@ -13,6 +13,8 @@ from real_backups import FORMATS, digest_of, manifest_of
 from restores import command, errors_of, leftovers, restore
 from trees_compared import NS, look, make_tree, noise, seen_by, set_times, text, write
 
+from backalaika.restoring.begun import BEGUN_FOLDER
+
 pytestmark = pytest.mark.timeout(240)
 
 
@@ -296,6 +298,21 @@ def test_a_disc_that_is_missing_is_named_and_all_else_restored(office):
     # The same command goes on, wherever the disc is now.
     again = restore(office, "--job", "office", "--from", office.root / "on the shelf", to=back)
     assert again["files"] == len(lost)
+    assert look(back / "tree") == look(office.tree)
+
+
+def test_a_folder_that_may_not_be_written_to_is_not_shut_before_all_is_in_it(office):
+    for number in range(8):
+        write(office.tree / "shut" / f"{number}.bin", noise(200_000, number))
+    os.chmod(office.tree / "shut", 0o555)
+    saved = office.backup(options="zst", max_size=700_000)
+    away = shutil.move(saved.volumes[1], office.root / "on the shelf")
+    back = office.root / "back"
+
+    restore(office, "--job", "office", to=back, status=3)
+    assert os.stat(back / "tree" / "shut").st_mode & 0o7777 == BEGUN_FOLDER
+
+    restore(office, "--job", "office", "--from", away, to=back)
     assert look(back / "tree") == look(office.tree)
 
 

@@ -7,7 +7,7 @@ import os
 
 import pytest
 
-from backalaika.restoring import placing
+from backalaika.restoring import begun, placing
 from backalaika.restoring.begun import BEGUN_FILE
 from backalaika.restoring.frames import Attributes
 from backalaika.restoring.placing import PlaceError, Target
@@ -23,7 +23,7 @@ def refuse(*arguments, **options):
 def made(request, tmp_path, monkeypatch):
     """Makes a target as each kind of system has it."""
     if request.param != "signs":
-        monkeypatch.setattr(placing, "is_begun_file", lambda info: False)
+        monkeypatch.setattr(begun, "is_begun_file", lambda info: False)
     if request.param == "no links":
         monkeypatch.setattr(placing.os, "link", refuse)
         monkeypatch.setattr(placing, "_HAS_DIR_FD", True)
@@ -121,3 +121,84 @@ def test_what_ends_in_the_midst_of_a_file_leaves_nothing(tmp_path, monkeypatch, 
         Target(str(tmp_path), "never", "token").put(b"file", b"content", OURS, 10**18)
 
     assert os.listdir(tmp_path) == []
+
+
+def make_begun(path):
+    path.write_bytes(b"con")
+    os.chmod(path, BEGUN_FILE)
+
+
+def test_whatever_comes_takes_the_place_of_a_file_that_a_killed_restore_has_begun(tmp_path):
+    for name in ("large", "cut", "link", "name", "folder"):
+        make_begun(tmp_path / name)
+    (tmp_path / "other").write_bytes(b"other")
+    target = Target(str(tmp_path), "never", "token")
+
+    for name in (b"large", b"cut", b"link", b"name"):
+        assert target.is_wanted(name, 0)
+    with target.new_file(b"large") as file:
+        file.publishes = OURS, 10**18
+    with target.adopted(b"cut", target.begin_whole(b"cut")) as file:
+        file.publishes = OURS, 10**18
+    target.symlink(b"link", b"other", OURS, 10**18)
+    target.hard_link(b"name", b"other")
+    target.folder(b"folder/deep")
+
+    assert os.stat(tmp_path / "large").st_mode & 0o7777 == 0o640
+    assert os.stat(tmp_path / "cut").st_mode & 0o7777 == 0o640
+    assert os.readlink(tmp_path / "link") == "other"
+    assert (tmp_path / "name").samefile(tmp_path / "other")
+    assert (tmp_path / "folder" / "deep").is_dir()
+
+
+def test_a_file_that_another_restore_is_writing_is_not_taken_away(tmp_path, monkeypatch):
+    write, seen = placing.write_content, []
+
+    def meanwhile(descriptor, content):
+        monkeypatch.setattr(placing, "write_content", write)
+        other = Target(str(tmp_path), "never", "other")
+        seen.append(other.is_wanted(b"file", 0))
+        other.take_away([b"file"])
+        with pytest.raises(FileExistsError):
+            other.put(b"file", b"another", OURS, 10**18)
+        write(descriptor, content)
+
+    monkeypatch.setattr(placing, "write_content", meanwhile)
+    Target(str(tmp_path), "never", "token").put(b"file", b"content", OURS, 10**18)
+
+    assert seen == [False]
+    assert (tmp_path / "file").read_bytes() == b"content"
+    assert os.listdir(tmp_path) == ["file"]
+
+
+def test_what_came_in_the_place_of_a_file_stays_when_that_fails(tmp_path, monkeypatch):
+    def fail(descriptor, content):
+        (tmp_path / "new").write_bytes(b"another")
+        os.replace(tmp_path / "new", tmp_path / "file")
+        raise OSError(errno.EIO, "input/output error")
+
+    monkeypatch.setattr(placing, "write_content", fail)
+    with pytest.raises(OSError, match="input/output"):
+        Target(str(tmp_path), "never", "token").put(b"file", b"content", OURS, 10**18)
+
+    assert (tmp_path / "file").read_bytes() == b"another"
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="gives files away")
+def test_root_knows_what_it_began_when_it_has_its_owner_already(tmp_path):
+    make_begun(tmp_path / "file")
+    os.chown(tmp_path / "file", 1234, 1234)
+    (tmp_path / "folder").mkdir(mode=0o1700)
+    os.chown(tmp_path / "folder", 1234, 1234)
+    target = Target(str(tmp_path), "never", "token")
+
+    assert target.is_wanted(b"file", 0)
+    assert target.is_begun(b"folder")
+
+
+def test_a_file_that_had_the_permissions_of_one_that_was_begun_is_whole(tmp_path):
+    target = Target(str(tmp_path), "never", "token")
+    target.put(b"file", b"content", Attributes(BEGUN_FILE, os.getuid(), os.getgid()), 10**18)
+
+    assert not target.is_wanted(b"file", 0)
+    assert os.stat(tmp_path / "file").st_mode & 0o7777 == 0o200
