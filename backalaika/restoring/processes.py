@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, ProcessPoolExecutor
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from ..run.pool import SerialExecutor, process_context, start_tracker
+from ..run.pool import Pool, SerialExecutor, process_context, start_tracker
 from ..run.stopping import signals_held
 from .worker import warm_up
 
@@ -34,7 +34,7 @@ def processes(workers: int, start: Callable[..., None], arguments: tuple[Any, ..
         yield SerialExecutor()
         return
     start_tracker()
-    pool = ProcessPoolExecutor(workers, process_context(), start, arguments)
+    pool = Pool(workers, start, arguments)
     with signals_held():
         for _ in range(workers):  # each task starts one process more while none is idle
             pool.submit(warm_up)

@@ -5,6 +5,10 @@ process has no other thread (a job file may start one): a fork in the midst of t
 no process relies on what it inherits. ``forkserver`` would be a third way, and fails where the name of the folder for
 temporary files is long.
 No process but this one hears CTRL-C, from its first instruction on: `stopping` tells what it means.
+
+What a pool's processes are to do goes through a pipe, into which a thread of the pool writes. When they end while it is
+full, the write waits for ever, and until Python 3.11.4 so does the pool, which waits for that thread
+(https://github.com/python/cpython/issues/94777); later ones do if yet another process has the pipe. `Pool` does not.
 """
 
 from __future__ import annotations
@@ -32,6 +36,8 @@ T = TypeVar("T")
 
 # How long a process that was killed may take to end, unless a drive keeps it.
 _DEATH_S = 2.0
+# The thread that writes ends within a millisecond, unless its pipe is full and nobody reads.
+_LAST_WRITE_S = 0.2
 
 
 def process_context() -> BaseContext:
@@ -63,6 +69,32 @@ class SerialExecutor(Executor):
         return future
 
 
+class Pool(ProcessPoolExecutor):
+    """A pool that ends with its processes, however these do.
+
+    Args:
+        workers: how many processes, which `process_context` starts.
+        start: called first in each, with ``arguments``.
+    """
+
+    def __init__(self, workers: int, start: Callable[..., object], arguments: tuple[Any, ...]) -> None:
+        super().__init__(workers, process_context(), start, arguments)
+        self._calls: Any = self._call_queue  # type: ignore[attr-defined] # its base forgets it in the end
+        # Nothing is lost by that: in an orderly end the processes are waited for, and take all that is written.
+        self._calls.cancel_join_thread()
+
+    def shutdown(self, wait: bool = True, *, cancel_futures: bool = False) -> None:
+        """As that of its base; with ``wait``, the thread that writes has ended too, unless somebody keeps its pipe."""
+        super().shutdown(wait, cancel_futures=cancel_futures)
+        writing = self._calls._thread
+        if not wait or writing is None:
+            return
+        writing.join(_LAST_WRITE_S)
+        if writing.is_alive():
+            self._calls._reader.close()  # as a rule nobody else reads any more, and the write fails
+            writing.join(_LAST_WRITE_S)
+
+
 def start_pool(workers: int, memory_name: str, slot_bytes: int, turns: Turns | None = None) -> Executor:
     """A pool whose processes are starting already.
 
@@ -79,9 +111,7 @@ def start_pool(workers: int, memory_name: str, slot_bytes: int, turns: Turns | N
         return SerialExecutor()
     from .worker import start_worker, warm_up
 
-    pool = ProcessPoolExecutor(
-        workers, process_context(), leave_to_parent, (start_worker, memory_name, slot_bytes, turns)
-    )
+    pool = Pool(workers, leave_to_parent, (start_worker, memory_name, slot_bytes, turns))
     with signals_held():
         for _ in range(workers):  # each task starts one process more while none is idle
             pool.submit(warm_up)
@@ -90,7 +120,7 @@ def start_pool(workers: int, memory_name: str, slot_bytes: int, turns: Turns | N
 
 def stop_pool(pool: Executor, at_once: bool) -> None:
     """End the pool's processes; ``at_once`` does not wait for the tasks they are at."""
-    if at_once and isinstance(pool, ProcessPoolExecutor):
+    if at_once and isinstance(pool, Pool):
         for process in multiprocessing.active_children():
             if process.name != WRITER_NAME:
                 process.terminate()
