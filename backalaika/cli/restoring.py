@@ -258,14 +258,16 @@ def _by_catalogue(wanted: _Wanted, db_uri: str, asking: Asking, stack: ExitStack
         selection = selecting.select_state(catalogue, wanted.job, wanted.as_of_ns, paths)
     selecting.resolve_links(selection, selecting.find_by_catalogue(catalogue))
     shelf = Shelf(catalogue.complete_volumes(), catalogue.volumes_with_archives, wanted.folders, asking)
+    notes: list[str] = []
     if wanted.folders:
-        for number, folder in by_volume.media_in(wanted.folders, selection, catalogue, asking).items():
+        for number, folder in by_volume.media_in(wanted.folders, selection, catalogue, asking, notes.append).items():
             shelf.take(number, folder)
     if wanted.volume is not None and wanted.folders:
         shelf.believe(wanted.volume, wanted.folders[0])
     from .runs import notes_on_left_out
 
-    notes = [] if wanted.job is None else notes_on_left_out(catalogue, wanted.job, wanted.as_of_ns)
+    if wanted.job is not None:
+        notes += notes_on_left_out(catalogue, wanted.job, wanted.as_of_ns)
     for note in notes:
         display.say(f"note: {note}")
     return _Source(selection, shelf, places, [], notes)

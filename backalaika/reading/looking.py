@@ -28,6 +28,10 @@ class SilenceError(Exception):
     """Nothing was told for so long that the process was given up; the message goes behind a name."""
 
 
+class KilledError(SourceError):
+    """The process that looks was killed, and so was the one that took its place; the message is whole."""
+
+
 class _DiedError(Exception):
     """The process is no more."""
 
@@ -102,7 +106,7 @@ class Looker:
         Raises:
             SilenceError: it told nothing for so long.
             SourceError, ArchiveError, OSError: it did.
-            SourceError: it died, and so did the one that took its place; or when it had told a part of its answer.
+            KilledError: it died, and so did the one that took its place; or when it had told a part of its answer.
         """
         if self._timeout_s is None:
             yield from question(self._stop, *arguments)
@@ -118,7 +122,7 @@ class Looker:
                     self._give_up()
                     connection = None
                     if has_told or self._has_died:
-                        raise SourceError(
+                        raise KilledError(
                             f"{self._path}: the process that looks at the medium was killed; it may need much memory"
                         ) from None
                     self._has_died = True

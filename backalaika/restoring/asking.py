@@ -15,9 +15,9 @@ from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
-from ..errors import ArchiveError, BackalaikaError, RunError, SourceError
+from ..errors import ArchiveError, BackalaikaError, RunError
 from ..manifest import MANIFEST, README, SUMS
-from ..reading.looking import Looker, SilenceError
+from ..reading.looking import KilledError, Looker, SilenceError
 from ..reading.seekable import Seekable
 from ..recovery.layout import INDEX
 from ..walk import describe_error, open_file
@@ -72,6 +72,8 @@ class Marks(NamedTuple):
 class Asking:
     """Asks for what is on media. A context manager.
 
+    All of its methods may raise HangsError, and RunError where the process that reads was killed.
+
     Args:
         timeout_s: seconds after which a medium that gives nothing is given up; None reads in this process, and waits.
 
@@ -114,7 +116,11 @@ class Asking:
         return self._ask(folder, _marks, folder)
 
     def sizes(self, folder: str, paths: Sequence[bytes]) -> dict[bytes, int]:
-        """Sizes of those paths in a folder, or in an image of a disc, that are there; of what is no file, -1."""
+        """Sizes of those paths in a folder, or in an image of a disc, that are there; of what is no file, -1.
+
+        Raises:
+            SourceError, ArchiveError, OSError: it is neither any more, or the image cannot be read.
+        """
         return self._ask(folder, _sizes, folder, paths)
 
     def names(self, folder: str) -> list[str]:
@@ -160,7 +166,7 @@ class Asking:
         except SilenceError:
             assert self._timeout_s is not None
             raise HangsError(folder, self._timeout_s) from None
-        except SourceError:
+        except KilledError:
             raise RunError(f"{folder}: the process that reads it was killed; give the same command again") from None
 
 

@@ -9,15 +9,15 @@ A folder may be called `may.zip!`, and `may.zip` may lie beside it: then `may.zi
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
 from ..catalogue.results import Located
-from ..errors import UsageError
+from ..errors import ArchiveError, SourceError, UsageError
 from ..manifest import MANIFEST, SUMS
 from ..reading.messages import INSIDE
-from ..walk import DIRECTORY, FILE
+from ..walk import DIRECTORY, FILE, describe_error
 from .asking import Asking
 from .items import Item, item_of, place_on_medium
 from .selecting import Selection, newest
@@ -72,14 +72,17 @@ def select_volume(catalogue: Catalogue, title: str, paths: Sequence[bytes] = ())
     return selection
 
 
-def media_in(folders: Sequence[str], selection: Selection, catalogue: State, asking: Asking) -> dict[int, str]:
+def media_in(
+    folders: Sequence[str], selection: Selection, catalogue: State, asking: Asking, tell: Callable[[str], None]
+) -> dict[int, str]:
     """Media that others wrote, of which something is selected, and in which of these folders each is.
 
     Nothing on such a medium says what it is. It is known by what is wanted of it: files, or the archives that these are
     in, which have the sizes that they had, as far as the catalogue knows them. What comes out of them is checked by its
-    digest in any case.
+    digest in any case. A place that cannot be read has nothing of them: ``tell`` is told why, once.
     """
     found = {}
+    readable = dict.fromkeys(folders)
     volumes = catalogue.complete_volumes()
     for number, work in selection.volumes.items():
         if number not in volumes or volumes[number].run_id is not None:
@@ -88,15 +91,30 @@ def media_in(folders: Sequence[str], selection: Selection, catalogue: State, ask
         loose = islice(work.archives.get(b"", ()), _ENOUGH)
         expected = {item.path: item.size for item in loose if item.kind == FILE}
         expected |= {name: sizes[name] for archive in work.archives for name in _around(archive) if name in sizes}
-        for folder in folders:
-            if _has_some(folder, dict(islice(expected.items(), _ENOUGH)), asking):
+        for folder in list(readable):
+            try:
+                is_there = _has_some(folder, dict(islice(expected.items(), _ENOUGH)), asking)
+            except (SourceError, ArchiveError, OSError) as error:
+                del readable[folder]
+                tell(_why_unreadable(folder, error))
+                continue
+            if is_there:
                 found[number] = os.path.abspath(folder)
                 break
     return found
 
 
+def _why_unreadable(folder: str, error: SourceError | ArchiveError | OSError) -> str:
+    if isinstance(error, SourceError):  # which names the place
+        return str(error)
+    return f"{folder}: {error if isinstance(error, ArchiveError) else f'cannot be read: {describe_error(error)}'}"
+
+
 def _has_some(folder: str, expected: dict[bytes, int], asking: Asking) -> bool:
-    """Whether a folder has some of these files, in their sizes, and none in another; 0 is any size."""
+    """Whether a folder has some of these files, in their sizes, and none in another; 0 is any size.
+
+    Raises what `Asking.sizes` does.
+    """
     sizes = asking.sizes(folder, list(expected))
     return bool(sizes) and all(size >= 0 and expected[path] in (0, size) for path, size in sizes.items())
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import zipfile
 
 import pytest
 from restores import command, errors_of, leftovers, restore
+from starting import PROGRAM, run_program
 from trees_compared import digest, noise, text, write
 
 pytestmark = pytest.mark.timeout(120)
@@ -93,6 +95,71 @@ def image_of(office, name, file, content):
     made = ["genisoimage", "-quiet", "-R", "-o", office.root / name, top]
     subprocess.run(made, check=True, stderr=subprocess.DEVNULL)
     return office.root / name
+
+
+# Who looks whether it is an image can read it; for all others it is broken, deadly, or not there any more.
+BREAKS = {
+    "unreadable": """
+import errno, os
+pread = os.pread
+def failing_pread(descriptor, size, offset):
+    if os.readlink(f"/proc/self/fd/{descriptor}").endswith("/bad.iso"):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    return pread(descriptor, size, offset)
+os.pread = failing_pread
+""",
+    "killed": """
+import os, signal
+pread = os.pread
+def deadly_pread(descriptor, size, offset):
+    if os.readlink(f"/proc/self/fd/{descriptor}").endswith("/bad.iso"):
+        os.kill(os.getpid(), signal.SIGKILL)
+    return pread(descriptor, size, offset)
+os.pread = deadly_pread
+""",
+    "ejected": """
+import builtins, os
+open_file = builtins.open
+def ejecting_open(path, *more, **named):
+    file = open_file(path, *more, **named)
+    if not isinstance(path, int) and os.fspath(path).endswith("/bad.iso"):
+        os.unlink(path)
+    return file
+builtins.open = ejecting_open
+""",
+}
+
+
+def restore_from_two(office, how, *options):
+    """Restore a file out of two images, of which the first breaks when it is read again; that, and what is said."""
+    image = image_of(office, "good.iso", "b.txt", text(400, 1))
+    command(office, "add", "old disc", image)
+    image.rename(office.root / "moved.iso")
+    bad = image_of(office, "bad.iso", "b.txt", text(400, 1))
+    write(office.root / "shim" / "sitecustomize.py", BREAKS[how].encode())
+    environment = office.environment
+    environment["PYTHONPATH"] = f"{office.root / 'shim'}:{environment['PYTHONPATH']}"
+    wanted = "--digest", digest(text(400, 1)).hex(), "--from", bad, "--from", office.root / "moved.iso", *options
+    return bad, run_program([*PROGRAM, "restore", *wanted, "--to", office.root / "back"], environment, office.root)
+
+
+@pytest.mark.parametrize("workers", ["0", "2"])
+@pytest.mark.parametrize("how", ["unreadable", "ejected"])
+def test_an_image_that_breaks_when_it_was_recognised_has_no_files_and_costs_no_others(office, how, workers):
+    bad, done = restore_from_two(office, how, "--workers", workers, "--json")
+
+    assert done.returncode == 0, done.stderr
+    report = json.loads(done.stdout)
+    [note] = report["notes"]
+    assert note.startswith(f"{bad}: cannot be read: "), note
+    assert (report["files"], contents(office.root / "back")) == (1, {"b.txt": text(400, 1)})
+
+
+def test_that_the_process_which_reads_an_image_was_killed_is_told(office):
+    bad, done = restore_from_two(office, "killed", "--workers", "2")
+
+    assert done.returncode == 3
+    assert f"{bad}: the process that reads it was killed" in done.stderr
 
 
 def test_what_is_damaged_in_an_image_is_told_and_all_else_comes(office):
