@@ -137,6 +137,6 @@ def find_by_manifests(volumes: dict[int, VolumeAt], asking: Asking) -> Find:
 
     def find(number: int, wanted: set[tuple[bytes, bytes]]) -> Iterator[Item]:
         items = manifest_items(volumes[number].path or "", lambda message: None, asking)  # it was told before
-        return (item for item in items if (item.archive, item.path) in wanted)
+        return reversed([item for item in items if (item.archive, item.path) in wanted])
 
     return find

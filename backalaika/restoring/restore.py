@@ -111,8 +111,8 @@ class Restore:
         """
         started = time.monotonic()
         self._contents = {link.content for link in selection.links}
-        for place in selection.lost:
-            self._problem(place, "is a hard link to a file that is not in the catalogue")
+        for place, why in selection.lost.items():
+            self._problem(place, why)
         for place in selection.gone:
             self._problem(place, "is on no volume of the catalogue: it could not be saved, or its volume was removed")
         for place in selection.folders:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from xxhash import xxh3_128_intdigest
@@ -18,6 +19,7 @@ from ..reading.messages import INSIDE
 from ..walk import DIRECTORY, HARD_LINK
 from .frames import Attributes
 from .items import Item, Spool, archive_folder, item_of, place_on_medium
+from .versions import Versions, find_versions
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
@@ -86,7 +88,7 @@ class Selection:
     Attributes:
         volumes: the work.
         links: hard links that are made when all content is there; see `resolve_links`.
-        lost: hard links of which nobody knows what they are other names of.
+        lost: hard links of which nobody knows what they are other names of, and why.
         folders: those that no archive has, by their places: what they had, and their time.
         gone: what is on no volume any more, or never was.
     """
@@ -94,7 +96,7 @@ class Selection:
     def __init__(self) -> None:
         self.volumes: dict[int, Work] = {}
         self.links: list[Link] = []
-        self.lost: list[bytes] = []
+        self.lost: dict[bytes, str] = {}
         self.folders: dict[bytes, tuple[Attributes | None, int]] = {}
         self.gone: list[bytes] = []
 
@@ -147,7 +149,10 @@ def part_with_whole(selection: Selection) -> list[bytes]:
 
 
 Find = Callable[[int, set[tuple[bytes, bytes]]], Iterator[Item]]
-"""All members of a volume that have one of these archives and paths."""
+"""All members of a volume that have one of these archives and paths; what was entered last comes first."""
+
+_UNKNOWN = "is a hard link to a file that is not in the catalogue"
+_NONE_BEFORE = "is a hard link, and no file that it may be another name of stands before it in its archive"
 
 
 def resolve_links(selection: Selection, find: Find) -> None:
@@ -161,6 +166,13 @@ def resolve_links(selection: Selection, find: Find) -> None:
             for item in work.archives[archive]
             if (archive, item.path) in wanted and is_in_its_own_place(item)
         }
+        # In what this program wrote, of which the catalogue has the frames, a path comes once.
+        of_others = [link for link in links if link.frame is None]
+        if of_others:
+            versions = find_versions(of_others, partial(find, number))
+            _resolve_by_versions(selection, work, of_others, versions, there)
+            links = [link for link in links if link.frame is not None]
+            wanted = {(link.archive, link.target or b"") for link in links}
         missing = wanted - there.keys()
         found = {(item.archive, item.path): item for item in find(number, missing)} if missing else {}
         for link in reversed(links):
@@ -169,10 +181,42 @@ def resolve_links(selection: Selection, find: Find) -> None:
                 there[key] = found[key]._replace(place=link.place)
                 work.add(there[key])
             elif key in there:
-                content = there[key]
-                selection.links.append(Link(link.place, content.place, content.size, content.mtime_ns))
+                selection.links.append(_link_to(link.place, there[key]))
             else:
-                selection.lost.append(link.place)
+                selection.lost[link.place] = _UNKNOWN
+
+
+def _link_to(place: bytes, content: Item) -> Link:
+    return Link(place, content.place, content.size, content.mtime_ns)
+
+
+def _resolve_by_versions(
+    selection: Selection, work: Work, links: list[Item], versions: Versions, there: dict[tuple[bytes, bytes], Item]
+) -> None:
+    """The same for links of media that others wrote, where a path may come more than once in an archive.
+
+    Args:
+        selection: takes the links.
+        work: of their volume.
+        links: the last first.
+        versions: of all paths that matter.
+        there: what is restored to its own place anyway, by archive and path.
+    """
+    placed: dict[int, Item] = {}
+    for link in reversed(links):
+        version = versions.meant_by(link)
+        if version is None:
+            is_known = versions.has((link.archive, link.target or b""))
+            selection.lost[link.place] = _NONE_BEFORE if is_known else _UNKNOWN
+            continue
+        key = version.item.archive, version.item.path
+        if version.is_last and key in there:
+            selection.links.append(_link_to(link.place, there[key]))
+        elif version.number in placed:
+            selection.links.append(_link_to(link.place, placed[version.number]))
+        else:
+            placed[version.number] = version.item._replace(place=link.place)
+            work.add(placed[version.number])
 
 
 def is_in_its_own_place(item: Item) -> bool:

@@ -482,6 +482,72 @@ def test_links_and_folders_of_an_archive_come_by_its_path(office, disc):
     assert (top / "hard").samefile(top / "file")
 
 
+def tar_with_versions(members):
+    """A tar of members in this order: a name, and content or the name that it is a hard link to."""
+    made = io.BytesIO()
+    with tarfile.open(fileobj=made, mode="w") as archive:
+        for number, (name, content) in enumerate(members):
+            info = tarfile.TarInfo(name)
+            info.mtime = 1_234_567_890 + number
+            if isinstance(content, str):
+                info.type, info.linkname = tarfile.LNKTYPE, content
+            else:
+                info.size = len(content)
+            archive.addfile(info, io.BytesIO(content if isinstance(content, bytes) else b""))
+    return made.getvalue()
+
+
+def one_file_each(top):
+    """Which names are one file, and what is in it."""
+    found = {}
+    for path in sorted(top.rglob("*")):
+        if path.is_file():
+            found.setdefault(path.stat().st_ino, (path.read_bytes(), []))[1].append(str(path.relative_to(top)))
+    return sorted(found.values(), key=lambda one: one[1])
+
+
+@pytest.mark.parametrize("size", [100, 5_000_000])
+def test_a_hard_link_is_to_the_last_version_before_it_as_to_tar(office, disc, size):
+    members = [
+        ("a/f", noise(size, 1)),
+        ("a/first", "a/f"),
+        ("a/of a link", "a/first"),
+        ("a/f", noise(size, 2)),
+        ("a/second", "a/f"),
+        ("a/again", "a/first"),
+        ("a/g", noise(size, 3)),
+        ("a/third", "a/g"),
+        ("a/g", "a/f"),
+        ("a/through g", "a/g"),
+        ("a/f", noise(size, 4)),
+        ("a/fourth", "a/f"),
+    ]
+    (disc / "t.tar").write_bytes(tar_with_versions(members))
+    command(office, "add", "old disc", disc)
+    by_tar = office.root / "by tar"
+    by_tar.mkdir()
+    subprocess.run(["tar", "-xf", disc / "t.tar"], cwd=by_tar, check=True)
+
+    report = restore(office, "--volume", "old disc", "t.tar!/", to=office.root / "back")
+    restore(office, "--volume", "old disc", "t.tar!/a/of a link", "t.tar!/a/again", to=office.root / "some")
+
+    assert report["errors"] == []
+    assert one_file_each(office.root / "back") == one_file_each(by_tar)
+    assert one_file_each(office.root / "some") == [(noise(size, 1), ["a/again", "a/of a link"])]
+
+
+def test_a_hard_link_that_stands_before_all_versions_is_told(office, disc):
+    members = [("a/f", "a/first"), ("a/early", "a/late"), ("a/late", text(100)), ("a/first", text(200))]
+    (disc / "t.tar").write_bytes(tar_with_versions(members))
+    command(office, "add", "old disc", disc)
+
+    report = restore(office, "--volume", "old disc", "t.tar!/", to=office.root / "back", status=1)
+
+    assert set(errors_of(report)) == {"a/f", "a/early"}
+    assert all("before it" in message for message in errors_of(report).values())
+    assert sorted(one_file_each(office.root / "back")) == sorted([(text(200), ["a/first"]), (text(100), ["a/late"])])
+
+
 def looks(path):
     """Permissions, owner and time."""
     info = os.lstat(path)
