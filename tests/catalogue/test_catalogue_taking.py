@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from catalogue_samples import CutOffError, cut_after, kill_between_pages, save_volume, start_run
 
-from backalaika.catalogue import Catalogue, open_catalogue, paging
+from backalaika.catalogue import REVISION, Catalogue, open_catalogue, paging
 from backalaika.catalogue.changes import Recorded, SourcePicture
 from backalaika.catalogue.direct import open_directly
 from backalaika.catalogue.rows import FILE, KnownEntry, RunEnd
@@ -229,10 +229,10 @@ def test_a_run_is_not_recorded_directly_before_a_picture_that_was_cut_off_is_tak
             cut_after(patched, 1)
             with pytest.raises(CutOffError):
                 complete(catalogue, run_id)
-        assert open_directly(uri, "0010") is None
+        assert open_directly(uri, REVISION) is None
         catalogue.finish_run(run_id, "failed", 2, 0, 0, 0, 0)
         catalogue.resume_run(run_id)  # takes it back too
-    direct = open_directly(uri, "0010")
+    direct = open_directly(uri, REVISION)
 
     assert direct is not None
     direct.close()
