@@ -93,6 +93,7 @@ class Recorded:
         rotten: paths of files with other content than before, though size and time are the same.
         added, changed, deleted, moved: entries, of all sources.
         overtaken: whether a later run had recorded its picture before, so that this one could not be.
+        voided: whether a volume was removed since the sources were compared.
     """
 
     rotten: list[bytes] = field(default_factory=list)
@@ -101,6 +102,7 @@ class Recorded:
     deleted: int = 0
     moved: int = 0
     overtaken: bool = False
+    voided: bool = False
 
     def add(self, counts: Counts) -> None:
         """Count what changed at one source."""
@@ -157,8 +159,10 @@ class SourceRecording:
     def finish(self) -> Counts:
         """Let it be the newest picture; returns what changed. With it the run must be entered as complete."""
         ((removals,),) = self._transaction.ask("SELECT removals FROM trees WHERE id = :tree", {"tree": self._tree})
-        # Hashes of listings are as good as when they were made, unless a volume was removed since.
+        # Hashes of listings are as good as when they were made, unless a volume was removed since. Of a new tree it is
+        # known by what (`known`) when it was made.
         is_safe = removals == (self._found.tree.removals if self._found.tree else 0)
+        self._recorded.voided |= not is_safe
         if not self._is_first:
             for folders in _chunks(self._gone_folders):
                 self._delete_listings(folders)

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 _ENTRIES_AT_A_TIME = 5000
 _FOLDERS_AT_A_TIME = 1000
 LOST = "not saved: it was left out as a copy of another file, which could not be saved either; run again"
+GONE = "not saved: a volume had its content when the backup began, and was removed since; run again"
 ROTTEN = (
     "its content is not what it was, though its size and time of modification are: the source may be damaged; "
     "what it was is on an earlier volume"
@@ -149,16 +150,16 @@ class SourceComparison:
         self._known.add((is_copy, *known_entry(os.fsencode(self.place(path)), entry, digest)))
 
     def picture(
-        self, resumed: bool, known: Known, problems: Sequence[Problem], survey: Survey, lost: Callable[[str], None]
+        self, resumed: bool, known: Known, problems: Sequence[Problem], survey: Survey, lost: Callable[[str, str], None]
     ) -> SourcePicture:
         """What is to be recorded.
 
         Args:
             resumed: whether the run ended early and went on.
-            known: asked for the content of files of which the run has saved another copy.
+            known: asked once more for the content of files that were not saved.
             problems: what was not saved, or not as it should be.
             survey: what was found.
-            lost: is told the path of a file that was not saved, for neither was that of which it is a copy.
+            lost: is told the path of a file of which the content is nowhere after all, and why.
         """
         path = self.found.source.path
         return SourcePicture(
@@ -178,15 +179,19 @@ class SourceComparison:
             list(self._suspects(problems, survey)),
         )
 
-    def _checked(self, known: Known, lost: Callable[[str], None]) -> Iterator[KnownEntry]:
-        """What was known, without digest where that of which it is a copy was not saved after all."""
+    def _checked(self, known: Known, lost: Callable[[str, str], None]) -> Iterator[KnownEntry]:
+        """What was known, without digest where its content is nowhere after all.
+
+        That of which it is a copy could not be saved; or a volume was removed since it was selected, hours ago. Asked
+        when the tree is there, which counts removals from then on.
+        """
         for rows in _chunks(self._known):
-            copies = {(row[4], row[8]) for row in rows if row[0]}
-            there = known(copies) if copies else set()
+            contents = {(row[4], row[8]) for row in rows if row[8] is not None}
+            there = known(contents) if contents else set()
             for is_copy, *values in rows:
                 entry = KnownEntry._make(values)
-                if is_copy and (entry.size, entry.digest) not in there:
-                    lost(os.fsdecode(os.path.join(entry.folder, entry.name)))
+                if entry.digest is not None and (entry.size, entry.digest) not in there:
+                    lost(os.fsdecode(os.path.join(entry.folder, entry.name)), LOST if is_copy else GONE)
                     entry = entry._replace(digest=None)
                 yield entry
 
@@ -297,8 +302,8 @@ class Comparisons:
         late: list[Problem] = []
         result = Recorded()
 
-        def lost(path: str) -> None:
-            late.append(Problem(path, LOST))
+        def lost(path: str, why: str) -> None:
+            late.append(Problem(path, why))
 
         def tell(recorded: Recorded) -> list[ErrorRow]:
             nonlocal result

@@ -108,7 +108,10 @@ class KnownFiles:
         if not self._trust.rehash:
             saved = self._saved(source, compared, [place for place in new if _has_content(_at(compared, place))])
             for place in sorted(saved):
-                source.add_known(compared[place[0]][0].path, _at(compared, place), saved[place])
+                path = compared[place[0]][0].path
+                if self._trust.copies > 1 and source.tree is None:
+                    source.unsafe.add(path)
+                source.add_known(path, _at(compared, place), saved[place])
             safe |= saved.keys()
         for i, (folder, entries, before) in enumerate(compared):
             left = [entry for j, entry in enumerate(entries) if (i, j) not in safe]
@@ -249,7 +252,8 @@ class KnownFiles:
         """Tell the comparison of a file that is known by its content, unless the picture has it so."""
         if before and before.digest == pair[1] and look_the_same(entry, before, source.is_coarse(path)):
             return
-        if is_copy and self._trust.copies > 1:
+        # Of a tree that is not there yet, nobody counts the volumes that are removed while the run writes.
+        if self._trust.copies > 1 and (is_copy or source.tree is None):
             source.unsafe.add(path)
         source.add_known(path, entry, pair[1], is_copy)
 

@@ -308,6 +308,8 @@ class Session:
                 "another run of this job was complete before, or is just being entered: how the sources were now is "
                 "not recorded"
             )
+        if recorded.voided:
+            observer.note("a volume was removed while the backup ran: what only that had is saved by the next run")
         report.problems += late
         for problem in late:
             observer.problem(problem)

@@ -64,6 +64,40 @@ def test_what_only_a_removed_volume_had_is_on_none(office):
     assert told["jobs"][0]["files"]["none"] == [str(office.tree / "a")]
 
 
+REMOVE = """
+import subprocess, sys
+def after_volume(volume):
+    subprocess.run([sys.executable, "-m", "backalaika", "remove", "DISC", "--yes"], check=True)
+"""
+
+
+@pytest.mark.parametrize("copies", ["1", "2"])
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_file_of_which_the_volume_is_removed_while_a_run_writes_is_told_and_saved_by_the_next(
+    office, is_first, copies
+):
+    for title in ("DISC", "SECOND")[: int(copies)]:
+        write(office.root / title / "film.avi", noise(30_000))
+        run_program([*PROGRAM, "add", title, office.root / title], office.environment, office.root).check_returncode()
+    if not is_first:
+        write(office.tree / "before", text(4000))
+        office.backup("--skip-known")
+    write(office.tree / "films/film.avi", noise(30_000))
+    write(office.tree / "docs/new", text(5000, 1))
+
+    hit = office.backup("--skip-known", "--copies", copies, more=REMOVE, status=int(copies == "1"))
+    told = counts(coverage(office, status=int(copies == "1")))
+    again = office.backup("--skip-known", "--copies", copies)
+
+    assert list(hit.errors) == [str(office.tree / "films/film.avi")][: copies == "1"]
+    assert all("removed since; run again" in message for message in hit.errors.values())
+    assert told["none"] == int(copies == "1")
+    assert again.report["files"] >= 1
+    assert counts(coverage(office))["none"] == 0
+    if copies == "2":
+        assert str(office.tree / "films/film.avi") not in coverage(office, "--list", "one")["jobs"][0]["files"]["one"]
+
+
 def test_walking_finds_what_was_not_there_or_is_different_now(office):
     for name in ("same", "different"):
         write(office.tree / name, text(5000, len(name)))
