@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 from . import paging
 from .entries import open_entries, paths_of
+from .owning import Owner
 from .paging import Pausing
 from .recording import folder_ids
 from .results import Tree
@@ -92,7 +93,9 @@ class Recorded:
     Attributes:
         rotten: paths of files with other content than before, though size and time are the same.
         added, changed, deleted, moved: entries, of all sources.
-        overtaken: whether a later run had recorded its picture before, so that this one could not be.
+        overtaken: whether a later run had recorded its picture before, so that this one could not be, or another was
+            recording one.
+        begun_by: the process that was.
         voided: whether a volume was removed since the sources were compared.
     """
 
@@ -102,6 +105,7 @@ class Recorded:
     deleted: int = 0
     moved: int = 0
     overtaken: bool = False
+    begun_by: Owner | None = None
     voided: bool = False
 
     def add(self, counts: Counts) -> None:

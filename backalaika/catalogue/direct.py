@@ -24,7 +24,7 @@ from .reasons import catalogue_error
 from .recording import removed_volumes
 from .rows import REMOVING
 from .state import State
-from .taking import has_begun_picture
+from .taking import begun_pictures
 from .transaction import WRITER_TIMEOUT_S, Transaction, chunks
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ class DirectCatalogue(State, Media):
         with self._looking() as transaction:
             if removed_volumes(transaction) or transaction.ask(archives, {"removing": REMOVING}):
                 return True
-            return has_begun_picture(transaction)
+            return bool(begun_pictures(transaction))
 
     def drop_archive(self, archive_id: int) -> None:
         """As `Catalogue.drop_archive`, through that: it is seldom wanted."""

@@ -9,6 +9,8 @@ from typing import Any, NamedTuple
 
 # Seconds by which a process's start may seem to move: it is told relative to a clock that is being set right.
 _START_TOLERANCE_S = 5
+# Whoever works by pages enters after each that it does, so the clocks of two hosts may be a day apart.
+_SILENCE_S = 86_400
 
 
 class Owner(NamedTuple):
@@ -25,6 +27,11 @@ class Owner(NamedTuple):
     def is_elsewhere(self) -> bool:
         """Whether only another host could tell if it still runs."""
         return self.pid is not None and self.host != socket.gethostname()
+
+    @property
+    def is_silent(self) -> bool:
+        """Whether it is on another host, and did not enter for a day that it is at work."""
+        return self.is_elsewhere and self.seen is not None and self.seen < time.time() - _SILENCE_S
 
     @property
     def is_at_work(self) -> bool:

@@ -77,6 +77,7 @@ class Pausing:
         self._changing = changing
         self._written = 0
         self._part: AbstractContextManager[Transaction] | None = None
+        self._check: Callable[[], object] = lambda: None
 
     def __enter__(self) -> Pausing:
         self._begin()
@@ -91,6 +92,11 @@ class Pausing:
             self._end(None, None, None)
             time.sleep(PAUSE_S)
             self._begin()
+            self._check()
+
+    def check_after_pauses(self, check: Callable[[], object]) -> None:
+        """Let this be called first after each pause; what it raises ends the transaction."""
+        self._check = check
 
     def _begin(self) -> None:
         part = self._changing()

@@ -5,21 +5,21 @@ so far is entered now and then. Nobody sees of it before the end: an entry count
 the newest picture is told from the last run of the tree, and listings are changed at the end. Until then the run's
 sources belong to their trees already, though it is not complete. That marks a picture that is begun: no other run
 begins one of the same tree, and where the process dies, whoever opens the catalogue to write takes it back (`undoing`).
+After each pause the process enters that it is at work, and looks whether it was taken for dead meanwhile.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 
+from ..errors import CatalogueError
 from .changes import Recorded, SourcePicture, SourceRecording
+from .owning import Owner
 from .paging import Pausing
 from .results import Tree
-from .rows import COMPLETE
+from .rows import COMPLETE, RUNNING
 from .transaction import Transaction
-
-_BEGUN = (
-    "SELECT s.tree_id FROM sources s JOIN runs r ON r.id = s.run_id WHERE s.tree_id IS NOT NULL AND r.state <> :state"
-)
 
 
 def record_picture(
@@ -32,15 +32,25 @@ def record_picture(
         run_id: the run.
         source_ids: of its sources, in their order.
         sources: what was found at each.
+
+    Raises:
+        CatalogueError: another process has taken the picture back.
     """
     recorded = Recorded()
     job = transaction.ask("SELECT job FROM runs WHERE id = :run", {"run": run_id})[0][0]
+    transaction.check_after_pauses(_claim(transaction, run_id))
+    asked = "SELECT path, id, last_run, removals FROM trees WHERE job = :job ORDER BY id DESC"
+    trees = {bytes(path): Tree(*row) for path, *row in transaction.ask(asked, {"job": job})}
+    owners = begun_pictures(transaction)
     begun = []
     for found in sources:
-        tree_id = _begin(transaction, run_id, job, found)
-        if tree_id is None:
+        tree = trees.get(found.path)
+        if tree is not None and (tree.id in owners or _is_overtaken(tree, run_id, found)):
             recorded.overtaken = True
+            recorded.begun_by = owners.get(tree.id, recorded.begun_by)
             continue
+        new = {"job": job, "path": found.path, "removals": 0}
+        tree_id = transaction.insert("trees", new) if tree is None else tree.id
         source_id = source_ids[found.source]
         transaction.change("UPDATE sources SET tree_id = :tree WHERE id = :id", {"tree": tree_id, "id": source_id})
         begun.append(SourceRecording(transaction, run_id, source_id, tree_id, found, recorded))
@@ -51,19 +61,36 @@ def record_picture(
     return recorded
 
 
-def _begin(transaction: Pausing, run_id: int, job: str, found: SourcePicture) -> int | None:
-    """The tree of a source, made if it is new; None if another run has recorded, or is recording, a later picture."""
-    before = transaction.ask(
-        "SELECT id, last_run, removals, path FROM trees WHERE job = :job ORDER BY id", {"job": job}
-    )
-    tree = next((Tree(*row) for *row, path in before if bytes(path) == found.path), None)
-    if tree is None:
-        return transaction.insert("trees", {"job": job, "path": found.path, "removals": 0})
-    if found.tree is None or found.tree.last_run != tree.last_run or tree.last_run >= run_id:
-        return None
-    return None if (tree.id,) in transaction.ask(_BEGUN, {"state": COMPLETE}) else tree.id
+def _is_overtaken(tree: Tree, run_id: int, found: SourcePicture) -> bool:
+    """Whether another run has recorded a picture since the sources were compared."""
+    return found.tree is None or found.tree.last_run != tree.last_run or tree.last_run >= run_id
 
 
-def has_begun_picture(transaction: Transaction) -> bool:
-    """Whether a picture is begun, by whoever that may be."""
-    return bool(transaction.ask(_BEGUN, {"state": COMPLETE}))
+def _claim(transaction: Pausing, run_id: int) -> Callable[[], None]:
+    """Enter that the run is at work; returns what does so again, and raises if it was taken for dead meanwhile."""
+    values = {"run": run_id, "running": RUNNING}
+    at_work = "UPDATE runs SET state = :running, pid_seen = :now WHERE id = :run"
+    transaction.change(at_work, values | {"now": time.time()})
+    ((host, pid),) = transaction.ask("SELECT host, pid FROM runs WHERE id = :run", {"run": run_id})
+    values |= {"host": host, "pid": pid}
+
+    def check() -> None:
+        still = f"{at_work} AND state = :running AND host = :host AND pid = :pid"
+        if not transaction.change(still, values | {"now": time.time()}):
+            raise CatalogueError(
+                "another process took this one for dead, as if the clock was set or two computers have one name, and "
+                "has taken back how the sources were; what is saved stays: go on with --resume"
+            )
+
+    return check
+
+
+def begun_pictures(transaction: Transaction) -> dict[int, Owner]:
+    """The trees of which a picture is begun, and by whom.
+
+    Nearly all runs are complete. Their sources, which have no index by run, are looked through only if some are not.
+    """
+    asked = "SELECT id, host, pid, pid_seen FROM runs WHERE state <> :state"
+    owners = {run_id: Owner(*owner) for run_id, *owner in transaction.ask(asked, {"state": COMPLETE})}
+    of_runs = "SELECT tree_id, run_id FROM sources WHERE tree_id IS NOT NULL AND run_id IN :keys"
+    return {tree_id: owners[run_id] for tree_id, run_id in transaction.ask_among(of_runs, list(owners))}

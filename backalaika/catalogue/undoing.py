@@ -18,7 +18,7 @@ from . import paging
 from .database import Database
 from .owning import Owner, is_running
 from .purging import delete_unused
-from .rows import COMPLETE, RUNNING
+from .rows import COMPLETE, INTERRUPTED, RUNNING
 from .schema import entries, runs, sources, trees
 
 _PLACE = (entries.c.folder_id, entries.c.name, entries.c.from_run)
@@ -37,7 +37,7 @@ class Undoing(Database):
     """The part of a catalogue that takes back what was begun."""
 
     def undo_pictures(self) -> None:
-        """Take back all pictures that were begun by processes that are gone; those of other hosts are left to them."""
+        """Take back all pictures that were begun by processes that are gone; of other hosts, if silent for a day."""
         with self._reading() as connection:
             begun = _cut_off(connection)
         for picture in begun:
@@ -62,13 +62,16 @@ def _cut_off(connection: Connection) -> list[_Begun]:
     begun = []
     for source_id, run_id, tree_id, last_run, state, *owner in connection.execute(asked):
         host, pid, seen = owner
-        if state != RUNNING or not (Owner(host, pid, seen).is_elsewhere or is_running(pid, seen)):
+        there = Owner(host, pid, seen)
+        if state != RUNNING or there.is_silent or not (there.is_elsewhere or is_running(pid, seen)):
             begun.append(_Begun(source_id, run_id, tree_id, last_run))
     return begun
 
 
 def _undo_some(connection: Connection, picture: _Begun, folder: int) -> int | None:
     """Take back some of a picture, from a folder on; returns from which one on there may be more, None if none is."""
+    is_running_yet = runs.c.id == picture.run_id, runs.c.state == RUNNING
+    connection.execute(update(runs).where(*is_running_yet).values(state=INTERRUPTED))
     if picture.last_run is None:  # nothing stands on the tree
         removed = {"job": f"removed {uuid.uuid4()}"}
         connection.execute(update(trees).where(trees.c.id == picture.tree_id).values(removed))

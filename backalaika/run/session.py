@@ -303,11 +303,14 @@ class Session:
         )
         report.follows = any(comparison.tree for comparison in comparing.by_label.values())
         report.changes = (recorded.added, recorded.changed, recorded.deleted, recorded.moved)
-        if recorded.overtaken:
+        if recorded.begun_by:
             observer.note(
-                "another run of this job was complete before, or is just being entered: how the sources were now is "
-                "not recorded"
+                f"{recorded.begun_by} is recording how the sources of this job were, so for this run that is not "
+                "recorded; if that process is gone, the next backup takes back what it began, or the first a day "
+                "later, if it was on another computer"
             )
+        elif recorded.overtaken:
+            observer.note("another run of this job was complete before: how the sources were now is not recorded")
         if recorded.voided:
             observer.note("a volume was removed while the backup ran: what only that had is saved by the next run")
         report.problems += late

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Any
 
@@ -14,6 +15,7 @@ from backalaika.catalogue.changes import Recorded, SourcePicture
 from backalaika.catalogue.direct import open_directly
 from backalaika.catalogue.rows import FILE, KnownEntry, RunEnd
 from backalaika.catalogue.schema import metadata
+from backalaika.errors import CatalogueError
 
 SOURCE = b"/srv/office"
 PATHS = [f"/srv/office/{i % 20}/{i}.txt" for i in range(400)]
@@ -197,6 +199,69 @@ def test_while_a_picture_is_recorded_no_other_run_of_the_job_records_one_and_nob
     assert len(list(catalogue.picture(run_id))) == 500
 
 
+def cut_off(catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch, run_id: int, **found: Any) -> None:
+    """Begin the picture of a run, and end after its first page."""
+    monkeypatch.setattr(paging, "ENTRIES", 70)
+    with monkeypatch.context() as patched:
+        cut_after(patched, 1)
+        with pytest.raises(CutOffError):
+            complete(catalogue, run_id, **found)
+
+
+@pytest.mark.parametrize("is_first", [True, False])
+def test_a_picture_that_a_host_began_which_does_not_come_back_is_taken_back_after_a_day(
+    catalogue: Catalogue, db_uri: str, monkeypatch: pytest.MonkeyPatch, is_first: bool
+) -> None:
+    if not is_first:
+        first_run(catalogue)
+    run_id = start_run(catalogue, at_ns=2)
+    save_volume(catalogue, run_id, "v2", *PATHS, digest=b"e" * 16, mtime_ns=5)
+    cut_off(catalogue, monkeypatch, run_id)
+
+    def next_run(silence_s: float) -> Recorded:
+        values = {"seen": time.time() - silence_s, "run": run_id}
+        with catalogue._changing() as transaction:
+            transaction.change("UPDATE runs SET host = 'gone', pid = 7, pid_seen = :seen WHERE id = :run", values)
+        number = start_run(catalogue, at_ns=3)
+        with open_catalogue(db_uri) as other:
+            return complete(other, number, known=[known(1)])
+
+    soon = next_run(80_000)
+    assert (soon.overtaken, str(soon.begun_by)) == (True, "process 7 on gone")
+    with pytest.raises(CatalogueError, match="still writing"):
+        catalogue.remove("v2")
+
+    later = next_run(90_000)
+    assert (later.overtaken, later.begun_by, later.added) == (False, None, 1)
+    assert catalogue.remove("v2").files == 400
+
+
+def test_a_process_whose_picture_was_taken_back_enters_nothing_more(
+    catalogue: Catalogue, db_uri: str, ask: Callable[[str], list[Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = first_run(catalogue)
+    run_id, found = second_run(catalogue)
+    before = rows_of(ask)
+    monkeypatch.setattr(paging, "ENTRIES", 70)
+
+    def meanwhile(seconds: float) -> None:  # the clock is set, so that its number seems to be that of a later process
+        monkeypatch.setattr("time.sleep", lambda seconds: None)
+        with catalogue._changing() as transaction:
+            transaction.change("UPDATE runs SET pid_seen = 1 WHERE id = :run", {"run": run_id})
+        open_catalogue(db_uri).close()
+
+    monkeypatch.setattr("time.sleep", meanwhile)
+    with pytest.raises(CatalogueError, match="go on with --resume"):
+        complete(catalogue, run_id, **found)
+
+    after = rows_of(ask)
+    assert after == before | {"runs": after["runs"], "folders": after["folders"]}
+    assert [row.state for row in catalogue.run_rows()] == ["complete", "interrupted"]
+    catalogue.resume_run(run_id)
+    assert complete(catalogue, run_id, **found, resumed=True).changed == 300
+    assert len(list(catalogue.picture(first))) == 400
+
+
 def test_a_volume_that_is_removed_while_a_first_picture_is_recorded_takes_the_trust(
     catalogue: Catalogue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -221,14 +286,10 @@ def test_a_run_is_not_recorded_directly_before_a_picture_that_was_cut_off_is_tak
     sqlite_file: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     uri = f"sqlite:///{sqlite_file}"
-    monkeypatch.setattr(paging, "ENTRIES", 70)
     with open_catalogue(uri) as catalogue:
         run_id = start_run(catalogue)
         save_volume(catalogue, run_id, "v1", *PATHS)
-        with monkeypatch.context() as patched:
-            cut_after(patched, 1)
-            with pytest.raises(CutOffError):
-                complete(catalogue, run_id)
+        cut_off(catalogue, monkeypatch, run_id)
         assert open_directly(uri, REVISION) is None
         catalogue.finish_run(run_id, "failed", 2, 0, 0, 0, 0)
         catalogue.resume_run(run_id)  # takes it back too
