@@ -110,12 +110,17 @@ def of_ids(transaction: Transaction, file_ids: Sequence[int]) -> dict[int, list[
         found[row.id] = [row]
         if row.part is not None:
             parts = map(located, transaction.ask(_PARTS, {"last": row.id, "complete": COMPLETE}))
-            # A run that went on after the file had changed has saved parts of it twice: those before the last are its.
-            newest: dict[int, Located] = {}
+            # Which are whose is told in `parts`.
+            before: dict[int, Located] = {}
+            later: dict[int, Located] = {}
             for part in parts:
-                if part.id <= row.id and part.part is not None and part.part <= row.part:
-                    newest.setdefault(part.part, part)
-            found[row.id] = list(newest.values())
+                if part.part is None or part.part > row.part or (part.part == row.part and part.id != row.id):
+                    continue
+                if part.id <= row.id:
+                    before.setdefault(part.part, part)
+                elif part.mtime_ns == row.mtime_ns:
+                    later.setdefault(part.part, part)
+            found[row.id] = list((later | before).values())
     return found
 
 

@@ -1,6 +1,8 @@
 """Parts: which rows are the parts of a file that was cut, found from its last one, which alone tells of the whole.
 
-Parts belong together if one run saved them. A medium that was added by hand tells of no run: its parts belong to those
+Parts belong together if one run saved them. A run that went on after the file had changed has saved some twice: the
+newest before the last one is the right one. Where its volumes came from a rebuild, in whatever order, it may be after.
+ A medium that was added by hand tells of no run: its parts belong to those
 of the same path and time, on whatever media that were added by hand, if each begins where the one before it ends. Where
 two of one number fit that have different contents, nobody can tell which is the right one, and none is taken.
 """
@@ -37,14 +39,15 @@ def all_parts(connection: Connection, last: Any) -> list[int]:
         return []
     run_id = run_of[last.volume_id]
     of_number: dict[int, list[Any]] = {last.part: [row for row in found if row.id == last.id]}
+    later: dict[int, list[Any]] = {}
     for row in found:
         if row.volume_id not in run_of or run_of[row.volume_id] != run_id or row.part == last.part:
             continue
         if run_id is None:
             of_number.setdefault(row.part, []).append(row)
-        elif row.id < last.id:  # of a run that went on after the file had changed, the newest before the last
-            of_number[row.part] = [row]
-    return _joined(of_number, last)
+        else:
+            (of_number if row.id < last.id else later)[row.part] = [row]
+    return _joined(later | of_number, last)
 
 
 def _joined(of_number: dict[int, list[Any]], last: Any) -> list[int]:

@@ -269,7 +269,8 @@ def _has_all_parts(transaction: Transaction, last: int) -> bool:
     """Whether all parts of a file that was cut are on complete volumes of the run that saved the last one."""
     found = transaction.ask(
         "SELECT l.part, COUNT(DISTINCT f.part) FROM files l JOIN volumes lv ON lv.id = l.volume_id "
-        "JOIN files f ON f.folder_id = l.folder_id AND f.name = l.name AND f.part <= l.part AND f.id <= l.id "
+        "JOIN files f ON f.folder_id = l.folder_id AND f.name = l.name AND f.part <= l.part "
+        "AND f.mtime_ns = l.mtime_ns "
         "JOIN volumes v ON v.id = f.volume_id AND v.run_id = lv.run_id "
         f"WHERE l.id = :last AND v.state = '{COMPLETE}' GROUP BY l.part",
         {"last": last},

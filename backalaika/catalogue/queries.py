@@ -251,11 +251,13 @@ def cut_files(
             parts.setdefault((folder_id, bytes(name), run_id, mtime_ns), []).append(tuple(part))
     found: dict[tuple[int, bytes], dict[int, frozenset[int]]] = {}
     for row in last:
-        # A run that went on after the file had changed has saved parts twice; which are whose is as in `of_ids`.
+        # Which are whose is told in `parts`.
         there: dict[int, tuple[int, int]] = {}
+        later: dict[int, tuple[int, int]] = {}
         for file_id, number, size, volume_id in parts[row.folder_id, bytes(row.name), row.run_id, row.mtime_ns]:
-            if file_id <= row.id and number <= row.part:
-                there[number] = size, volume_id
+            if number < row.part or file_id == row.id:
+                (there if file_id <= row.id else later)[number] = size, volume_id
+        there = later | there
         if len(there) == row.part and sum(size for size, _ in there.values()) == row.whole_size:
             of_run = found.setdefault((row.whole_size, bytes(row.whole_digest)), {})
             of_run[row.run_id] = frozenset(volume_id for _, volume_id in there.values())

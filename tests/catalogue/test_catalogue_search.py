@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 
 from backalaika.catalogue import Catalogue, names, open_catalogue, recording
 from backalaika.catalogue.database import CoreTransaction
+from backalaika.catalogue.locating import of_ids
 from backalaika.catalogue.name_index import FOLDED_TO_ASCII
 from backalaika.catalogue.names import FTS, forget_names
-from backalaika.catalogue.results import FileEntry
-from backalaika.catalogue.rows import COMPLETE, DIRECTORY, SYMLINK, FileRow
+from backalaika.catalogue.results import FileEntry, PictureEntry
+from backalaika.catalogue.rows import COMPLETE, DIRECTORY, FILE, SYMLINK, FileRow
 from backalaika.catalogue.wanted import Pattern, Wanted, folded
 
 NAMES = [
@@ -262,6 +263,25 @@ def test_of_a_file_that_changed_while_its_run_was_interrupted_the_newest_parts_a
 
     assert [entry.size for entry in catalogue.find(Wanted(contents=(WHOLE,)))] == [7, 5]
     assert {entry.mtime_ns for entry in catalogue.find(Wanted(contents=(WHOLE,)))} == {1_000}
+
+
+def test_a_file_of_which_the_last_volume_was_rebuilt_first_is_whole_all_the_same(catalogue: Catalogue) -> None:
+    run_id = start_run(catalogue)
+    for number, rows in ((2, [LAST]), (1, [FIRST | {"size": 6, "mtime_ns": 7}, FIRST])):
+        volume_id = catalogue.add_volume(run_id, f"run/vol00{number}", number, "/b", None)
+        catalogue.record([], [part_row(volume_id, number, **row) for row in rows])
+        catalogue.finish_volume(volume_id, 12)
+    entry = PictureEntry(b"", b"", b"/srv", b"copy", FILE, *WHOLE[:1], 1, WHOLE[1], *[None] * 6, 1)
+
+    assert parts_found(catalogue) == [("run/vol001", "1"), ("run/vol002", "2")]
+    assert catalogue.known_digests({WHOLE}) == {WHOLE}
+    (last,) = catalogue.members([entry])
+    with catalogue._looking() as transaction:
+        assert sorted((row.part, row.size) for row in of_ids(transaction, [last])[last]) == [(1, 7), (2, 5)]
+    catalogue.finish_run(run_id, COMPLETE, 2, 1, 12, 0, 0)
+    catalogue.remove("run/vol001")
+    assert (parts_found(catalogue), catalogue.known_digests({WHOLE})) == ([], set())
+    assert catalogue.members([entry]) == [None]
 
 
 def test_a_file_that_was_cut_is_found_by_its_whole_content_with_all_of_its_parts(catalogue: Catalogue) -> None:
