@@ -194,9 +194,8 @@ def _as_found(
                 continue
             name = os.fsencode(entry.name)
             was = before.get(name)
-            if was is not None:
-                found = was.digest if look_the_same(entry, was, coarse) else None
-            else:
+            found = was.digest if was is not None and look_the_same(entry, was, coarse) else None
+            if found is None:
                 others = saved.get((os.fsencode(place), name), [])
                 found = next((looks[4] for looks in others if looks[:4] == recorded_looks(entry)), None)
             yield SourceFile(source.found.source.path, os.path.join(place, entry.name), entry.size, found)

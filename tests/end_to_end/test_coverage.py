@@ -201,6 +201,20 @@ def test_what_another_job_has_saved_is_not_on_none_though_this_one_never_ran(off
     assert counts(told, "new name") == {"files": 2, "none": 1, "one": 1, "more": 0}
 
 
+def test_what_is_different_since_the_last_run_and_saved_by_another_job_is_not_on_none(office):
+    for name in ("same", "different", "other"):
+        write(office.tree / name, text(5000, len(name)))
+    office.backup()
+    write(office.tree / "different", b"other content")
+    office.backup(name="second")
+    write(office.tree / "other", b"not saved")
+    office.command()
+
+    told = coverage(office, str(office.root / "job.py"), "--walk", "--list", "none", status=1)
+    assert counts(told) == {"files": 3, "none": 1, "one": 1, "more": 1}
+    assert told["jobs"][0]["files"]["none"] == [str(office.tree / "other")]
+
+
 def test_a_job_whose_only_run_was_cut_off_is_not_taken_for_one_that_never_ran(office):
     write(office.tree / "a", text(5000))
     office.backup()
