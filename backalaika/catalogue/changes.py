@@ -196,8 +196,8 @@ class SourceRecording:
         return deleted
 
     def _delete_listings(self, folder_ids: Iterable[int]) -> None:
-        sql = "DELETE FROM listings WHERE tree_id = :tree AND folder_id = :folder"
-        self._transaction.change_many(sql, [{"tree": self._tree, "folder": number} for number in folder_ids])
+        sql = f"DELETE FROM listings WHERE tree_id = {int(self._tree)} AND folder_id IN :keys"
+        self._transaction.change_among(sql, list(folder_ids))
 
     def _pages(self) -> Iterator[tuple[str, dict[str, int]]]:
         """What files of the run that are in the source are like, with the values in it: all of them, or some at a time.
@@ -255,10 +255,15 @@ class SourceRecording:
             f"AND e.folder_id = f.folder_id AND e.name = f.name AND e.from_run = :run AND {which}",
             {**values, "tree": self._tree},
         )
-        return self._transaction.change_many(
-            "DELETE FROM entries WHERE tree_id = :tree AND folder_id = :folder AND name = :name AND from_run = :run",
-            [{"tree": self._tree, "folder": folder, "name": bytes(name), "run": self._run} for folder, name in entered],
-        )
+        sql = "DELETE FROM entries WHERE tree_id = :tree AND folder_id = :folder AND name = :name AND from_run = :run"
+        deleted = 0
+        for some in _chunks(entered):
+            of_tree = {"tree": self._tree, "run": self._run}
+            deleted += self._transaction.change_many(
+                sql, [{**of_tree, "folder": folder, "name": bytes(name)} for folder, name in some]
+            )
+            self._transaction.may_pause()
+        return deleted
 
     def _find_again(self) -> None:
         """Where what an entry was saved as is gone with its volume, let it be what this run has saved of the same."""
@@ -272,15 +277,16 @@ class SourceRecording:
         )
         for which, values in self._pages():
             found = self._transaction.ask(sql.format(which=which), {**values, "tree": self._tree})
-            self._transaction.change_many(
-                "UPDATE entries SET file_id = :file WHERE tree_id = :tree AND folder_id = :folder AND name = :name "
-                "AND from_run = :from",
-                [
-                    {"file": number, "tree": self._tree, "folder": folder, "name": bytes(name), "from": from_run}
-                    for number, folder, name, from_run in found
-                ],
-            )
-            self._transaction.may_pause()
+            for some in _chunks(found):
+                self._transaction.change_many(
+                    "UPDATE entries SET file_id = :file WHERE tree_id = :tree AND folder_id = :folder AND name = :name "
+                    "AND from_run = :from",
+                    [
+                        {"file": number, "tree": self._tree, "folder": folder, "name": bytes(name), "from": from_run}
+                        for number, folder, name, from_run in some
+                    ],
+                )
+                self._transaction.may_pause()
 
     def _insert_hard_links(self) -> int:
         """Enter the further names of files: in an archive they have no content of their own."""

@@ -18,7 +18,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from .bulk import insertions
 from .reasons import readable_errors
 from .schema import metadata
-from .servers import READING, copy_into, only_writer
+from .servers import MYSQL, READING, copy_into, only_writer
 from .transaction import Transaction, Transactions, chunks
 
 WRITES = "backalaika_writes"
@@ -29,6 +29,7 @@ class CoreTransaction:
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
+        self.row_cost = row_cost(connection)
 
     def ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """The rows that a query finds."""
@@ -38,6 +39,11 @@ class CoreTransaction:
         """The rows that a query with ``IN :keys`` finds."""
         statement = text(sql).bindparams(bindparam("keys", expanding=True))
         return [tuple(row) for chunk in chunks(keys) for row in self._connection.execute(statement, {"keys": chunk})]
+
+    def change_among(self, sql: str, keys: Sequence[Any]) -> int:
+        """Change rows by a statement with ``IN :keys``; returns how many."""
+        statement = text(sql).bindparams(bindparam("keys", expanding=True))
+        return sum(self._connection.execute(statement, {"keys": chunk}).rowcount for chunk in chunks(keys))
 
     def has_table(self, name: str) -> bool:
         """Whether there is a table of this name."""
@@ -95,6 +101,14 @@ class Database(Transactions):
             connection = plain.execution_options(**{WRITES: True})
             with only_writer(connection):
                 yield connection
+
+
+def row_cost(connection: Connection) -> int:
+    """How many rows that one statement changes take as long as one of many statements that are executed together.
+
+    PyMySQL sends each by itself: 5,000 of them take as long as 100,000 rows by one, or three seconds over a network.
+    """
+    return 20 if connection.dialect.name in MYSQL else 1
 
 
 def bulk_insert(connection: Connection, table: Table, rows: Sequence[tuple[Any, ...]]) -> None:

@@ -47,6 +47,8 @@ _PREFIX = "sqlite:///"
 class _SqliteTransaction:
     """A `Transaction` on a connection of Python's own module."""
 
+    row_cost = 1
+
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
 
@@ -67,6 +69,12 @@ class _SqliteTransaction:
 
     def change_many(self, sql: str, values: Sequence[Mapping[str, Any]]) -> int:
         return self._connection.executemany(sql, values).rowcount if values else 0
+
+    def change_among(self, sql: str, keys: Sequence[Any]) -> int:
+        number = 0
+        for chunk in chunks(keys):
+            number += self._connection.execute(sql.replace(":keys", f"({marks(chunk)})"), chunk).rowcount
+        return number
 
     def insert(self, table: str, values: Mapping[str, Any]) -> int:
         key = self._connection.execute(insert_into(table, list(values)), list(values.values())).lastrowid

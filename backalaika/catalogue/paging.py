@@ -20,7 +20,7 @@ LISTS = 2000
 # Files that become known by one. They come anywhere in the index by content, and each page writes nearly all of it
 # anew: at ten million files in SQLite, a million by one takes four seconds, and by four twice that in all.
 KNOWN = 1_000_000
-# Entries of a picture, at most by one statement and at least between two pauses.
+# Entries of a picture, at most by one statement and at least between two pauses; fewer where each is a statement.
 ENTRIES = 100_000
 # SQLite's waiting writers look every 100 ms at least whether it is their turn; without a pause they never find it.
 PAUSE_S = 0.12
@@ -108,6 +108,11 @@ class Pausing:
         if part is not None:  # else it was a pause that did not end well
             part.__exit__(*exc_info)
 
+    @property
+    def row_cost(self) -> int:
+        """So many rows that one statement changes take as long as one of `change_many`."""
+        return self._transaction.row_cost
+
     def ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """The rows that a query finds."""
         return self._transaction.ask(sql, values)
@@ -129,7 +134,13 @@ class Pausing:
     def change_many(self, sql: str, values: Sequence[Mapping[str, Any]]) -> int:
         """Change rows, once for each of the values; returns how many."""
         number = self._transaction.change_many(sql, values)
-        self._written += max(number, len(values))
+        self._written += max(number, len(values) * self.row_cost)
+        return number
+
+    def change_among(self, sql: str, keys: Sequence[Any]) -> int:
+        """Change rows by a statement with ``IN :keys``; returns how many."""
+        number = self._transaction.change_among(sql, keys)
+        self._written += number
         return number
 
     def insert(self, table: str, values: Mapping[str, Any]) -> int:

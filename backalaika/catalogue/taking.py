@@ -6,6 +6,9 @@ the newest picture is told from the last run of the tree, and listings are chang
 sources belong to their trees already, though it is not complete. That marks a picture that is begun: no other run
 begins one of the same tree, and where the process dies, whoever opens the catalogue to write takes it back (`undoing`).
 After each pause the process enters that it is at work, and looks whether it was taken for dead meanwhile.
+
+Hashes of listings are all entered by the last transaction. That takes long where nearly all of a large source are new,
+as after a volume was removed: with a million folders, others wait for a minute or two.
 """
 
 from __future__ import annotations

@@ -27,6 +27,10 @@ T = TypeVar("T")
 class Transaction(Protocol):
     """One transaction. In SQL, ``:name`` stands for a value."""
 
+    @property
+    def row_cost(self) -> int:
+        """So many rows that one statement changes take as long as one of `change_many`."""
+
     def ask(self, sql: str, values: Mapping[str, Any]) -> list[tuple[Any, ...]]:
         """The rows that a query finds."""
 
@@ -41,6 +45,9 @@ class Transaction(Protocol):
 
     def change_many(self, sql: str, values: Sequence[Mapping[str, Any]]) -> int:
         """Change rows, once for each of the values; returns how many."""
+
+    def change_among(self, sql: str, keys: Sequence[Any]) -> int:
+        """Change rows by a statement with ``IN :keys``, for any number of keys; returns how many."""
 
     def insert(self, table: str, values: Mapping[str, Any]) -> int:
         """Insert a row; returns its id."""

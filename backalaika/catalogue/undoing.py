@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection, and_, bindparam, delete, or_, select, update
 
 from . import paging
-from .database import Database
+from .database import Database, row_cost
 from .owning import Owner, is_running
 from .purging import delete_unused
 from .rows import COMPLETE, INTERRUPTED, RUNNING
@@ -70,6 +70,7 @@ def _cut_off(connection: Connection) -> list[_Begun]:
 
 def _undo_some(connection: Connection, picture: _Begun, folder: int) -> int | None:
     """Take back some of a picture, from a folder on; returns from which one on there may be more, None if none is."""
+    size = max(paging.ENTRIES // row_cost(connection), 1)
     is_running_yet = runs.c.id == picture.run_id, runs.c.state == RUNNING
     connection.execute(update(runs).where(*is_running_yet).values(state=INTERRUPTED))
     if picture.last_run is None:  # nothing stands on the tree
@@ -79,9 +80,9 @@ def _undo_some(connection: Connection, picture: _Begun, folder: int) -> int | No
     else:
         changed = or_(entries.c.from_run == picture.run_id, entries.c.until_run == picture.run_id)
         asked = select(*_PLACE).where(entries.c.tree_id == picture.tree_id, entries.c.folder_id >= folder, changed)
-        rows = connection.execute(asked.order_by(*_PLACE).limit(paging.ENTRIES)).all()
+        rows = connection.execute(asked.order_by(*_PLACE).limit(size)).all()
         _take_back(connection, picture, rows)
-    if len(rows) == paging.ENTRIES:
+    if len(rows) == size:
         return int(rows[-1].folder_id)
     connection.execute(update(sources).where(sources.c.id == picture.source_id).values(tree_id=None))
     return None

@@ -177,6 +177,20 @@ def test_others_write_while_a_large_picture_is_recorded(
     assert ended == ["written", "written", "written", "recorded"]
 
 
+def test_where_each_row_is_a_message_others_wait_for_fewer_rows(
+    catalogue: Catalogue, db_uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first_run(catalogue)
+    run_id, found = second_run(catalogue)
+    monkeypatch.setattr(paging, "ENTRIES", 1500)  # all rows together are less
+    pauses: list[float] = []
+    monkeypatch.setattr("time.sleep", pauses.append)
+    complete(catalogue, run_id, **found)
+
+    assert bool(pauses) == db_uri.startswith(("mysql", "mariadb"))
+    assert len(list(catalogue.picture(run_id))) == 500
+
+
 def test_while_a_picture_is_recorded_no_other_run_of_the_job_records_one_and_nobody_takes_it_back(
     catalogue: Catalogue, db_uri: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
