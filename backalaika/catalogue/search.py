@@ -80,7 +80,7 @@ class Search(Database):
             asked = _not_listed().add_columns(volumes.c.host, volumes.c.pid, volumes.c.pid_seen)
             found = connection.execute(asked.where(volumes.c.id == volume_id)).first()
             owner = Owner(None, None, None) if found is None else Owner(*found[1:])
-            if found is None or owner.is_at_work or owner.is_elsewhere:
+            if found is None or owner.is_at_work or (owner.is_elsewhere and not owner.is_silent):
                 return True
             transaction = CoreTransaction(connection)
             is_done = list_some_names(transaction, volume_id, last_listed(transaction, volume_id)) is None

@@ -6,6 +6,7 @@ import os
 import sqlite3
 import sys
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -437,6 +438,20 @@ def test_a_complete_volume_without_lists_gets_them_when_something_is_searched(
     assert named(catalogue, "udget") == ["/srv/budget.ods"]
     assert lists() == 1
     assert named(catalogue, "udget") == ["/srv/budget.ods"]
+
+
+@pytest.mark.parametrize(("silence_s", "number"), [(80_000, 0), (90_000, 1)])
+def test_lists_that_another_host_began_are_made_by_whoever_searches_a_day_later(
+    catalogue: Catalogue, lists: Callable[[], int], silence_s: int, number: int
+) -> None:
+    save_volume(catalogue, start_run(catalogue), "v1", "/srv/budget.ods")
+    with catalogue._changing() as transaction:
+        forget_names(transaction, 1)
+        values = {"seen": time.time() - silence_s}
+        transaction.change("UPDATE volumes SET host = 'gone', pid = 7, pid_seen = :seen", values)
+
+    assert named(catalogue, "udget") == ["/srv/budget.ods"]
+    assert lists() == number
 
 
 def test_who_may_only_read_finds_what_has_no_lists(sqlite_file: str, monkeypatch: pytest.MonkeyPatch) -> None:
