@@ -3,6 +3,9 @@
 The settings are made here, so that an installed program needs no ``alembic.ini``; the scripts are in ``migrations``.
 All of it happens in the caller's transaction: on SQLite and PostgreSQL a migration that fails leaves nothing behind.
 
+PostgreSQL changes a table when nobody reads it, and lets nobody begin to read one that is to be changed. So it does not
+wait there for who reads long.
+
 MySQL commits each change of a table at once. There a migration that was cut off is begun again from its start, and the
 tables, columns and indexes that are there already, or gone already, are passed over. So a migration must make and drop
 only what has a name, and bear that its changes of rows are made twice.
@@ -17,7 +20,7 @@ from alembic import command
 from alembic.config import Config
 from alembic.ddl.mysql import MariaDBImpl, MySQLImpl
 from alembic.util.exc import CommandError
-from sqlalchemy import Connection
+from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError
 
 from ..errors import CatalogueError
@@ -25,6 +28,10 @@ from .reasons import shown
 
 # MySQL's numbers for: a table, column or index is there already; a column, index or table is not there to be dropped.
 _DONE_ALREADY = {1050, 1060, 1061, 1091, 1051}
+
+# Others who want to read wait as long.
+_READERS_TIMEOUT_MS = 5000
+_LOCK_NOT_AVAILABLE = "55P03"
 
 
 class _Repeatable:
@@ -60,11 +67,20 @@ def migrate(connection: Connection) -> None:
     """Bring the schema to the newest revision.
 
     Raises:
-        CatalogueError: its revision is not known here.
+        CatalogueError: its revision is not known here, or somebody is reading what must be changed.
     """
+    if connection.dialect.name == "postgresql":
+        connection.execute(text(f"SET LOCAL lock_timeout = '{_READERS_TIMEOUT_MS}ms'"))
     try:
         command.upgrade(migration_config(connection), "head")
     except CommandError:
         raise CatalogueError(
             f"catalogue {shown(connection.engine.url)}: was made by a newer Backalaika; install that one"
+        ) from None
+    except DBAPIError as error:
+        if getattr(error.orig, "sqlstate", None) != _LOCK_NOT_AVAILABLE:
+            raise
+        raise CatalogueError(
+            f"catalogue {shown(connection.engine.url)}: has to be updated, and another program is reading from it, as "
+            "a list that is not shown to its end does; try again when that has ended"
         ) from None

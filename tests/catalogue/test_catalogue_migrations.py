@@ -17,7 +17,7 @@ from sqlalchemy.dialects import mysql, postgresql
 from sqlalchemy.engine import Dialect
 from sqlalchemy.schema import CreateIndex, CreateTable
 
-from backalaika.catalogue import REVISION, open_catalogue
+from backalaika.catalogue import REVISION, migrating, open_catalogue
 from backalaika.catalogue.migrating import migration_config
 from backalaika.catalogue.names import FTS
 from backalaika.catalogue.schema import metadata
@@ -96,6 +96,23 @@ def test_a_migration_that_fails_leaves_the_catalogue_as_it_was(server: str, tmp_
 
         assert inspect(database.engine()).get_table_names() == ["alembic_version"]
         assert database.ask("SELECT * FROM known") == [(1,)]
+
+
+@pytest.mark.skipif("postgresql" not in DATABASES, reason="only PostgreSQL waits for readers")
+def test_a_migration_does_not_wait_for_who_reads_long(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(migrating, "_READERS_TIMEOUT_MS", 100)
+    with new_database(DATABASES["postgresql"], tmp_path) as database:
+        open_catalogue(database.uri).close()
+        database.do("DROP INDEX ix_files_volume_id_id")
+        database.do("CREATE INDEX ix_files_volume_id ON files (volume_id)")
+        database.do("UPDATE alembic_version SET version_num = '0010'")
+        with database.engine().connect() as reader:
+            reader.exec_driver_sql("SELECT id FROM files").all()
+            with pytest.raises(CatalogueError, match=r"has to be updated, and another program is reading"):
+                open_catalogue(database.uri)
+        assert database.ask("SELECT version_num FROM alembic_version") == [("0010",)]
+        open_catalogue(database.uri).close()
+        assert differences(database) == []
 
 
 @pytest.mark.parametrize("made", [1, 4, len(metadata.tables)])
