@@ -210,7 +210,11 @@ class Target:
             if self.overwrite == NEVER:
                 return False
             raise PlaceError("a folder of this name is in the way")
-        if self.overwrite == ALWAYS or (is_begun_file(info) and take_away_begun(path, where)):
+        if self.overwrite == ALWAYS:
+            return True
+        if is_begun_file(info):
+            if not take_away_begun(path, where):
+                raise PlaceError("another restore is writing it")
             return True
         return self.overwrite == OLDER and info.st_mtime_ns < mtime_ns
 

@@ -102,6 +102,7 @@ class Restore:
         self._contents: set[bytes] = set()
         self._not_there: set[bytes] = set()
         self._works: dict[int, Work] = {}
+        self._has_ended = False
 
     def run(self, selection: Selection) -> RestoreReport:
         """Restore all that is selected.
@@ -134,6 +135,7 @@ class Restore:
         self.report.seconds = time.monotonic() - started
         if self.report.missing and self.report.state != INTERRUPTED:
             self.report.state = INCOMPLETE
+        self._has_ended = True
         return self.report
 
     def finish(self) -> None:
@@ -142,7 +144,8 @@ class Restore:
         Where the same command will go on, those folders stay private, and known for begun, whose permissions were not
         read yet, and those to which their owner may not write.
         """
-        is_early = self.report.state == INTERRUPTED or self.report.hung is not None
+        is_whole = self._has_ended and self.report.state == COMPLETE
+        waiting = 0
         self._take_away_unheard()
         self._drop_unfinished()
         self._made |= set(self._target.made)
@@ -152,12 +155,14 @@ class Restore:
             is_ours = place in self._made or self._target.overwrite != NEVER
             try:
                 is_shut = attributes is not None and attributes.mode & _OWNER_ADDS != _OWNER_ADDS
-                waits = (is_early and place not in self._folders) or (self.report.state != COMPLETE and is_shut)
-                if waits and self._target.is_begun(place):
+                if not is_whole and (is_shut or place not in self._folders) and self._target.is_begun(place):
+                    waiting += 1
                     continue
                 self._target.finish_folder(place, attributes, mtime_ns, is_ours)
             except (PlaceError, OSError) as error:
                 self._problem(place, _words(error))
+        if waiting:
+            self._note(f"folders that are private until the same command has restored the rest: {waiting:,}")
 
     def _make_folder(self, place: bytes) -> None:
         try:
@@ -382,9 +387,12 @@ class Restore:
             return
         other = next((number for number in left if self._shelf.folder(number)), left[0])
         note = f"{os.fsdecode(item.place)}: {why} on {title}; taken from {self._shelf.volumes[other].title}"
+        self._note(note)
+        selection.add(other, there[other])
+
+    def _note(self, note: str) -> None:
         self.report.notes.append(note)
         self._observer.note(note)
-        selection.add(other, there[other])
 
     def _unread(self, volume: int, item: Item, why: str) -> str:
         archive = os.fsdecode(item.archive) or "the medium"

@@ -316,6 +316,23 @@ def test_a_folder_that_may_not_be_written_to_is_not_shut_before_all_is_in_it(off
     assert look(back / "tree") == look(office.tree)
 
 
+def test_a_folder_of_which_the_permissions_are_on_a_missing_disc_is_private_until_that_is_there(office):
+    for number in range(4):
+        write(office.tree / "private" / f"{number}.txt", text(1000, number))
+    os.chmod(office.tree / "private", 0o750)
+    office.backup(options="zst")
+    write(office.tree / "private" / "new.txt", text(1000, 9))
+    away = shutil.move(office.backup("--skip-known", options="zst").volumes[0], office.root / "on the shelf")
+    back = office.root / "back"
+
+    report = restore(office, "--job", "office", to=back, status=3)
+    assert os.stat(back / "tree" / "private").st_mode & 0o7777 == BEGUN_FOLDER
+    assert any("private until the same command has restored the rest" in note for note in report["notes"])
+
+    restore(office, "--job", "office", "--from", away, to=back)
+    assert look(back / "tree") == look(office.tree)
+
+
 def test_content_that_is_on_another_volume_needs_no_disc(office):
     write(office.tree / "a.bin", noise(100_000))
     first = office.backup(options="zst")
