@@ -116,10 +116,8 @@ def of_ids(transaction: Transaction, file_ids: Sequence[int]) -> dict[int, list[
             for part in parts:
                 if part.part is None or part.part > row.part or (part.part == row.part and part.id != row.id):
                     continue
-                if part.id <= row.id:
-                    before.setdefault(part.part, part)
-                elif part.mtime_ns == row.mtime_ns:
-                    later.setdefault(part.part, part)
+                if part.mtime_ns == row.mtime_ns:  # else it is of an older version, which the run began with
+                    (before if part.id <= row.id else later).setdefault(part.part, part)
             found[row.id] = list((later | before).values())
     return found
 

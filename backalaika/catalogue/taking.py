@@ -13,6 +13,7 @@ as after a volume was removed: with a million folders, others wait for a minute 
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Sequence
 
@@ -70,21 +71,23 @@ def _is_overtaken(tree: Tree, run_id: int, found: SourcePicture) -> bool:
 
 
 def _claim(transaction: Pausing, run_id: int) -> Callable[[], None]:
-    """Enter that the run is at work; returns what does so again, and raises if it was taken for dead meanwhile."""
-    values = {"run": run_id, "running": RUNNING}
-    at_work = "UPDATE runs SET state = :running, pid_seen = :now WHERE id = :run"
-    transaction.change(at_work, values | {"now": time.time()})
-    ((host, pid),) = transaction.ask("SELECT host, pid FROM runs WHERE id = :run", {"run": run_id})
-    values |= {"host": host, "pid": pid}
+    """Enter that the run is at work; returns what does so again.
+
+    Both raise CatalogueError if another process took this one for dead.
+    """
+    at_work = "UPDATE runs SET pid_seen = :now WHERE id = :run AND state = :running AND host = :host AND pid = :pid"
+    # As it was called when the run began: a computer may get another name meanwhile.
+    ((host,),) = transaction.ask("SELECT host FROM runs WHERE id = :run", {"run": run_id})
+    values = {"run": run_id, "running": RUNNING, "host": host, "pid": os.getpid()}
 
     def check() -> None:
-        still = f"{at_work} AND state = :running AND host = :host AND pid = :pid"
-        if not transaction.change(still, values | {"now": time.time()}):
+        if not transaction.change(at_work, values | {"now": time.time()}):
             raise CatalogueError(
                 "another process took this one for dead, as if the clock was set or two computers have one name, and "
                 "has taken back how the sources were; what is saved stays: go on with --resume"
             )
 
+    check()
     return check
 
 

@@ -266,6 +266,24 @@ def test_of_a_file_that_changed_while_its_run_was_interrupted_the_newest_parts_a
     assert {entry.mtime_ns for entry in catalogue.find(Wanted(contents=(WHOLE,)))} == {1_000}
 
 
+def test_an_older_part_from_before_the_run_went_on_is_none_of_the_file_in_whatever_order_it_is_rebuilt(
+    catalogue: Catalogue,
+) -> None:
+    run_id = start_run(catalogue)
+    older, newer = FIRST | {"mtime_ns": 7, "digest": b"o" * 16}, FIRST | {"mtime_ns": 9}
+    for volume, part, row in ((1, 1, older), (3, 2, LAST | {"mtime_ns": 9}), (2, 1, newer)):
+        volume_id = catalogue.add_volume(run_id, f"run/vol00{volume}", volume, "/b", None)
+        catalogue.record([], [part_row(volume_id, part, **row)])
+        catalogue.finish_volume(volume_id, 12)
+    entry = PictureEntry(b"", b"", b"/srv", b"copy", FILE, *WHOLE[:1], 1, WHOLE[1], *[None] * 6, 1)
+
+    assert catalogue.known_digests({WHOLE}) == {WHOLE}
+    (last,) = catalogue.members([entry])
+    with catalogue._looking() as transaction:
+        parts = sorted((row.part, row.digest) for row in of_ids(transaction, [last])[last])
+    assert parts == [(1, b"1" * 16), (2, b"2" * 16)]
+
+
 def test_a_file_of_which_the_last_volume_was_rebuilt_first_is_whole_all_the_same(catalogue: Catalogue) -> None:
     run_id = start_run(catalogue)
     for number, rows in ((2, [LAST]), (1, [FIRST | {"size": 6, "mtime_ns": 7}, FIRST])):

@@ -20,14 +20,17 @@ from backalaika.errors import CatalogueError
 SOURCE = b"/srv/office"
 PATHS = [f"/srv/office/{i % 20}/{i}.txt" for i in range(400)]
 END = RunEnd(9, 0, 0, 0, 0)
-# Of a process that is killed: what it needs to complete the run of another.
+# Of a process that is killed: what it needs to complete a run that this one began for it.
 SMALL_PAGES = """
 paging.ENTRIES = 70
+import os
 from backalaika.catalogue import Catalogue
 from backalaika.catalogue.changes import SourcePicture
 from backalaika.catalogue.rows import KnownEntry, RunEnd
 def complete(catalogue, run_id, *found):
     catalogue.adopt_run(run_id)
+    with catalogue._changing() as transaction:
+        transaction.change("UPDATE runs SET pid = :pid WHERE id = :run", {"pid": os.getpid(), "run": run_id})
     tree = catalogue.trees("office").get(b"/srv/office")
     sources = [SourcePicture(0, b"/srv/office", tree, False, *found)]
     catalogue.complete_run(run_id, RunEnd(9, 0, 0, 0, 0), sources, lambda recorded: [])
@@ -92,6 +95,7 @@ def test_a_first_picture_that_is_killed_while_it_is_recorded_leaves_nothing(
         transaction.change("UPDATE runs SET pid = :pid", {"pid": pid})
     open_catalogue(db_uri).close()
     after = rows_of(ask)
+    catalogue.resume_run(run_id)
     complete(catalogue, run_id, resumed=True)
 
     assert half == [(70 * number,)]
@@ -124,6 +128,7 @@ def test_a_later_picture_that_is_killed_while_it_is_recorded_leaves_the_one_befo
     open_catalogue(db_uri).close()
     after = rows_of(ask)
     assert after == before | {"runs": after["runs"]}
+    catalogue.resume_run(run_id)
     recorded = complete(catalogue, run_id, **found, resumed=True)
     assert (recorded.added, recorded.changed, recorded.deleted) == (200, 300, 100)
     assert sorted({entry.digest for entry in catalogue.picture(run_id)}) == [b"d" * 16, b"e" * 16]
@@ -274,6 +279,21 @@ def test_a_process_whose_picture_was_taken_back_enters_nothing_more(
     catalogue.resume_run(run_id)
     assert complete(catalogue, run_id, **found, resumed=True).changed == 300
     assert len(list(catalogue.picture(first))) == 400
+
+
+def test_a_process_whose_run_another_goes_on_with_records_no_picture_of_it(
+    catalogue: Catalogue, ask: Callable[[str], list[Any]]
+) -> None:
+    run_id = start_run(catalogue)
+    save_volume(catalogue, run_id, "v1", *PATHS)
+    with catalogue._changing() as transaction:  # it was taken for dead, and another process has resumed it
+        transaction.change("UPDATE runs SET pid = 1 WHERE id = :run", {"run": run_id})
+
+    with pytest.raises(CatalogueError, match="took this one for dead"):
+        complete(catalogue, run_id)
+
+    assert ask("SELECT state, pid FROM runs") == [("running", 1)]
+    assert ask("SELECT count(*) FROM entries") == [(0,)]
 
 
 def test_a_volume_that_is_removed_while_a_first_picture_is_recorded_takes_the_trust(
