@@ -46,8 +46,12 @@ def record_picture(
     asked = "SELECT path, id, last_run, removals FROM trees WHERE job = :job ORDER BY id DESC"
     trees = {bytes(path): Tree(*row) for path, *row in transaction.ask(asked, {"job": job})}
     owners = begun_pictures(transaction)
-    begun = []
+    begun: list[SourceRecording] = []
+    pictured: set[bytes] = set()
     for found in sources:
+        if found.path in pictured:  # a job may save it in two formats
+            continue
+        pictured.add(found.path)
         tree = trees.get(found.path)
         if tree is not None and (tree.id in owners or _is_overtaken(tree, run_id, found)):
             recorded.overtaken = True

@@ -169,6 +169,21 @@ def test_sources_that_come_and_go_are_told_as_they_were_in_each_run(share):
     assert share.told() == state_of(share.tree, other)
 
 
+def test_a_source_that_a_job_saves_in_two_formats_has_one_picture(share):
+    write(share.tree / "a", b"a")
+    both = [(str(share.tree), "zip"), (str(share.tree), "gz")]
+    share.backup(sources=both)
+    for _ in range(2):
+        report = share.backup(sources=both, skip_known=True)
+        assert report.changes == (0, 0, 0, 0)
+    write(share.tree / "b", b"b")
+    share.backup(sources=both)
+
+    assert [len(share.told(number)) for number in range(4)] == [2, 2, 2, 3]
+    assert share.told() == state_of(share.tree)
+    assert len(share.rows("trees")) == 1
+
+
 def test_copies_in_one_run_are_saved_once_and_told_with_their_content(share):
     for name in ("b/second", "a/first", "c", "other"):
         write(share.tree / name, text(5000, name == "other"))
