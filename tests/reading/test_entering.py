@@ -24,9 +24,7 @@ from hypothesis import strategies as st
 from samples import CONTENT, MAKERS, make, make_tree, zip_of
 from told import Told
 
-from backalaika.reading.entering import Entering
-from backalaika.reading.messages import LooseFile, Moved, Rows, Settings, Trouble
-from backalaika.reading.trees import tree_at
+from backalaika.reading.messages import Trouble
 from backalaika.reading.zips import beginning
 
 
@@ -376,46 +374,6 @@ def test_threads_that_come_to_a_bad_sector_of_an_image_do_not_end_the_process(co
 
     assert 5 < len(told.rows) < 20
     assert "Input/output error" in told.troubles[0].message
-
-
-@pytest.mark.parametrize("hashing", [True, False])
-@pytest.mark.parametrize("codec", ["gz", "bz2"])
-def test_there_are_signs_of_life_while_threads_have_not_decoded_anything(codec, hashing, tmp_path, monkeypatch):
-    rapidgzip = pytest.importorskip("rapidgzip")
-    packed = (gzip if codec == "gz" else bz2).compress(_tar({"noise": random.Random(1).randbytes(4_000_000)}), 1)
-    path = tmp_path / f"x.tar.{codec}"
-    path.write_bytes(packed)
-    messages, before = [], []
-
-    class Silent:
-        """Says nothing before some signs have come, and then leaves it to the plain decoder."""
-
-        def __init__(self, source, parallelization):
-            pass
-
-        def read(self, size):
-            began, deadline = len(messages), time.monotonic() + 5
-            while len(messages) < began + 10 and time.monotonic() < deadline:
-                time.sleep(0.01)
-            before.append(messages[began:])
-            return b""
-
-        def tell_compressed(self):
-            return 0
-
-        def close(self):
-            pass
-
-    for name in ("RapidgzipFile", "IndexedBzip2File"):
-        monkeypatch.setattr(rapidgzip, name, Silent)
-    tree = tree_at(str(tmp_path))
-    file = LooseFile(path.name.encode(), len(packed), 0)
-    Entering(tree, Settings(hashing=hashing), messages.append).enter(file, threads=4)
-
-    [signs] = before
-    assert len(signs) >= 10
-    assert {type(sign) for sign in signs} == {Moved}
-    assert b"noise" in [row.name for message in messages if isinstance(message, Rows) for row in message.rows]
 
 
 def test_files_that_only_look_like_archives_are_loose(tmp_path):
