@@ -377,10 +377,9 @@ class Target:
     def _mode(self, attributes: Attributes | None) -> int:
         if attributes is None:
             return 0o666 & ~umask()
-        if attributes.mode == BEGUN_FILE:
-            return BEGUN_FILE & ~stat.S_ISVTX  # it would never count as whole
         # To whom a program lends its rights is told by its owner, whom only root can restore.
-        return attributes.mode if self._is_root else attributes.mode & 0o1777
+        mode = attributes.mode if self._is_root else attributes.mode & 0o1777
+        return mode & ~stat.S_ISVTX if mode == BEGUN_FILE else mode  # with that sign it would never count as whole
 
     def _own(self, descriptor: int, attributes: Attributes | None, info: os.stat_result | None = None) -> None:
         """Give a file or folder its owner, which ``info`` may tell that it has already."""

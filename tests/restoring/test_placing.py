@@ -198,9 +198,11 @@ def test_root_knows_what_it_began_when_it_has_its_owner_already(tmp_path):
     assert target.is_begun(b"folder")
 
 
-def test_a_file_that_had_the_permissions_of_one_that_was_begun_is_whole(tmp_path):
+@pytest.mark.parametrize(("is_root", "mode"), [(True, BEGUN_FILE), (False, BEGUN_FILE), (False, BEGUN_FILE | 0o4000)])
+def test_a_file_that_had_the_permissions_of_one_that_was_begun_is_whole(tmp_path, is_root, mode):
     target = Target(str(tmp_path), "never", "token")
-    target.put(b"file", b"content", Attributes(BEGUN_FILE, os.getuid(), os.getgid()), 10**18)
+    target._is_root = is_root
+    target.put(b"file", b"content", Attributes(mode, os.getuid(), os.getgid()), 10**18)
 
     assert not target.is_wanted(b"file", 0)
     assert os.stat(tmp_path / "file").st_mode & 0o7777 == 0o200
