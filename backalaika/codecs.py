@@ -21,6 +21,8 @@ from .digests import Buffer
 
 MIB = 1024 * 1024
 SAMPLE = 4096
+# Content that keeps more than this of its size is stored.
+_WORTH_IT = 0.985
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +40,20 @@ class Codec:
 
 
 def is_incompressible(data: Buffer) -> bool:
-    """Whether samples of ``data`` do not shrink: photos, films, zipped documents.
+    """Whether ``data`` does not shrink: photos, films, zipped documents.
 
-    Three samples of 4 KiB are compressed at level 1, some 60 microseconds, where a frame costs 10 milliseconds.
-    Content under 64 KiB is not worth the question and counts as compressible.
+    Three samples of 4 KiB are compressed first, some 60 microseconds, where a frame costs 10 milliseconds. What they
+    cannot tell of, repeats far apart and texts between photos, zstd finds in the whole: it runs through what does not
+    shrink in 0.2 milliseconds. Content under 64 KiB is not worth the question and counts as compressible.
     """
     if len(data) < 64 * 1024:
         return False
     view = memoryview(data)
     middle, last = len(data) // 2, len(data) - SAMPLE
     samples = b"".join((view[SAMPLE : 2 * SAMPLE], view[middle : middle + SAMPLE], view[last:]))
-    return len(deflate.deflate_compress(samples, 1)) > len(samples) * 0.985
+    if len(deflate.deflate_compress(samples, 1)) <= len(samples) * _WORTH_IT:
+        return False
+    return len(_zstandard(view, 1)) > len(view) * _WORTH_IT
 
 
 def _gzip(data: Buffer, level: int) -> bytes | bytearray:

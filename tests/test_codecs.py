@@ -147,6 +147,25 @@ def test_random_bytes_after_text_are_compressible_for_a_part_of_them_is() -> Non
     assert not is_incompressible(_text(MIB // 2 + 8192) + _random(MIB // 2))
 
 
+def test_what_repeats_itself_is_compressible_however_random_it_looks() -> None:
+    assert not is_incompressible((_random(24_000) * 44)[:MIB])
+
+
+def test_texts_between_photos_are_compressible_wherever_the_samples_fall() -> None:
+    text = _text(3000)
+    frame = bytearray(b"".join(_random(20_000, seed) + text for seed in range(42)))
+    for start in (4096, len(frame) // 2, len(frame) - 4096):  # where the samples are taken from
+        frame[start : start + 4096] = _random(4096, start)
+
+    assert not is_incompressible(bytes(frame))
+
+
+def test_a_gzip_frame_of_photos_and_texts_is_no_larger_than_gzip_makes_it() -> None:
+    frame = b"".join(_random(20_000, seed) + _text(4000) for seed in range(42))
+
+    assert len(CODECS["gz"].compress(frame, 5)) <= len(gzip.compress(frame, 6)) * 1.01
+
+
 @pytest.mark.parametrize("size", [0, 1, 4096, 64 * 1024 - 1])
 def test_little_content_is_never_called_incompressible(size: int) -> None:
     assert not is_incompressible(_random(size))
