@@ -441,7 +441,8 @@ def _show(report: RestoreReport) -> None:
     done = f"{display.files(report.files)}, {display.size(report.bytes)}"
     where = display.printable(report.target)
     if report.state == "interrupted":
-        display.say(f"INTERRUPTED: restored {done} to {where}; the same command goes on")
+        # Of what processes were at, nobody has heard.
+        display.say(f"INTERRUPTED: restored {done} or more to {where}; the same command goes on")
         return
     state = "Restored" if report.state == "complete" else "INCOMPLETE: restored"
     display.say(f"{state} {done} to {where} in {display.duration(report.seconds)}")

@@ -82,7 +82,7 @@ def test_an_interrupt_at_the_question_ends_it_in_good_order(home, talk, on_the_s
     rest, status = ending(terminal)
 
     assert status == 130
-    assert "INTERRUPTED" in rest
+    assert "INTERRUPTED: restored 0 files, 0 bytes or more to" in rest
 
 
 def test_what_is_wrong_with_the_command_is_said(home):
