@@ -15,7 +15,8 @@ from .catalogue.results import OpenEntry
 from .catalogue.rows import storable_inode, storable_number
 from .walk import FILE, Entry
 
-_COARSE = ("cifs", "smb", "smbfs", "smb2", "smb3", "vfat", "msdos", "fat", "fat32", "exfat", "fuse.exfat", "msdosfs")
+_SHARES = ("cifs", "smb", "smbfs", "smb2", "smb3", "fuse.gvfsd-fuse", "fuse.smbnetfs")
+_COARSE = (*_SHARES, "vfat", "msdos", "fat", "fat32", "exfat", "fuse.exfat", "msdosfs")
 _ROUNDING_NS = 2_000_000_000
 _SUMMER_TIME_NS = 3600 * 1_000_000_000
 _MOUNTS = "/proc/self/mounts"
@@ -53,12 +54,15 @@ class CoarseMounts:
         self._coarse = [path for path, coarse in self._mounts if coarse]
 
     def has(self, folder: str) -> bool:
-        """Whether a folder lies on one."""
-        return bool(self._coarse) and next((coarse for path, coarse in self._mounts if _is_in(folder, path)), False)
+        """Whether a folder lies on one; it may be named through links."""
+        if not self._coarse:
+            return False
+        folder = os.path.realpath(folder)
+        return next((coarse for path, coarse in self._mounts if _is_in(folder, path)), False)
 
     def has_some_of(self, folder: str) -> bool:
         """Whether a folder, or one below it, lies on one."""
-        return self.has(folder) or any(_is_in(path, folder) for path in self._coarse)
+        return self.has(folder) or any(_is_in(path, os.path.realpath(folder)) for path in self._coarse)
 
 
 def coarse_mounts() -> CoarseMounts:
