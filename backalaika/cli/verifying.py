@@ -16,9 +16,11 @@ from . import display
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
-    from ..catalogue.results import VolumeAt
     from ..restoring.shelf import Shelf
+    from ..verifying.finding import ToCheck
     from ..verifying.verify import VerifyReport
+
+_SHOWN = 5
 
 
 @click.command(
@@ -74,6 +76,7 @@ def verify(
     from ..run.pool import available_cpus
     from ..run.stopping import StopSignals
     from ..verifying.checking import start_checking
+    from ..verifying.finding import Finding
     from ..verifying.verify import Verify
     from .progress import Bar, Lines
     from .repairing import check_repair, repaired
@@ -92,13 +95,15 @@ def verify(
             from ..catalogue import open_catalogue
 
             catalogue = stack.enter_context(open_catalogue(uri, to_write=False))
-        shelf = _shelf(catalogue, folders)
-        found, missing = _find(volumes, shelf, [os.path.abspath(folder) for folder in folders])
-        _check_single(repair, len(found) + len(missing))
-        program = "" if target is None else check_repair(target, [folder for folder, _ in found])
+        finding = Finding(_shelf(catalogue, folders), catalogue, folders)
+        found = finding.named(volumes) if volumes else finding.all()
+        if not volumes and not found.volumes:
+            raise UsageError("verify: no volume is here; name a FOLDER, or give --from DIR")
+        _check_single(repair, len(found.volumes) + len(found.missing))
+        program = "" if target is None else check_repair(target, found.volumes)
         pool = stack.enter_context(processes(workers, start_checking))
         signals = stack.enter_context(StopSignals())
-        for folder, volume in found:
+        for folder, volume in found.volumes.items():
             with watch(*_count(folder), False, line=_problem_line) as observer:
                 check = Verify(folder, volume, catalogue, pool, workers, observer, signals.check)
                 report = check.run(deep)
@@ -114,9 +119,19 @@ def verify(
             status = max(status, report.exit_status if copied is None else copied.exit_status)
             if status == 130:
                 sys.exit(130)
-    for title in missing:
-        display.say(f"{display.printable(title)}: is not here; mount it, and give --from DIR for where it is")
-    sys.exit(3 if missing else status)
+    _show_missing(found)
+    sys.exit(3 if found.missing else status)
+
+
+def _show_missing(found: ToCheck) -> None:
+    for title, why in found.missing.items():
+        display.say(
+            f"{display.printable(title)}: {display.printable(why)}; mount it, and give --from DIR for where it is"
+        )
+    if found.away:
+        some = ", ".join(map(display.printable, found.away[:_SHOWN]))
+        more = f" and {len(found.away) - _SHOWN:,} more" if len(found.away) > _SHOWN else ""
+        display.say(f"note: not here, and not checked: {some}{more}")
 
 
 def _check_single(repair: bool, volumes: int) -> None:
@@ -133,48 +148,6 @@ def _shelf(catalogue: Catalogue | None, folders: tuple[str, ...]) -> Shelf:
     if catalogue is None:
         return Shelf({}, lambda digests: {}, folders)
     return Shelf(catalogue.complete_volumes(), catalogue.volumes_with_archives, folders)
-
-
-def _find(
-    wanted: tuple[str, ...], shelf: Shelf, folders: list[str]
-) -> tuple[list[tuple[str, VolumeAt | None]], list[str]]:
-    """Folders and volumes to be checked, and titles of volumes that are nowhere."""
-    from ..restoring.shelf import volume_folders
-
-    found: dict[str, VolumeAt | None] = {}
-    missing = []
-    titles = {volume.title: volume for volume in shelf.volumes.values()}
-    for name in wanted:
-        if name in titles:
-            place = shelf.folder(titles[name].id)
-            if place is None:
-                missing.append(name)
-            else:
-                found[place] = titles[name]
-            continue
-        if not os.path.isdir(name):
-            raise UsageError(f"{name!r}: neither a complete volume of the catalogue nor a folder")
-        below = list(volume_folders(os.path.abspath(name)))
-        foreign = [volume for volume in shelf.volumes.values() if volume.path == os.path.abspath(name)]
-        if not below and not foreign:
-            raise UsageError(f"{name}: no volume is there; one of Backalaika's has SUMS.xxh128")
-        for folder in below:
-            number = shelf.recognise(folder).volume_id
-            found[folder] = None if number is None else shelf.volumes[number]
-        if not below:
-            found[os.path.abspath(name)] = foreign[0]
-    if not wanted:
-        for folder in folders:
-            for place in volume_folders(folder):
-                number = shelf.recognise(place).volume_id
-                found[place] = None if number is None else shelf.volumes[number]
-        for volume in shelf.volumes.values() if not folders else ():
-            place = shelf.folder(volume.id)
-            if place is not None:
-                found[place] = volume
-        if not found:
-            raise UsageError("verify: no volume is here; name a FOLDER, or give --from DIR")
-    return list(found.items()), missing
 
 
 def _count(folder: str) -> tuple[int, int]:
@@ -208,5 +181,7 @@ def _show(report: VerifyReport) -> None:
     elif report.problems:
         problems = display.counted(len(report.problems), "problem")
         display.say(f"DAMAGED: {title}: {problems} in {done}, in {took}; see above")
+    elif report.without_digest:
+        display.say(f"Whole as far as sizes tell: {title}: {done}, in {took}")
     else:
         display.say(f"Whole: {title}: {done}, in {took}")

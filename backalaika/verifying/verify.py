@@ -52,6 +52,7 @@ class VerifyReport:
         members: members of archives that were decoded.
         problems: what is not what it was.
         notes: what else is there.
+        without_digest: files that the catalogue has no digest of, so that only their sizes were compared.
         recovery: what the recovery files can do about the problems; None: there are no such files, or no problems.
         seconds: how long it took.
     """
@@ -64,6 +65,7 @@ class VerifyReport:
     members: int = 0
     problems: list[Problem] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    without_digest: int = 0
     recovery: Recovery | None = None
     seconds: float = 0.0
 
@@ -84,6 +86,7 @@ class VerifyReport:
             "members": self.members,
             "errors": [{"path": problem.path, "message": problem.message} for problem in self.problems],
             "notes": self.notes,
+            "without_digest": self.without_digest,
             "recovery": self.recovery and self.recovery.as_json(),
             "seconds": round(self.seconds, 3),
         }
@@ -147,7 +150,7 @@ class Verify:
         report.seconds = time.monotonic() - started
         if report.state == HEALTHY and report.problems:
             report.state = DAMAGED
-        known = self._volume is not None and self._catalogue is not None
+        known = self._volume is not None and self._catalogue is not None and not report.without_digest
         if report.state == HEALTHY and known and not self._is_copy:
             assert self._volume is not None
             assert self._catalogue is not None
@@ -350,10 +353,9 @@ class Verify:
             self._problem(SUMS, "is missing, and so is a catalogue that knows this folder")
             return
         work = Work()
-        unread = 0
         for row in self._catalogue.files_on(self._volume.id):
             if row.archive is None and row.kind == "file":
-                unread += row.digest is None
+                self.report.without_digest += row.digest is None
                 work.add(item_of(row))
         for spool in work.archives.values():
             tasks = ((task,) for task in cut_into_tasks(self._folder, b"", self._volume.digest, iter(spool)))
@@ -364,9 +366,9 @@ class Verify:
                 for item, why in checked.failed:
                     self._problem(os.fsdecode(item.path), why)
             spool.close()
-        if unread:
+        if unread := self.report.without_digest:
             self.report.notes.append(
-                f"{unread:,} files have no digest in the catalogue; only their sizes were compared"
+                f"files that have no digest in the catalogue, and of which only the sizes were compared: {unread:,}"
             )
 
     # Help
