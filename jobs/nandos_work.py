@@ -72,7 +72,7 @@ config = dict(
     # pip install blake3) cannot be forged.
     # digest="xxh3-128",
     #
-    # How hard to compress: zip and gz 1 to 12, bz2 1 to 9, zst 1 to 19, xz 0 to 9. None is what suits each: 6, 9, 2, 6.
+    # How hard to compress: zip and gz 1 to 12, bz2 1 to 9, zst 1 to 19, xz 0 to 9. None is what suits each: 5, 9, 2, 6.
     # level=None,
     #
     # How many processes compress. None is one for each processor; less leaves the machine to others.

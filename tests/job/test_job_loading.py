@@ -1,10 +1,12 @@
 import os
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import pytest
 
+from backalaika.codecs import CODECS
 from backalaika.errors import ConfigurationError
 from backalaika.job.config import KEYS, read_settings
 from backalaika.job.loading import load_job, load_user_config
@@ -365,3 +367,10 @@ def test_nandos_job_shows_every_key_with_its_default():
 
     assert shown == {name: key["default"] for name, key in KEYS.items()}
     read_settings("nandos_work.py", shown)
+
+
+def test_nandos_job_tells_the_level_that_each_format_has_by_default():
+    found = re.search(r"None is what suits each: ([\d, ]+)\.", (JOBS / "nandos_work.py").read_text())
+
+    # "zip and gz … bz2 … zst … xz", as the line says; a zip deflates as gz does
+    assert found[1] == ", ".join(str(CODECS[name].default_level) for name in ("gz", "bz2", "zst", "xz"))
