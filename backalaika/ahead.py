@@ -4,6 +4,8 @@ One process asks the system for some 250,000 files a second, and Python takes as
 first few thousand entries goes to the pool, which has nothing to do yet, in pieces: some directories with all below
 them. A piece that turns out large ends early, and what is left of it is made into pieces again. Pieces are begun in the
 order of the walk and told in that order, so what must be held is some pieces for each level of the tree.
+
+A disk that few shall read at a time is walked by no more than that: for it, a walk is reading too, and seeking.
 """
 
 from __future__ import annotations
@@ -12,8 +14,8 @@ import marshal
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import BrokenExecutor, Executor, Future
-from concurrent.futures import TimeoutError as NotDone
+from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future
+from concurrent.futures import wait as wait_for_some
 from dataclasses import dataclass
 from operator import attrgetter
 from typing import NamedTuple
@@ -108,13 +110,16 @@ class Piece(NamedTuple):
     left: list[str]
 
 
-def look_at(looking: Looking, executor: Executor | None, wait: Callable[[], None]) -> Iterator[Piece]:
+def look_at(
+    looking: Looking, executor: Executor | None, wait: Callable[[], None], readers: int | None = None
+) -> Iterator[Piece]:
     """All of a source.
 
     Args:
         looking: which, and how.
         executor: several processes; None: this one does all.
         wait: called at times while others are waited for; it may raise.
+        readers: how many may walk at a time; None: as many as there are.
 
     Raises:
         OSError: the source itself cannot be read.
@@ -124,19 +129,36 @@ def look_at(looking: Looking, executor: Executor | None, wait: Callable[[], None
     yield piece
     line: deque[list[str] | Future[Piece]] = deque(_split(piece.left))
     while line:
-        if executor is None:
+        if executor is None or readers == 1:
             assert isinstance(line[0], list)
             piece = look_at_some(looking, line[0])
         else:
-            for i in range(min(len(line), 2 * _PIECES_OF_A_REST)):
-                stack = line[i]
-                if isinstance(stack, list):
-                    line[i] = _submit(executor, looking, stack)
-            assert isinstance(line[0], Future)
-            piece = _result(line[0], wait)
+            piece = _first(line, executor, looking, readers, wait)
         line.popleft()
         line.extendleft(reversed(_split(piece.left)))
         yield piece
+
+
+def _first(
+    line: deque[list[str] | Future[Piece]],
+    executor: Executor,
+    looking: Looking,
+    readers: int | None,
+    wait: Callable[[], None],
+) -> Piece:
+    """The first piece of a line, of which others are begun meanwhile."""
+    while True:
+        under_way = [one for one in line if isinstance(one, Future) and not one.done()]
+        for i in range(min(len(line), 2 * _PIECES_OF_A_REST)):
+            stack = line[i]
+            if isinstance(stack, list) and (readers is None or len(under_way) < readers):
+                line[i] = begun = _submit(executor, looking, stack)
+                under_way.append(begun)
+        first = line[0]
+        if isinstance(first, Future) and first.done():
+            return _result(first)
+        if not wait_for_some(under_way, timeout=0.2, return_when=FIRST_COMPLETED).done:
+            wait()
 
 
 def _submit(executor: Executor, looking: Looking, stack: list[str]) -> Future[Piece]:
@@ -146,14 +168,11 @@ def _submit(executor: Executor, looking: Looking, stack: list[str]) -> Future[Pi
         raise RunError(_DIED) from None
 
 
-def _result(future: Future[Piece], wait: Callable[[], None]) -> Piece:
-    while True:
-        try:
-            return future.result(timeout=0.2)
-        except NotDone:
-            wait()
-        except BrokenExecutor:
-            raise RunError(_DIED) from None
+def _result(future: Future[Piece]) -> Piece:
+    try:
+        return future.result()
+    except BrokenExecutor:
+        raise RunError(_DIED) from None
 
 
 _DIED = "a worker process died while the sources were looked at; is there enough memory? Try fewer --workers"

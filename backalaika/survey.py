@@ -136,12 +136,13 @@ def take_survey(
 
     Args:
         sources: the job's.
-        config: for ``skip_files`` and ``one_filesystem``.
+        config: for ``skip_files``, ``one_filesystem`` and ``readers``.
         since_ns: leave out files and links last modified before this time; directories that lose all go too.
         tell: called at times with the files and bytes found so far.
         is_coarse: whether only names, sizes and times of modification of what lies in a folder can be trusted.
         seed: of the hashes of looks, 64 bits: what else makes a difference to whether nothing has changed.
-        executor: several processes that have nothing to do meanwhile, for large sources.
+        executor: several processes that have nothing to do meanwhile, for large sources; as many of them walk at a
+            time as ``readers`` of the config allows.
 
     Raises:
         SourceError: a source does not exist, is no directory, or cannot be read.
@@ -152,7 +153,7 @@ def take_survey(
             found = Found(source, label, spool_start=survey.spool.tell())
             survey.sources.append(found)
             looking = Looking(source.path, config.skip_files.matches, config.one_filesystem, since_ns, is_coarse, seed)
-            _survey_source(survey, found, looking, executor, tell)
+            _survey_source(survey, found, looking, executor, config.readers, tell)
             found.spool_end = survey.spool.tell()
     except BaseException:
         survey.spool.close()
@@ -165,6 +166,7 @@ def _survey_source(
     found: Found,
     looking: Looking,
     executor: Executor | None,
+    readers: int | None,
     tell: Callable[[int, int], None] | None,
 ) -> None:
     path = found.source.path
@@ -174,7 +176,7 @@ def _survey_source(
             tell(sum(one.found_files for one in survey.sources), sum(one.found_bytes for one in survey.sources))
 
     try:
-        for piece in look_at(looking, executor, tell_so_far):
+        for piece in look_at(looking, executor, tell_so_far, readers):
             survey.keep(piece.folders)
             survey.problems += piece.problems
             found.found_files += piece.found_files

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 import socket
+import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures import BrokenExecutor, Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -62,6 +66,31 @@ def test_pieces_of_any_size_make_the_same_whole(tree: Path, entries: int, monkey
     assert len(pieces) > 5
     assert together(pieces) == alone
     assert together(list(look_at(looking(tree), None, lambda: None))) == alone
+
+
+@pytest.mark.parametrize("readers", [1, 2, 3])
+def test_no_more_than_so_many_walk_at_a_time(tree: Path, readers: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lock, counts = threading.Lock(), [0, 0]
+    scandir = os.scandir
+
+    @contextmanager
+    def slow_scandir(folder: int) -> Iterator[Any]:
+        with lock:
+            counts[0] += 1
+            counts[1] = max(counts)
+        time.sleep(0.005)
+        with scandir(folder) as found:
+            yield found
+        with lock:
+            counts[0] -= 1
+
+    alone = together(list(look_at(looking(tree), None, lambda: None)))
+    monkeypatch.setattr(ahead, "_ENTRIES_A_PIECE", 3)
+    monkeypatch.setattr(os, "scandir", slow_scandir)
+    with ThreadPoolExecutor(4) as pool:
+        assert together(list(look_at(looking(tree), pool, lambda: None, readers))) == alone
+
+    assert counts == [0, readers]
 
 
 def test_who_waits_may_stop_it(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -26,7 +26,7 @@ def _survey(
     tell: Callable[[int, int], None] | None = None,
 ) -> Survey:
     matches = re.compile(skip).fullmatch if skip else lambda name: None
-    config: Any = SimpleNamespace(skip_files=SimpleNamespace(matches=matches), one_filesystem=False)
+    config: Any = SimpleNamespace(skip_files=SimpleNamespace(matches=matches), one_filesystem=False, readers=None)
     sources: Any = tuple(SimpleNamespace(path=os.fspath(path)) for path in paths)
     return take_survey(sources, config, since_ns, tell)
 

@@ -1,7 +1,8 @@
 """A source on a slow disk: a job whose own code makes each read take its time, and keeps a diary of who did what when.
 
 A job file is a program that runs before the processes are started, so what it changes is changed in all of them (they
-are forked). The diary has a line for each read, each compression and each piece of advice to the system.
+are forked). The diary has a line for each folder that is listed, each read, each compression and each piece of advice
+to the system.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _CODE = """
-import io, lzma, os, sys, time
+import contextlib, io, lzma, os, sys, time
 import backalaika.run.hashing, backalaika.run.large, backalaika.run.turns, backalaika.run.worker
 
 source, rate = {source!r}, {rate!r}
@@ -60,6 +61,16 @@ def compress(data, **options):
     return packed
 
 
+@contextlib.contextmanager
+def scan(folder):
+    path, start = path_of(folder) if isinstance(folder, int) else folder, time.monotonic()
+    with really_scan(folder) as found:
+        yield found
+    if (path + os.sep).startswith(source):
+        time.sleep(0.01)
+        note("listed", start, path)
+
+
 def advise(descriptor, offset, size, advice):
     note("advised", time.monotonic(), path_of(descriptor))
     really_advise(descriptor, offset, size, advice)
@@ -70,6 +81,7 @@ def read_into(descriptor, places):
 
 
 really_read_into, really_compress, really_advise = os.readv, lzma.compress, os.posix_fadvise
+really_scan, os.scandir = os.scandir, scan
 backalaika.run.worker.read_into = read_into
 backalaika.run.large.open = backalaika.run.hashing.open = open_slowly
 lzma.compress, os.posix_fadvise = compress, advise

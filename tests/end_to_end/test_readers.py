@@ -71,6 +71,21 @@ def test_no_more_than_so_many_read_at_a_time_and_the_bytes_are_the_same(home, sl
     home.assert_nothing_left()
 
 
+def test_no_more_than_so_many_walk_the_source_at_a_time(home, slow):
+    for folder in range(101):  # only what comes after some thousand entries is left to several processes
+        (home.source / f"many {folder}").mkdir()
+        for number in range(40):
+            (home.source / f"many {folder}" / f"{number}").touch()
+
+    without = back_up(home, slow)
+    assert most_at_once(slow.events("listed")) > 2
+
+    for readers in (1, 2):
+        assert back_up(home, slow, "--readers", str(readers)) == without
+        assert len(slow.events("listed")) == 108
+        assert most_at_once(slow.events("listed")) == readers
+
+
 def test_one_reader_reads_in_the_order_of_the_tree_while_others_compress(home, slow):
     back_up(home, slow, "--readers", "1")
 
