@@ -279,3 +279,42 @@ def test_a_medium_is_added_without_waiting_for_heavy_libraries(home):
     imported = {line.rpartition("|")[2].strip().partition(".")[0] for line in done.stderr.splitlines()}
     assert "xxhash" in imported
     assert not imported & {"sqlalchemy", "rich", "alembic", "asyncio"}
+
+
+# A job whose processes tell what they have imported, and whether they are of the pool, when they read a file.
+TELLS_MODULES = """
+import os, sys
+import backalaika.run.worker
+
+read, main = os.readv, os.getpid()
+
+def tell_and_read(descriptor, places):
+    if os.getpid() != main:
+        with open({diary!r}, "a") as diary:
+            diary.write(" ".join(sys.modules) + "\\n")
+    return read(descriptor, places)
+
+backalaika.run.worker.read_into = tell_and_read
+"""
+
+
+@pytest.mark.parametrize("switches", [("--no-skip-known",), ("--skip-known", "--rehash")])
+def test_no_worker_of_a_backup_carries_heavy_libraries(home, switches):
+    diary = home.root / "diary"
+    path = home.job(more=TELLS_MODULES.format(diary=str(diary)))
+
+    for _ in range(2):  # one that makes the catalogue, and one that finds it
+        diary.unlink(missing_ok=True)
+        subprocess.run(
+            [*PROGRAM, "backup", path, "--yes", "--workers", "2", *switches],
+            env=home.environment,
+            check=True,
+            capture_output=True,
+            timeout=60,
+        )
+        (home.source / "new.txt").write_text("new")
+
+        told = [{name.partition(".")[0] for name in line.split()} for line in diary.read_text().splitlines()]
+        assert told
+        assert all("xxhash" in imported for imported in told)
+        assert not set().union(*told) & {"sqlalchemy", "rich", "alembic", "asyncio", "psutil"}

@@ -2,7 +2,8 @@
 
 A job file is a program that runs before the processes are started, so what it changes is changed in all of them (they
 are forked). The diary has a line for each folder that is listed, each read, each compression and each piece of advice
-to the system.
+to the system. What is about a piece of a file ("piece": it will be read now, "fetched": the system is told to fetch
+it) has the offset and the size before the path.
 """
 
 from __future__ import annotations
@@ -44,6 +45,7 @@ def slowly(read, descriptor, size, *arguments):
 
 class SlowFile(io.FileIO):
     def readinto(self, buffer):
+        note("piece", time.monotonic(), f"{{self.tell()}} {{len(buffer)}} {{path_of(self.fileno())}}")
         return slowly(super().readinto, self.fileno(), len(buffer), buffer)
 
     def read(self, size=-1):
@@ -73,6 +75,8 @@ def scan(folder):
 
 def advise(descriptor, offset, size, advice):
     note("advised", time.monotonic(), path_of(descriptor))
+    if advice == os.POSIX_FADV_WILLNEED:
+        note("fetched", time.monotonic(), f"{{offset}} {{size}} {{path_of(descriptor)}}")
     really_advise(descriptor, offset, size, advice)
 
 

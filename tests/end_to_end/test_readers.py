@@ -114,6 +114,24 @@ def test_the_system_is_told_what_comes_next(home, slow):
     assert advised[second] < reads[str(home.source / "0" / "0")]
 
 
+def test_the_next_piece_of_a_large_file_is_fetched_before_it_is_read(home, slow):
+    back_up(home, slow, "--readers", "1")
+
+    def pieces(what):
+        """When something was done with each piece of the large file, by the piece's offset."""
+        found = {}
+        for event in slow.events(what):
+            offset, _, path = event.path.split(" ", 2)
+            if path == str(home.source / "3" / "large"):
+                found.setdefault(int(offset), event.start)
+        return found
+
+    read, fetched = pieces("piece"), pieces("fetched")
+    assert len(read) > 2
+    for offset in sorted(read)[1:]:
+        assert fetched[offset] < read[offset]
+
+
 @pytest.mark.slow
 def test_files_that_are_hashed_to_see_whether_they_are_known_are_read_in_turn_too(home, slow):
     back_up(home, slow)
