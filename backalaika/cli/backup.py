@@ -84,7 +84,7 @@ class _Backup(click.Command):
 @click.option(
     "--resume/--no-resume", default=None, help="Go on with the job's last run, which ended early; or begin a new one."
 )
-@click.option("--dry-run", is_flag=True, help="Show which volumes there would be, and write nothing.")
+@click.option("--dry-run", is_flag=True, help="Show which volumes the same command would make, and write nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print one report object on standard output at the end.")
 def backup(
     job_file: str,
@@ -112,15 +112,16 @@ def backup(
         raise UsageError("--resume goes on with what its run has read; leave out --rehash")
     skip_known = True if rehash else skip_known
     trusting = partial(_trusting, rehash=rehash, copies=copies)
+    load = partial(_load, job_file, readers, nice, verify)
     if dry_run:
-        _dry_run(job_file, Given(skip_known, since, comment or ""), yes, as_json, nice, trusting)
+        _dry_run(load, Given(skip_known, since, comment or ""), yes, as_json, trusting, workers, allow_shrunk)
     from ..run.resuming import answers_of
     from ..run.session import Session
     from .progress import RemovalLines, watch
 
     terminal = display.can_ask() and not yes
     report_to = _keep_standard_output() if as_json else None
-    job = _load(job_file, readers, nice, verify)
+    job = load()
     given = Given(skip_known, since, comment)
     early = _early_run(job, given, resume, terminal)
     answers = trusting(answers_of(early) if early else _answers(given, yes or bool(resume), terminal))
@@ -170,7 +171,7 @@ def _early_run(job: Job, given: Given, resume: bool | None, terminal: bool) -> E
     return early if click.confirm("Go on with it?", default=True, err=True) else None
 
 
-def _load(job_file: str, readers: int | None, nice: bool | None, verify: str | None = None) -> Job:
+def _load(job_file: str, readers: int | None, nice: bool | None, verify: str | None) -> Job:
     """The job, with what the switches say instead; from here on with less priority, if that is wanted."""
     from ..job.loading import load_job
 
@@ -187,15 +188,22 @@ def _load(job_file: str, readers: int | None, nice: bool | None, verify: str | N
 
 
 def _dry_run(
-    job_file: str, given: Given, yes: bool, as_json: bool, nice: bool | None, trusting: Callable[[Answers], Answers]
+    load: Callable[[], Job],
+    given: Given,
+    yes: bool,
+    as_json: bool,
+    trusting: Callable[[Answers], Answers],
+    workers: int | None,
+    allow_shrunk: bool,
 ) -> NoReturn:
     """Show the plan and leave."""
     from ..run.dry_run import plan_run
     from .planning import show_plan
 
     report_to = _keep_standard_output() if as_json else None
-    job = _load(job_file, None, nice)
-    plan = plan_run(job, trusting(_answers(given, yes, display.can_ask() and not yes)))
+    job = load()
+    answers = trusting(_answers(given, yes, display.can_ask() and not yes))
+    plan = plan_run(job, answers, workers=workers, allow_shrunk=allow_shrunk)
     if report_to is not None:
         _write_json(plan, report_to)
     else:
@@ -259,10 +267,9 @@ def _show_plan(job: Job, session: Session, answers: Answers, early: EarlyRun | N
     free = free_space(config.dir_backups)
     left = survey.bytes - (early.bytes if early else 0)
     warning = "" if left < free else "  LESS than there is to save: it fits only if it compresses well"
-    more = [f"{config.redundancy} % of recovery files"] if config.redundancy else []
-    more += [f"each volume is read back ({config.verify_after})"] if config.verify_after else []
-    if more:
-        display.say(f"Safety     {', '.join(more)}")
+    safety = display.safety(config.redundancy, config.verify_after)
+    if safety:
+        display.say(f"Safety     {safety}")
     display.say(f"Free       {display.size(free)}{warning}")
 
 

@@ -62,6 +62,18 @@ def medium(medium: Medium) -> str:
     return f"{medium.name} ({size(medium.capacity)})" if medium.name else size(medium.capacity)
 
 
+def safety(redundancy: int, verify: str | None) -> str:
+    """What is done for each volume besides writing it; empty for nothing.
+
+    Args:
+        redundancy: percent of recovery files.
+        verify: how it is read back; None: not at all.
+    """
+    done = [f"{redundancy} % of recovery files"] if redundancy else []
+    done += [f"each volume is read back ({verify})"] if verify else []
+    return ", ".join(done)
+
+
 def files(count: int) -> str:
     """A number of files."""
     return counted(count, "file")

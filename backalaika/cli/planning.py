@@ -51,6 +51,9 @@ def show_plan(plan: Plan) -> None:
         click.echo(f"Unused     a medium of {display.size(capacity)}")
     for path in plan.cut:
         click.echo(f"Cut        {display.printable(path)}: into parts, unless it compresses to fit on a volume")
+    safety = display.safety(plan.redundancy, plan.verify)
+    if safety:
+        click.echo(f"Safety     {safety}")
     for problem in plan.problems:
         display.say(problem_line(problem))
     for warning in plan.warnings:

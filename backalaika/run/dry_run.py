@@ -28,13 +28,14 @@ from .answers import Answers
 from .comparing import Comparisons
 from .known import KnownFiles
 from .placing import too_large_problem
-from .pool import available_cpus
+from .pool import worker_count
 from .precautions import UsableMedium, check_destination, shrunk_sources, smallest_capacity, usable_media
 from .sampling import Sampler
 from .work import Work, plan_work
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
+    from ..job.config import Config
     from ..job.loading import Job
 
 # A member's line in the manifest, compressed: its digest alone has 16 bytes.
@@ -84,6 +85,7 @@ class Plan:
         problems: what would not be saved.
         cut: files that are cut into parts, unless they compress to fit; those that ``split_files`` may cut besides
             are not told.
+        verify, redundancy: how each volume would be read back, and percent of recovery files on it.
     """
 
     job: str
@@ -97,6 +99,8 @@ class Plan:
     warnings: list[str] = field(default_factory=list)
     problems: list[Problem] = field(default_factory=list)
     cut: list[str] = field(default_factory=list)
+    verify: str | None = None
+    redundancy: int = 0
 
     @property
     def exit_status(self) -> int:
@@ -131,18 +135,29 @@ class Plan:
             ],
             "unused": self.unused,
             "cut": self.cut,
+            "verify": self.verify,
+            "redundancy": self.redundancy,
             "warnings": self.warnings,
             "errors": [problem._asdict() for problem in self.problems],
         }
 
 
-def plan_run(job: Job, answers: Answers, tell: Callable[[int, int], None] | None = None) -> Plan:
+def plan_run(
+    job: Job,
+    answers: Answers,
+    tell: Callable[[int, int], None] | None = None,
+    workers: int | None = None,
+    allow_shrunk: bool = False,
+) -> Plan:
     """Say what a run of the job would do.
 
     Args:
         job: what to back up.
         answers: whether known files are left out, and since when; the comment is not used.
         tell: called during the survey with the files and bytes found so far.
+        workers: how many files are read and hashed at a time, as a run would have processes, and no more than
+            ``readers``; None: as the configuration has it.
+        allow_shrunk: a source that is empty or has shrunk would not stop the run.
 
     Raises:
         ConfigurationError: a volume is too small.
@@ -157,7 +172,8 @@ def plan_run(job: Job, answers: Answers, tell: Callable[[int, int], None] | None
         trust = Trust(job.config.digest, answers.copies or job.config.copies, answers.rehash)
         seed = seed_of_looks(trust)
         survey = undo.enter_context(take_survey(job.sources, job.config, answers.since_ns, tell, mounts.has, seed))
-        plan = Plan(job.name, [PlannedSource(source.path, source.options) for source in job.sources])
+        sources = [PlannedSource(source.path, source.options) for source in job.sources]
+        plan = Plan(job.name, sources, verify=job.config.verify_after, redundancy=job.config.redundancy)
         plan.problems += survey.problems
         catalogue = _existing_catalogue(job.config.db_uri)
         known = None
@@ -165,7 +181,7 @@ def plan_run(job: Job, answers: Answers, tell: Callable[[int, int], None] | None
             undo.enter_context(catalogue)
             plan.ratio = catalogue.last_ratio(job.name)
             if answers.skip_known:
-                pool = ThreadPoolExecutor(available_cpus())
+                pool = ThreadPoolExecutor(_readers(job.config, workers))
                 undo.callback(pool.shutdown, cancel_futures=True)
                 comparisons = Comparisons(survey, catalogue, job, mounts)
                 undo.callback(comparisons.close)
@@ -178,13 +194,20 @@ def plan_run(job: Job, answers: Answers, tell: Callable[[int, int], None] | None
                     _known_counter(plan),
                     lambda: False,
                 )
-        plan.warnings = shrunk_sources(survey, catalogue.last_complete_run(job.name) if catalogue else {})
+        if not allow_shrunk:
+            plan.warnings = shrunk_sources(survey, catalogue.last_complete_run(job.name) if catalogue else {})
         sampler = None
         if plan.ratio is None:
             sampler = Sampler(survey, formats, job.config.digest, job.config.store_only)
             undo.callback(sampler.close)
         _plan_volumes(plan, survey, formats, known, usable_media(job.config, survey), sampler)
         return plan
+
+
+def _readers(config: Config, workers: int | None) -> int:
+    """How many files a run would read at a time."""
+    count = worker_count(workers, config)
+    return max(count if config.readers is None else min(count, config.readers), 1)
 
 
 def _existing_catalogue(db_uri: str) -> Catalogue | None:

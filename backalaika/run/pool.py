@@ -29,6 +29,7 @@ from .memory import attach_block
 from .stopping import leave_to_parent, signals_held
 
 if TYPE_CHECKING:
+    from ..job.config import Config
     from .turns import Turns
 
 P = ParamSpec("P")
@@ -145,6 +146,14 @@ def kill_pool(pool: Executor) -> bool:
 
 
 WRITER_NAME = "backalaika-writer"
+
+
+def worker_count(asked: int | None, config: Config) -> int:
+    """Processes that a run has: what was asked for, else what the configuration says, else one for each CPU."""
+    if asked is not None:
+        return asked
+    # Those who wait for the disk leave their processors to others.
+    return config.workers if config.workers is not None else available_cpus() + (config.readers or 0)
 
 
 def available_cpus() -> int:

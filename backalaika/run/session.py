@@ -35,7 +35,7 @@ from .hooking import VolumeHooks
 from .opening import RunCatalogue
 from .orders import WriterOrders
 from .placing import Placer
-from .pool import available_cpus, start_pool, start_tracker
+from .pool import start_pool, start_tracker, worker_count
 from .precautions import check_destination, shrunk_sources, smallest_capacity
 from .recorder import Recorder
 from .report import COMPLETE, FAILED, INTERRUPTED, Observer, Report
@@ -96,9 +96,7 @@ class Session:
         self._answers = answers
         config = job.config
         check_destination(job)
-        if workers is None:
-            # Those who wait for the disk leave their processors to others.
-            workers = config.workers if config.workers is not None else available_cpus() + (config.readers or 0)
+        workers = worker_count(workers, config)
         smallest = smallest_capacity(job)
         self._finish_with = FinishWith.of_config(job.path, config, workers)
         self._formats = tuple(archive_format(source.format, config.level, smallest) for source in job.sources)

@@ -152,6 +152,76 @@ def test_what_would_stop_the_run_is_told(home):
     assert home.run("backup", path, "--yes", "--dry-run").err.startswith("the backup would ask or stop: ")
 
 
+def test_a_source_that_may_be_empty_would_not_stop_the_run(home):
+    path = home.job()
+    for file in list(home.source.iterdir()):
+        file.unlink()
+
+    assert planned(home, path, "--allow-shrunk")["warnings"] == []
+    assert home.run("backup", path, "--yes", "--dry-run", "--allow-shrunk", status=0).err == ""
+
+
+def test_what_is_done_for_the_safety_of_each_volume_is_told(home):
+    path = home.job()
+
+    plain = home.run("backup", path, "--yes", "--dry-run", status=0).out
+    verified = home.run("backup", path, "--yes", "--dry-run", "--verify=deep", status=0).out
+
+    assert "Safety" not in plain
+    assert "Safety     each volume is read back (deep)\n" in verified
+    assert planned(home, path, "--verify")["verify"] == "sums"
+    assert planned(home, path)["verify"] is None
+
+
+# How many files are hashed at once, in this process and its threads.
+COUNTS = """
+import builtins, threading, time
+import backalaika.run.hashing
+
+lock, now, most = threading.Lock(), 0, 0
+
+def digest_slowly(*arguments):
+    global now, most
+    with lock:
+        now += 1
+        most = max(most, now)
+    time.sleep(0.05)
+    result = digest(*arguments)
+    with lock:
+        now -= 1
+    open({told!r}, "w").write(str(most))
+    return result
+
+digest, backalaika.run.hashing._digest_files = backalaika.run.hashing._digest_files, digest_slowly
+"""
+
+
+@pytest.mark.parametrize(
+    ("switches", "config", "most"),
+    [
+        (("--readers", "1"), "", 1),
+        (("--readers", "2", "--workers", "6"), "", 2),
+        (("--workers", "3"), "", 3),
+        (("--workers", "0"), "", 1),
+        (("--readers", "4"), "config = dict(workers=2, readers=1)", 2),
+        ((), "config = dict(workers=4, readers=3)", 3),
+    ],
+)
+def test_no_more_files_are_hashed_at_a_time_than_a_run_would_read(home, switches, config, most):
+    for number in range(1000):
+        (home.source / f"{number}.bin").write_bytes(f"{number:04}".encode())
+    home.run("backup", home.job(), "--yes", status=0)
+    for path in home.source.iterdir():
+        os.utime(path, (1, 1))
+    told = home.root / "told"
+    path = home.job(more=config + COUNTS.format(told=str(told)))
+
+    plan = planned(home, path, "--skip-known", *switches)
+
+    assert plan["known_files"] == 1004
+    assert min(most, 2) <= int(told.read_text()) <= most
+
+
 def test_a_source_that_is_missing_stops_it(home):
     line = home.refused("backup", home.job(source=home.root / "gone"), "--yes", "--dry-run")
 
