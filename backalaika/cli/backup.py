@@ -39,6 +39,8 @@ Exit status: 0 all done; 1 done, but some files could not be saved or a hook fai
 2 wrong usage or configuration, nothing was started; 3 the run failed; 130 interrupted.
 """
 
+_NO_COPIES = "--copies says when a file is known, and no known files are left out"
+
 
 class _Backup(click.Command):
     """``--verify`` takes its value with ``=`` only, for what follows it may be the job file."""
@@ -111,6 +113,8 @@ def backup(
     if resume and rehash:
         raise UsageError("--resume goes on with what its run has read; leave out --rehash")
     skip_known = True if rehash else skip_known
+    if copies is not None and not resume and not skip_known and (yes or skip_known is False):
+        raise UsageError(_NO_COPIES + "; give --skip-known, or leave out --copies")
     trusting = partial(_trusting, rehash=rehash, copies=copies)
     load = partial(_load, job_file, readers, nice, verify)
     if dry_run:
@@ -143,6 +147,8 @@ def backup(
 
 def _trusting(answers: Answers, rehash: bool, copies: int | None) -> Answers:
     """The answers with what the switches say; a run that goes on has its number of copies already."""
+    if copies is not None and not answers.skip_known:
+        display.say(f"{_NO_COPIES}; so it makes no difference")
     return replace(answers, rehash=rehash, copies=answers.copies if copies is None else copies)
 
 

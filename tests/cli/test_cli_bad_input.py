@@ -275,3 +275,13 @@ def test_of_an_unknown_volume_the_nearest_is_named(home):
     for command in (["files", title[:-1] + "2"], ["remove", "--yes", title[:-1] + "2"]):
         assert title in home.refused(*command)
     assert "volumes" in home.refused("files", "something else")
+
+
+@pytest.mark.parametrize(
+    "switches", [("--yes",), ("--yes", "--no-skip-known"), ("--no-skip-known",), ("--yes", "--dry-run")]
+)
+def test_a_number_of_copies_is_refused_where_known_files_are_saved_all_the_same(home, switches):
+    line = home.refused("backup", home.job(), "--copies", "2", *switches)
+
+    assert "give --skip-known, or leave out --copies" in line
+    home.run("backup", home.job(), "--yes", "--copies", "2", "--rehash", status=0)  # which implies it

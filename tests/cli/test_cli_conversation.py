@@ -47,6 +47,17 @@ def test_three_questions_then_the_plan_then_enter(home, talk):
     assert home.folders()[0].name.endswith("-office-before-the-move")
 
 
+def test_a_number_of_copies_that_makes_no_difference_is_pointed_out(home, talk):
+    terminal = talk("backup", home.job(), "--copies", "2", "--since", "all", "--comment", "")
+    terminal.expect("Skip files .*catalogue.*] ")
+    terminal.sendline("n")
+    terminal.expect("--copies says when a file is known, and no known files are left out; so it makes no difference")
+    terminal.expect("Press Enter to start")
+    terminal.sendline("")
+
+    assert ending(terminal)[1] == 0
+
+
 def test_enter_alone_takes_the_defaults(home, talk):
     terminal = talk("-j", home.job())
     for question in ("Skip files", "since when", "comment", "Press Enter"):
