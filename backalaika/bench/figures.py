@@ -9,7 +9,7 @@ from ..walk import Problem
 
 @dataclass(frozen=True, slots=True)
 class ReadRate:
-    """Files read from the disk by so many processes at once; ``cold``: the system was asked to forget them first."""
+    """Files read by so many processes at once; ``cold``: from a disk, for the system was asked to forget them first."""
 
     readers: int
     bytes_a_second: float
@@ -49,8 +49,10 @@ class Figures:
         walk_files_a_second: how fast it went.
         sample_files, sample_bytes: what was read of it.
         compressible: the part of the sample that looks as if it could be compressed.
-        reads: from the disk; ``cached`` is the same with one process from the system's memory.
+        in_memory: whether the files lie in memory, on a file system without a disk.
+        reads: by each number of processes; ``cached`` is the same with one process from the system's memory.
         write_folder, write_bytes_a_second: where backups go, and how fast the disk there takes them.
+        write_in_memory: whether there is no disk there.
         database, rows_a_second: the catalogue.
         failures: what could not be measured, and why.
         problems: files that could not be read.
@@ -66,12 +68,14 @@ class Figures:
     sample_files: int = 0
     sample_bytes: int = 0
     compressible: float = 0.0
+    in_memory: bool = False
     reads: list[ReadRate] = field(default_factory=list)
     cached: ReadRate | None = None
     digests: list[DigestRate] = field(default_factory=list)
     codecs: list[CodecRate] = field(default_factory=list)
     write_folder: str = ""
     write_bytes_a_second: float | None = None
+    write_in_memory: bool = False
     database: str = ""
     rows_a_second: float | None = None
     failures: dict[str, str] = field(default_factory=dict)

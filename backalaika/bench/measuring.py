@@ -5,6 +5,9 @@ one that takes longer than its share takes it from all that follow, and the end 
 the files and reading them have at least `_LEAST_LOOK_S`, however little was given: all that follows is about what
 they saw.
 
+Machines have other things to do: now this measurement is slowed down, now that. So all are taken in turn, and that
+several times, each time for a part of its share; the median counts.
+
 The pool has as many processes as will ever work at once; ``k`` of them work while ``k`` tasks are given. Each task
 measures itself and the rates are added up, so that waking a process does not count.
 """
@@ -14,9 +17,11 @@ from __future__ import annotations
 import importlib.util
 import random
 import time
+from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack
+from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from ..codecs import CODECS
@@ -27,8 +32,9 @@ from ..run.pool import start_pool, start_tracker, stop_pool
 from ..run.stopping import StopSignals, signals_held
 from ..run.work import wait_for
 from . import tasks
-from .advice import default_level
+from .advice import usual_level
 from .figures import CodecRate, DigestRate, Figures, ReadRate
+from .memory_disks import is_in_memory
 from .sample import Piece, Sample, take_sample
 from .tasks import Span, Work
 
@@ -52,6 +58,10 @@ LEVELS = {
 # Weights: how much of the time each measurement gets, relative to the others.
 _WALK, _READ, _CACHED, _HASH, _RULER, _COMPRESS, _WRITE, _INSERT = 3.0, 3.0, 0.5, 0.4, 1.0, 1.0, 2.0, 3.0
 _SLOW = {"bz2": 1.5, "xz": 2.0}
+# How often each rate is taken. Two would have no median, and each round less needs longer pieces.
+_ROUNDS = 3
+# A round is left out if the last took so many times its share: a slow codec's piece, or a member of a zip.
+_TOO_LONG = 3.0
 # In a share of 40 ms a busy machine comes no further than the first of a few small files.
 _LEAST_LOOK_S = 0.5
 
@@ -69,7 +79,7 @@ def measure(
 
     Args:
         path: absolute path of a directory with files of the user's.
-        config: for the catalogue, the destination, and what a zip stores.
+        config: for the catalogue, the destination, what a zip stores, and the settings that a backup here has.
         workers: the most processes at once, at least 1.
         seconds: how long it may take, about.
         tell: hears how far it is.
@@ -82,11 +92,12 @@ def measure(
         RunError: a task failed.
     """
     started = time.perf_counter()
-    clock = _Clock(seconds, workers, tell)
+    clock = _Clock(seconds, workers, config, tell)
     share = max(clock.next("looking at the files", _WALK), _LEAST_LOOK_S)
     sample = take_sample(path, sample_bytes, share, signals.check)
     figures = Figures(path, workers, sample.files, sample.bytes, sample.whole, sample.files / sample.walk_s)
     figures.problems += sample.problems
+    figures.in_memory = is_in_memory(path)
     figures.database = config.db_uri.partition(":")[0].partition("+")[0]
     with ExitStack() as undo:
         with signals_held():
@@ -106,39 +117,44 @@ def measure(
     return figures
 
 
-def worker_counts(workers: int) -> list[int]:
-    """1, 2, 4 and so on, and the number itself."""
+def worker_counts(workers: int, used: int | None = None) -> list[int]:
+    """1, 2, 4 and so on, the number itself, and another that is used if it is smaller."""
     counts = [1]
     while counts[-1] * 2 < workers:
         counts.append(counts[-1] * 2)
-    return counts if workers == 1 else [*counts, workers]
+    return sorted({*counts, workers, min(max(used or 1, 1), workers)})
 
 
-def _reader_counts(workers: int) -> list[int]:
-    return sorted({1, min(2, workers), workers})
+def _reader_counts(workers: int, config: Config) -> list[int]:
+    return sorted({1, min(2, workers), workers, min(config.readers or workers, workers)})
 
 
 def _digests() -> list[str]:
     return [name for name in DIGESTS if name != "blake3" or importlib.util.find_spec("blake3") is not None]
 
 
-def _counts(option: str, level: int, workers: int) -> list[int]:
+def _levels(option: str, config: Config) -> list[int]:
+    return sorted({*LEVELS[option], usual_level(option, config.level)})
+
+
+def _counts(option: str, level: int, workers: int, config: Config) -> list[int]:
     """On how many processes a level is measured: the usual one on all numbers, the others on one and on all."""
-    return worker_counts(workers) if level == default_level(option) else sorted({1, workers})
+    usual = level == usual_level(option, config.level)
+    return worker_counts(workers, config.workers) if usual else sorted({1, workers})
 
 
 class _Clock:
     """Shares out the time that is left by weights."""
 
-    def __init__(self, seconds: float, workers: int, tell: Tell) -> None:
+    def __init__(self, seconds: float, workers: int, config: Config, tell: Tell) -> None:
         self._start = time.perf_counter()
         self._seconds = seconds
         self._tell = tell
-        self._weights = _WALK + _READ * len(_reader_counts(workers)) + _CACHED + _RULER + _WRITE + _INSERT
-        self._weights += _HASH * len(_digests()) * len(worker_counts(workers))
-        for option, levels in LEVELS.items():
-            for level in levels:
-                self._weights += _compress_weight(option) * len(_counts(option, level, workers))
+        self._weights = _WALK + _READ * len(_reader_counts(workers, config)) + _CACHED + _RULER + _WRITE + _INSERT
+        self._weights += _HASH * len(_digests()) * len(worker_counts(workers, config.workers))
+        for option in LEVELS:
+            for level in _levels(option, config):
+                self._weights += _compress_weight(option) * len(_counts(option, level, workers, config))
 
     def next(self, what: str, weight: float) -> float:
         """Seconds for what is measured next."""
@@ -178,15 +194,17 @@ class _Bench:
     # Reading
 
     def read(self, sample: Sample) -> None:
-        """Read the sample, a part by each number of readers."""
+        """Read the sample, a part by each number of readers in each round."""
         numbers = list(range(len(sample.pieces)))
         random.Random(1).shuffle(numbers)  # noqa: S311 - chance, not secrets
-        counts = _reader_counts(self._workers)
+        turns = _reader_counts(self._workers, self._config) * _ROUNDS
         read: list[int] = []
-        for turn, readers in enumerate(counts):
-            part = sorted(numbers[turn :: len(counts)])
+        rates: dict[int, list[ReadRate]] = defaultdict(list)
+        for turn, readers in enumerate(turns):
+            part = sorted(numbers[turn :: len(turns)])
             if part:
-                read += self._read_part(sample, part, readers)
+                read += self._read_part(sample, part, readers, rates[readers])
+        self._figures.reads += [_median_read(some) for _, some in sorted(rates.items()) if some]
         if not read:
             first = self._figures.problems[0] if self._figures.problems else None
             why = f": {first.path}: {first.message}" if first else ""
@@ -202,10 +220,10 @@ class _Bench:
         )
         self._figures.cached = _read_rate([again.work], 1, cold=False)
 
-    def _read_part(self, sample: Sample, part: list[int], readers: int) -> list[int]:
+    def _read_part(self, sample: Sample, part: list[int], readers: int, rates: list[ReadRate]) -> list[int]:
         pieces = [sample.pieces[number] for number in part]
-        share = max(self._clock.next(f"reading with {_processes(readers)}", _READ), _LEAST_LOOK_S)
-        cold = self._wait(self._submit(tasks.forget, pieces))
+        share = max(self._clock.next(f"reading with {_processes(readers)}", _READ / _ROUNDS), _LEAST_LOOK_S / _ROUNDS)
+        cold = not self._figures.in_memory and self._wait(self._submit(tasks.forget, pieces))
         # Neighbours are read at the same time, as they are in a run.
         hands = [range(hand, len(pieces), readers) for hand in range(min(readers, len(pieces)))]
         futures = [self._submit(tasks.read_pieces, [pieces[i] for i in hand], share) for hand in hands]
@@ -215,41 +233,56 @@ class _Bench:
             read += [part[hand[i]] for i in reading.read]
             self._figures.problems += reading.problems
         if read:
-            self._figures.reads.append(_read_rate([reading.work for reading in readings], readers, cold))
+            rates.append(_read_rate([reading.work for reading in readings], readers, cold))
         return read
 
     # Computing
 
     def hash(self) -> None:
         """Measure each digest on each number of processes."""
-        for digest in _digests():
-            for workers in worker_counts(self._workers):
-                share = self._clock.next(f"{digest} on {_processes(workers)}", _HASH)
-                hands = _hands(self._content, workers)
-                done = self._all([self._submit(tasks.hash_spans, digest, hand, share) for hand in hands])
-                self._figures.digests.append(DigestRate(digest, workers, _rate(done)))
+        rates: dict[tuple[str, int], list[float]] = defaultdict(list)
+        for _ in range(_ROUNDS):
+            for digest in _digests():
+                for workers in worker_counts(self._workers, self._config.workers):
+                    share = self._clock.next(f"{digest} on {_processes(workers)}", _HASH / _ROUNDS)
+                    hands = _hands(self._content, workers)
+                    done = self._all([self._submit(tasks.hash_spans, digest, hand, share) for hand in hands])
+                    rates[digest, workers].append(_rate(done))
+        self._figures.digests += [DigestRate(*key, median(some)) for key, some in rates.items()]
 
     def compress(self) -> None:
         """Measure each format at each level."""
         rulers = self._rulers()
-        for option, levels in LEVELS.items():
-            whole: list[Any] = self._members() if option == "zip" else self._frames(CODECS[option].frame_size)
-            for level in levels:
-                for workers in _counts(option, level, self._workers):
-                    share = self._clock.next(
-                        f"{option} level {level} on {_processes(workers)}", _compress_weight(option)
-                    )
-                    done = self._all(
-                        [self._submit(*self._task(option, level, hand, share)) for hand in _hands(whole, workers)]
-                    )
-                    rate = _rate(done) * (1.0 if option == "zip" else self._content_of_tar())
-                    ratio = rulers[option == "zip"] * sum(w.small for w in done) / sum(w.ruler for w in done)
-                    self._figures.codecs.append(CodecRate(option, level, workers, rate, ratio))
+        rounds: dict[tuple[str, int, int], list[list[Work]]] = defaultdict(list)
+        for number in range(_ROUNDS):
+            for option in LEVELS:
+                whole: list[Any] = self._members() if option == "zip" else self._frames(CODECS[option].frame_size)
+                start = len(whole) * number // _ROUNDS
+                for level in _levels(option, self._config):
+                    for workers in _counts(option, level, self._workers, self._config):
+                        self._compress(
+                            whole[start:] + whole[:start], rounds[option, level, workers], option, level, workers
+                        )
+        for (option, level, workers), some in rounds.items():
+            rate = median(map(_rate, some)) * (1.0 if option == "zip" else self._content_of_tar())
+            works = [work for done in some for work in done]
+            ratio = rulers[option == "zip"] * sum(w.small for w in works) / sum(w.ruler for w in works)
+            self._figures.codecs.append(CodecRate(option, level, workers, rate, ratio))
 
-    def _task(self, option: str, level: int, hand: list[Any], share: float) -> tuple[Any, ...]:
+    def _compress(self, whole: list[Any], rounds: list[list[Work]], option: str, level: int, workers: int) -> None:
+        """A round of one level on so many processes; left out where one before has taken the time of several."""
+        what = f"{option} level {level} on {_processes(workers)}"
+        share = self._clock.next(what, _compress_weight(option) / _ROUNDS)
+        if rounds and max(work.seconds for work in rounds[-1]) > _TOO_LONG * share:
+            return
+        expected = _rate(rounds[-1]) / workers if rounds else None
+        hands = _hands(whole, workers)
+        rounds.append(self._all([self._submit(*self._task(option, level, hand, share, expected)) for hand in hands]))
+
+    def _task(self, option: str, level: int, hand: list[Any], share: float, expected: float | None) -> tuple[Any, ...]:
         if option == "zip":
             return tasks.compress_members, level, self._config.store_only, hand, share
-        return tasks.compress_frames, option, level, hand, share
+        return tasks.compress_frames, option, level, hand, share, expected
 
     def _rulers(self) -> tuple[float, float]:
         """What the ruler makes of the whole sample, as a part of its content: as tars, and as members of zips."""
@@ -287,6 +320,7 @@ class _Bench:
 
         folder = nearest_folder(self._config.dir_backups)
         self._figures.write_folder = folder
+        self._figures.write_in_memory = is_in_memory(folder)
         share = self._clock.next("writing to the destination", _WRITE)
         size = max(end for _, end in self._content)
         # A sync takes time too, and cannot be cut short.
@@ -344,6 +378,10 @@ def _read_rate(done: list[Work], readers: int, cold: bool) -> ReadRate:
     return ReadRate(
         readers, sum(work.taken for work in done) / seconds, sum(work.count for work in done) / seconds, cold
     )
+
+
+def _median_read(rates: list[ReadRate]) -> ReadRate:
+    return sorted(rates, key=lambda rate: rate.bytes_a_second)[(len(rates) - 1) // 2]
 
 
 def _processes(count: int) -> str:

@@ -138,21 +138,27 @@ def hash_spans(digest: str, spans: list[Span], seconds: float) -> Work:
     return Work(taken, count, time.perf_counter() - start)
 
 
-def compress_frames(option: str, level: int, frames: list[list[Span]], seconds: float) -> Work:
-    """Compress frames of a tar; a slow codec gets the beginning of each, as much as it can do in a third of its time.
+def compress_frames(
+    option: str, level: int, frames: list[list[Span]], seconds: float, expected: float | None = None
+) -> Work:
+    """Compress frames of a tar; a slow codec gets the beginning of each, as much as it can do in its time.
 
     Args:
         option: ``gz``, ``bz2``, ``zst`` or ``xz``.
         level: how hard it tries.
         frames: each as the spans that it consists of.
         seconds: how long.
+        expected: bytes a second that it did before; None: it is tried first, which takes of its time.
     """
     compress = CODECS[option].compress
-    first = _joined(frames[0])[:_TRIAL]
-    begun = time.perf_counter()
-    compress(first, level)
-    took = max(time.perf_counter() - begun, 1e-6)
-    most = max(_TRIAL, int(len(first) / took * seconds / 3))
+    took = 0.0
+    if expected is None:
+        first = _joined(frames[0])[:_TRIAL]
+        begun = time.perf_counter()
+        compress(first, level)
+        took = max(time.perf_counter() - begun, 1e-6)
+        expected = len(first) / took
+    most = max(_TRIAL, int(expected * seconds))
     taken = count = small = 0
     begun = time.perf_counter()
     for frame in _until(begun + seconds - took, frames):

@@ -65,11 +65,11 @@ def bench(path: str, seconds: float, workers: int | None, as_json: bool) -> NoRe
             figures = measure(absolute_path(path), config, most, seconds, tell, signals)
     except Interrupted:
         raise KeyboardInterrupt from None
-    advice = advise(figures)
+    advice = advise(figures, config)
     if as_json:
         click.echo(json.dumps(_as_json(figures, advice, config)))
     else:
-        _show(figures, advice, sys.stdout.isatty())
+        _show(figures, advice, config.workers, sys.stdout.isatty())
     for problem in figures.problems:
         display.say(f"not read: {display.printable(problem.path)}: {display.printable(problem.message)}")
     sys.exit(1 if figures.problems else 0)
@@ -104,7 +104,7 @@ class _Table(NamedTuple):
     lines: list[_Line]
 
 
-def _show(figures: Figures, advice: Advice, terminal: bool) -> None:
+def _show(figures: Figures, advice: Advice, workers: int | None, terminal: bool) -> None:
     seen = "" if figures.whole else "the first "
     click.echo(
         f"Files        {display.printable(figures.path)}: {seen}{display.files(figures.files)}, "
@@ -119,7 +119,7 @@ def _show(figures: Figures, advice: Advice, terminal: bool) -> None:
         click.echo("")
         (_show_table if terminal else _show_lines)(table)
     click.echo("")
-    for line in (*_places(figures), "", *_verdict(figures, advice)):
+    for line in (*_places(figures), "", *_verdict(figures, advice, workers)):
         click.echo(line)
 
 
@@ -155,7 +155,8 @@ def _reads(figures: Figures) -> _Table:
         for rate in figures.reads
     ]
     cold = all(rate.cold for rate in figures.reads)
-    return _Table("Disk read" if cold else "Read, maybe from memory", ("", ""), lines)
+    title = "Read from memory" if figures.in_memory else "Disk read" if cold else "Read, maybe from memory"
+    return _Table(title, ("", ""), lines)
 
 
 def _digests(figures: Figures) -> _Table:
@@ -185,7 +186,8 @@ def _codecs(figures: Figures, advice: Advice) -> _Table:
 def _places(figures: Figures) -> Iterator[str]:
     if figures.write_bytes_a_second is not None:
         written = _rate(figures.write_bytes_a_second)
-        yield f"Destination  {written} into {display.printable(figures.write_folder)}"
+        where = ", which is in memory" if figures.write_in_memory else ""
+        yield f"Destination  {written} into {display.printable(figures.write_folder)}{where}"
     if figures.rows_a_second is not None:
         content = _rate(figures.rows_a_second * figures.mean_size)
         yield f"Catalogue    {figures.rows_a_second:,.0f} files/s ({figures.database}): {content} of such files"
@@ -193,27 +195,46 @@ def _places(figures: Figures) -> Iterator[str]:
         yield f"Not measured: the {what}: {display.printable(why)}"
 
 
-def _verdict(figures: Figures, advice: Advice) -> Iterator[str]:
+def _verdict(figures: Figures, advice: Advice, workers: int | None) -> Iterator[str]:
+    """What limits a backup, and what suits; ``workers`` is what the configuration has."""
     best, smallest = advice.best, advice.smallest
     yield "With the level that suits each format here (marked above), a backup does at most:"
     for setting in advice.settings:
         rate, size = _rate(setting.bytes_a_second), f"{100 * setting.ratio:.0f} %"
-        yield f"  {_name(setting):8} {rate:>10}, size {size:>5}; limited by {_KEEPS_UP[setting.limit]}"
-    config = ", ".join(f"{key}={value}" for key, value in advice.config().items())
+        yield f"  {_name(setting):8} {rate:>10}, size {size:>5}; limited by {_limit(setting, figures)}"
     yield ""
-    settings = f"config = dict({config})" if config else "no settings are needed"
-    yield f"Recommended: {_name(best)}: sources=[({figures.path!r}, {best.format!r})], {settings}"
+    yield f"Recommended: {_name(best)}: sources=[({figures.path!r}, {best.format!r})], {_settings(advice)}"
     if smallest != best:
         yield (
             f"Smaller, but slower: {_name(smallest)}, "
             f"{100 * (1 - smallest.ratio / best.ratio):.0f} % less space, "
             f"{best.bytes_a_second / smallest.bytes_a_second:.1f} times as long"
         )
-    if advice.enough < figures.workers and advice.workers is None:
+    if advice.enough < figures.workers and workers is None and "workers" not in advice.changes:
         yield f"workers={advice.enough} would be as fast, and leave the rest of the machine to others"
     for name, longer in advice.digests.items():
-        cost = "costs no time" if longer < 1.01 else f"makes that {100 * (longer - 1):.0f} % longer"
-        yield f"digest={name!r}, which cannot be forged, {cost}"
+        forged = "can" if name == "xxh3-128" else "cannot"
+        yield f"digest={name!r}, which {forged} be forged, {_cost(longer)}"
+
+
+def _settings(advice: Advice) -> str:
+    """What the configuration should have, and what it has."""
+    if not advice.changes:
+        return "no settings need to change"
+    new = ", ".join(f"{key}={new}" for key, (_, new) in advice.changes.items())
+    old = ", ".join(f"{key}={old}" for key, (old, _) in advice.changes.items())
+    return f"config = dict({new}) in place of {old}"
+
+
+def _limit(setting: Setting, figures: Figures) -> str:
+    return "reading from memory" if setting.limit == "disk" and figures.in_memory else _KEEPS_UP[setting.limit]
+
+
+def _cost(longer: float) -> str:
+    """What a digest costs, by how much longer a backup takes with it."""
+    if longer < 0.99:
+        return f"makes that {100 * (1 - longer):.0f} % shorter"
+    return "costs no time" if longer < 1.01 else f"makes that {100 * (longer - 1):.0f} % longer"
 
 
 def _name(setting: Setting) -> str:
@@ -240,7 +261,8 @@ def _as_json(figures: Figures, advice: Advice, config: Config) -> dict[str, Any]
         "format": advice.best.format,
         "limit": advice.best.limit,
         "bytes_a_second": advice.best.bytes_a_second,
-        "config": advice.config(),
+        "config": {key: new for key, (_, new) in advice.changes.items()},
+        "in_place_of": {key: old for key, (old, _) in advice.changes.items()},
         "enough_workers": advice.enough,
         "longer_with_digest": advice.digests,
     }
