@@ -203,7 +203,9 @@ def _verdict(figures: Figures, advice: Advice, workers: int | None) -> Iterator[
         rate, size = _rate(setting.bytes_a_second), f"{100 * setting.ratio:.0f} %"
         yield f"  {_name(setting):8} {rate:>10}, size {size:>5}; limited by {_limit(setting, figures)}"
     yield ""
-    yield f"Recommended: {_name(best)}: sources=[({figures.path!r}, {best.format!r})], {_settings(advice)}"
+    # A source is a directory, also where the files of one alone were measured: a large one, perhaps.
+    source = figures.path if os.path.isdir(figures.path) else os.path.dirname(figures.path)
+    yield f"Recommended: {_name(best)}: sources=[({source!r}, {best.format!r})], {_settings(advice)}"
     if smallest != best:
         yield (
             f"Smaller, but slower: {_name(smallest)}, "

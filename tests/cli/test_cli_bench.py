@@ -73,6 +73,12 @@ def test_each_key_to_change_is_told_with_what_it_is(home):
     assert re.search(r"config = dict\(level=[1-8]\) in place of level=9$", line), line
 
 
+def test_of_one_file_its_folder_is_recommended_as_a_source(home):
+    done = home.run("bench", str(home.source / "1.txt"), "--seconds", "1", "--workers", "1", status=0)
+
+    assert f"sources=[({str(home.source)!r}, " in done.out
+
+
 @pytest.mark.skipif(not os.path.isdir("/dev/shm"), reason="there is no file system in memory")
 def test_what_lies_in_memory_is_not_said_to_be_on_a_disk(home):
     with tempfile.TemporaryDirectory(dir="/dev/shm", prefix="backalaika-test-") as folder:
