@@ -206,17 +206,19 @@ def _workers(figures: Figures, limits: dict[int, dict[str, float]], used: int | 
 def _readers(figures: Figures, limits: dict[str, float], used: int | None) -> int | None:
     """How many processes to let read; None: all. ``used`` is what the configuration has.
 
-    Only where it is a disk that was read, and only if a run is faster by that: not where another part is the limit.
+    Only where it is a disk that was read, and only if a run is faster by that: not where another part is the limit. And
+    only if each round was faster: some hundred small files are read in a moment, in which anything may happen.
     """
     if not figures.read.cold:
         return used
     others = min((rate for name, rate in limits.items() if name != DISK), default=figures.read.bytes_a_second)
-    rates = {rate.readers: min(others, rate.bytes_a_second) for rate in figures.reads}
-    most, fastest = max(rates), figures.read.readers
-    now = rates.get(most if used is None else min(used, figures.workers), rates[most])
-    if rates[fastest] > _CLEARLY_FASTER * now:
-        return None if rates[most] * _CLEARLY_FASTER >= rates[fastest] else fastest
-    return used
+    reads = {rate.readers: rate for rate in figures.reads}
+    most, fastest = reads[max(reads)], figures.read
+    now = most if used is None else reads.get(min(used, figures.workers), most)
+    rate = min(others, fastest.bytes_a_second)
+    if fastest.lowest <= now.highest or rate <= _CLEARLY_FASTER * now.bytes_a_second:
+        return used
+    return None if rate <= _CLEARLY_FASTER * most.bytes_a_second else fastest.readers
 
 
 def _enough(figures: Figures, limits: dict[int, dict[str, float]]) -> int:

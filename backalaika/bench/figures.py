@@ -9,12 +9,18 @@ from ..walk import Problem
 
 @dataclass(frozen=True, slots=True)
 class ReadRate:
-    """Files read by so many processes at once; ``cold``: from a disk, for the system was asked to forget them first."""
+    """Files read by so many processes at once, in the median of some rounds.
+
+    ``cold``: from a disk, for the system was asked to forget them first. ``lowest`` and ``highest`` are the bytes a
+    second of the slowest and the fastest round.
+    """
 
     readers: int
     bytes_a_second: float
     files_a_second: float
     cold: bool
+    lowest: float
+    highest: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +60,7 @@ class Figures:
         write_folder, write_bytes_a_second: where backups go, and how fast the disk there takes them.
         write_in_memory: whether there is no disk there.
         database, rows_a_second: the catalogue.
+        busy: the part of the time for which other programs kept one process that computes from the processor.
         failures: what could not be measured, and why.
         problems: files that could not be read.
         seconds: how long all that took.
@@ -78,6 +85,7 @@ class Figures:
     write_in_memory: bool = False
     database: str = ""
     rows_a_second: float | None = None
+    busy: float = 0.0
     failures: dict[str, str] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     seconds: float = 0.0

@@ -21,6 +21,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from concurrent.futures import Executor, Future
 from contextlib import ExitStack
+from dataclasses import replace
 from statistics import median
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -181,6 +182,8 @@ class _Bench:
         self._workers = figures.workers
         self._pieces: list[Piece] = []
         self._content: list[Span] = []
+        # Of one process at a time: for how long it computed, and had a processor.
+        self._alone_s = self._alone_cpu_s = 0.0
 
     def _submit(self, function: Callable[..., T], *arguments: Any) -> Future[T]:
         return self._pool.submit(function, *arguments)
@@ -189,7 +192,13 @@ class _Bench:
         return wait_for(future, self._signals.asked)
 
     def _all(self, futures: list[Future[Work]]) -> list[Work]:
-        return [self._wait(future) for future in futures]
+        """What tasks have computed at the same time."""
+        done = [self._wait(future) for future in futures]
+        if len(done) == 1:
+            self._alone_s += done[0].seconds
+            self._alone_cpu_s += done[0].cpu_s
+            self._figures.busy = max(1 - self._alone_cpu_s / max(self._alone_s, 1e-9), 0.0)
+        return done
 
     # Reading
 
@@ -375,13 +384,14 @@ def _rate(done: list[Work]) -> float:
 
 def _read_rate(done: list[Work], readers: int, cold: bool) -> ReadRate:
     seconds = max(max(work.seconds for work in done), 1e-9)
-    return ReadRate(
-        readers, sum(work.taken for work in done) / seconds, sum(work.count for work in done) / seconds, cold
-    )
+    rate = sum(work.taken for work in done) / seconds
+    return ReadRate(readers, rate, sum(work.count for work in done) / seconds, cold, rate, rate)
 
 
 def _median_read(rates: list[ReadRate]) -> ReadRate:
-    return sorted(rates, key=lambda rate: rate.bytes_a_second)[(len(rates) - 1) // 2]
+    in_order = sorted(rates, key=lambda rate: rate.bytes_a_second)
+    lowest, highest = in_order[0].bytes_a_second, in_order[-1].bytes_a_second
+    return replace(in_order[(len(rates) - 1) // 2], lowest=lowest, highest=highest)
 
 
 def _processes(count: int) -> str:

@@ -48,6 +48,7 @@ class Work:
     """How far a task came: bytes taken in, things done, and the seconds it took.
 
     ``small`` and ``ruler`` are for the first round only: what came out, and what the ruler makes of the same bytes.
+    ``cpu_s`` is for how much of the seconds the process had a processor, where it computed only.
     """
 
     taken: int
@@ -55,6 +56,7 @@ class Work:
     seconds: float
     small: int = 0
     ruler: int = 0
+    cpu_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,12 +132,12 @@ def hash_spans(digest: str, spans: list[Span], seconds: float) -> Work:
     """Hash content, each span by itself."""
     memory, function = all_slots(), digest_function(digest)
     taken = count = 0
-    start = time.perf_counter()
+    start, cpu = time.perf_counter(), time.process_time()
     for first, end in _until(start + seconds, spans):
         function(memory[first:end])
         taken += end - first
         count += 1
-    return Work(taken, count, time.perf_counter() - start)
+    return Work(taken, count, time.perf_counter() - start, cpu_s=time.process_time() - cpu)
 
 
 def compress_frames(
@@ -160,15 +162,15 @@ def compress_frames(
         expected = len(first) / took
     most = max(_TRIAL, int(expected * seconds))
     taken = count = small = 0
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     for frame in _until(begun + seconds - took, frames):
         body = _joined(frame)[:most]
         taken += len(body)
         size = len(compress(body, level))
         small += size if count < len(frames) else 0
         count += 1
-    took = time.perf_counter() - begun
-    return Work(taken, count, took, small, ruler_of_frames(frames[:count], most))
+    took, cpu_s = time.perf_counter() - begun, time.process_time() - cpu
+    return Work(taken, count, took, small, ruler_of_frames(frames[:count], most), cpu_s)
 
 
 def ruler_of_frames(frames: list[list[Span]], most: int | None = None) -> int:
@@ -191,7 +193,7 @@ def compress_members(level: int, store_only: frozenset[str], members: list[Membe
     """Compress members of a zip, each by itself."""
     memory = all_slots()
     taken = count = small = 0
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), time.process_time()
     for name, start, end in _until(begun + seconds, members):
         data = memory[start:end]
         method, body = zip_body(name, data, level, store_only)
@@ -200,8 +202,8 @@ def compress_members(level: int, store_only: frozenset[str], members: list[Membe
         taken += end - start
         small += len(head) + len(body) + len(central) if count < len(members) else 0
         count += 1
-    took = time.perf_counter() - begun
-    return Work(taken, count, took, small, ruler_of_members(members[:count]))
+    took, cpu_s = time.perf_counter() - begun, time.process_time() - cpu
+    return Work(taken, count, took, small, ruler_of_members(members[:count]), cpu_s)
 
 
 def write_and_sync(folder: str, size: int, seconds: float) -> Work | str:

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from ..job.config import Config
 
 _BAR = 24
+# Of less, the median takes no notice.
+_BUSY = 0.2
 _KEEPS_UP = {
     "disk": "the disk that is read",
     "CPU": "the CPU, which compresses",
@@ -198,6 +200,9 @@ def _places(figures: Figures) -> Iterator[str]:
 def _verdict(figures: Figures, advice: Advice, workers: int | None) -> Iterator[str]:
     """What limits a backup, and what suits; ``workers`` is what the configuration has."""
     best, smallest = advice.best, advice.smallest
+    if figures.busy > _BUSY:
+        part = f"{100 * figures.busy:.0f} %"
+        yield f"Other programs took {part} of a processor meanwhile: measure again when they have ended."
     yield "With the level that suits each format here (marked above), a backup does at most:"
     for setting in advice.settings:
         rate, size = _rate(setting.bytes_a_second), f"{100 * setting.ratio:.0f} %"

@@ -26,10 +26,14 @@ CODECS = {
 }
 
 
-def figures(reads=((1, 1000),), writes=None, rows=None, mean_size=10**5, gain=1.0, codecs=CODECS, cold=True):
+def figures(
+    reads=((1, 1000),), writes=None, rows=None, mean_size=10**5, gain=1.0, codecs=CODECS, cold=True, spread=0.05
+):
     """Figures of a machine with 4 processes; ``gain`` is what each one more adds, 1.0 as much as the first."""
     made = Figures("/srv", 4, 1000, 1000 * mean_size, True, 10**5)
-    made.reads = [ReadRate(readers, mb * MB, 1000, cold) for readers, mb in reads]
+    made.reads = [
+        ReadRate(readers, mb * MB, 1000, cold, mb * MB * (1 - spread), mb * MB * (1 + spread)) for readers, mb in reads
+    ]
     made.write_bytes_a_second = writes and writes * MB
     made.rows_a_second = rows
     for workers in (1, 2, 4):
@@ -127,6 +131,11 @@ def test_readers_are_left_alone_where_no_disk_is_the_limit():
     assert "readers" not in advice_on(figures(reads=((1, 9000), (4, 4000)))).changes
     assert "readers" not in advice_on(figures(reads=((1, 200), (4, 50)), writes=20)).changes
     assert "readers" not in advice_on(figures(reads=((1, 100), (4, 30)), cold=False)).changes
+
+
+def test_readers_are_left_alone_where_the_rounds_contradict_each_other():
+    assert "readers" in advice_on(figures(reads=((1, 100), (4, 60)), spread=0.2)).changes
+    assert "readers" not in advice_on(figures(reads=((1, 100), (4, 60)), spread=0.4)).changes
 
 
 def test_a_slow_destination_is_the_limit_by_what_is_written_and_not_by_what_is_read():

@@ -4,6 +4,8 @@ import os
 import random
 import re
 import signal
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -91,6 +93,28 @@ def test_what_lies_in_memory_is_not_said_to_be_on_a_disk(home):
     assert "Disk read" not in shown
     assert report["in_memory"]
     assert not any(rate["cold"] for rate in report["reads"])
+
+
+@pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="processes cannot be kept on one processor")
+def test_a_machine_that_other_programs_keep_busy_is_told(home):
+    processor = min(os.sched_getaffinity(0))
+
+    def share_one_processor():
+        os.sched_setaffinity(0, {processor})
+
+    others = [
+        subprocess.Popen([sys.executable, "-c", "while True: pass"], preexec_fn=share_one_processor) for _ in range(3)
+    ]
+    try:
+        done = home.run(
+            "bench", str(home.source), "--seconds", "1", "--workers", "1", status=0, preexec_fn=share_one_processor
+        )
+    finally:
+        for process in others:
+            process.kill()
+            process.wait()
+
+    assert re.search(r"^Other programs took \d\d % of a processor meanwhile: measure again", done.out, re.MULTILINE)
 
 
 # A disk, or a machine with much to do, that takes its time for each file.
