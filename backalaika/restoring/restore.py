@@ -186,7 +186,7 @@ class Restore:
 
     def _next_brought(self, works: dict[int, Work]) -> int | None:
         """None of the volumes is here: spread their items, and have one of those brought that are needed then."""
-        chosen, order, lost = spread(works, self._places, lambda n: self._shelf.folder(n) is not None, self._out)
+        chosen, order, lost = spread(works, self._untried, lambda n: self._shelf.folder(n) is not None, self._out)
         self._works = chosen.volumes
         self._report_lost(lost)
         if not order:
@@ -195,6 +195,13 @@ class Restore:
         if brought is None:
             self._out.add(order[0])
         return brought
+
+    def _untried(self, items: list[Item]) -> dict[Item, dict[int, Item]]:
+        """Where else contents are, but for volumes on which they were found damaged: these may be the ones at hand."""
+        return {
+            item: {volume: other for volume, other in there.items() if volume not in self._tried.get(_key(item), ())}
+            for item, there in self._places(items).items()
+        }
 
     def _report_lost(self, lost: list[tuple[int, Item]]) -> None:
         """What only volumes have that nobody could bring."""
@@ -378,16 +385,19 @@ class Restore:
             self._read_all(selection)
 
     def _choose_copy(self, selection: Selection, volume: int, item: Item, why: str, there: dict[int, Item]) -> None:
-        tried = self._tried.setdefault((item.place, item.part[0] if item.part else 0), set())
+        tried = self._tried.setdefault(_key(item), set())
         tried.add(volume)
         title = self._shelf.volumes[volume].title
         left = [number for number in sorted(there) if number not in tried and number not in self._out]
         if not left:
             self._problem(item.place, self._unread(volume, item, why))
             return
-        other = next((number for number in left if self._shelf.folder(number)), left[0])
-        note = f"{os.fsdecode(item.place)}: {why} on {title}; taken from {self._shelf.volumes[other].title}"
-        self._note(note)
+        here = next((number for number in left if self._shelf.folder(number)), None)
+        other = left[0] if here is None else here
+        found = f"{self._shelf.volumes[other].title} has it too" if here is None else (
+            f"taken from {self._shelf.volumes[other].title}"
+        )  # fmt: skip
+        self._note(f"{os.fsdecode(item.place)}: {why} on {title}; {found}")
         selection.add(other, there[other])
 
     def _note(self, note: str) -> None:
@@ -442,6 +452,11 @@ class Restore:
             self.report.kept += 1
         else:
             self._differs(link.place)
+
+
+def _key(item: Item) -> tuple[bytes, int]:
+    """What is counted as one content to look for: a file, or a part of one."""
+    return item.place, item.part[0] if item.part else 0
 
 
 def _words(error: Exception) -> str:

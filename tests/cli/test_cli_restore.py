@@ -73,6 +73,32 @@ def test_a_disc_that_is_not_to_be_had_is_gone_on_without(home, talk, on_the_shel
     assert "2 volumes are missing" in rest
 
 
+def test_a_disc_that_has_a_good_copy_of_what_is_damaged_is_asked_for(home, talk):
+    for number in range(2):
+        (home.source / f"{number}.bin").write_bytes(random.Random(number).randbytes(30_000))
+    for _ in range(2):
+        home.run("backup", home.job("gz"), "--yes", status=0)
+    first, second = (folder / "vol001" for folder in sorted(home.folders(), key=lambda folder: folder.stat().st_mtime))
+    away = shutil.move(first, home.root / "away")
+    (archive,) = second.glob("source.*.gz")
+    archive.write_bytes(bytes(archive.stat().st_size))
+    back = home.root / "back"
+
+    files = [str(home.source / f"{number}.bin") for number in range(2)]
+    terminal = talk("restore", *files, "--to", str(back))
+    terminal.expect("Press Enter to start")
+    terminal.sendline("")
+    terminal.expect(f"Wanted: the volume {first.parent.name}/vol001")
+    terminal.sendline(str(away))
+    rest, status = ending(terminal)
+
+    assert status == 0
+    assert "Restored 2 files" in rest
+    for number in range(2):
+        name = f"{number}.bin"
+        assert (back / "source" / name).read_bytes() == (home.source / name).read_bytes()
+
+
 def test_an_interrupt_at_the_question_ends_it_in_good_order(home, talk, on_the_shelf):
     terminal = talk("restore", "--job", "office", "--to", str(home.root / "back"))
     terminal.expect("Press Enter to start")
