@@ -128,7 +128,7 @@ class Rebuild:
     def __init__(self, catalogue: Catalogue, pool: Executor, observer: Observer, stop: Callable[[], None]) -> None:
         self._catalogue, self._pool, self._observer, self._stop = catalogue, pool, observer, stop
         self.report = RebuildReport()
-        self._whole_sizes: dict[bytes, int] = {}
+        self._whole_sizes: dict[tuple[str, bytes, int], int] = {}
 
     def run(self, folders: list[str]) -> RebuildReport:
         """Enter the volumes in these folders, in the order of their runs; those that are there already are left."""
@@ -137,7 +137,7 @@ class Rebuild:
         there = {volume.title for volume in self._catalogue.volumes()}
         try:
             for one, folder in told:
-                self._collect_wholes(folder)
+                self._collect_wholes(one.run, folder)
                 if one.title in there:
                     self.report.known.append(one.title)
             for one, folder in told:
@@ -149,11 +149,14 @@ class Rebuild:
         self.report.seconds = time.monotonic() - started
         return self.report
 
-    def _collect_wholes(self, folder: str) -> None:
-        """Sizes of files that were cut stand with their last parts only, which may be on any volume."""
+    def _collect_wholes(self, run: str, folder: str) -> None:
+        """Sizes of files that were cut stand with their last parts only, which may be on any volume of the run.
+
+        A run that went on after such a file had changed has two versions of it, of different times.
+        """
         for item in manifest_items(folder, lambda message: None):  # told when it is read again
             if item.part is not None and item.part[2] is not None:
-                self._whole_sizes[item.place] = item.part[2]
+                self._whole_sizes[run, item.place, item.mtime_ns] = item.part[2]
 
     def _enter(self, told: _Told, folder: str) -> None:
         sums, wrong = strict_sums(folder)
@@ -176,7 +179,7 @@ class Rebuild:
         try:
             for name, (size, whole) in sorted(archives.items()):
                 self._stop()
-                archive_id = self._enter_archive(run_id, volume_id, name, work, lost)
+                archive_id = self._enter_archive(run_id, volume_id, name, work, lost, told.run)
                 self._catalogue.finish_archive(archive_id, size, whole)
         except BaseException:
             self._catalogue.drop_volume(volume_id)
@@ -228,7 +231,7 @@ class Rebuild:
         return run_id
 
     def _enter_archive(
-        self, run_id: int, volume_id: int, name: bytes, work: Work, lost: set[tuple[bytes, bytes]]
+        self, run_id: int, volume_id: int, name: bytes, work: Work, lost: set[tuple[bytes, bytes]], run: str
     ) -> int:
         links = [link for link in work.links if link.archive == name]
 
@@ -245,7 +248,8 @@ class Rebuild:
         for item in items():
             if (name, item.path) in lost:
                 continue
-            rows.append(self._row(volume_id, archive_id, item, numbers))
+            whole_size = self._whole_sizes.get((run, item.place, item.mtime_ns))
+            rows.append(_row(volume_id, archive_id, item, numbers, whole_size))
             if item.kind != DIRECTORY:
                 self.report.files, self.report.bytes = self.report.files + 1, self.report.bytes + item.size
             if len(rows) >= _ROWS_AT_A_TIME:
@@ -271,18 +275,6 @@ class Rebuild:
         if rows:
             self._observer.advance(len(rows), 0, os.fsdecode(rows[-1].name))
 
-    def _row(self, volume_id: int, archive_id: int, item: Item, numbers: dict[int, int]) -> FileRow:
-        place = item.path.rstrip(b"/") if item.kind == DIRECTORY else item.place
-        folder, _, name = (place, b"", b"") if item.kind == DIRECTORY else place.rpartition(b"/")
-        number, offset, size, digest = item.part or (None, None, None, None)
-        if item.part is not None:
-            size = self._whole_sizes.get(item.place, size)
-        frame = None if item.frame is None else numbers[item.frame]
-        return FileRow(
-            volume_id, archive_id, folder, name, item.kind, item.size, item.mtime_ns, None, None, item.digest,
-            frame, item.offset, item.target, number, offset, size, digest,
-        )  # fmt: skip
-
     def _enter_as_medium(self, told: _Told, folder: str, damage: list[str]) -> None:
         """By its archives, like a stranger's."""
         for message in damage:
@@ -299,6 +291,19 @@ class Rebuild:
         problem = Problem(path, message)
         self.report.problems.append(problem)
         self._observer.problem(problem)
+
+
+def _row(volume_id: int, archive_id: int, item: Item, numbers: dict[int, int], whole_size: int | None) -> FileRow:
+    place = item.path.rstrip(b"/") if item.kind == DIRECTORY else item.place
+    folder, _, name = (place, b"", b"") if item.kind == DIRECTORY else place.rpartition(b"/")
+    number, offset, size, digest = item.part or (None, None, None, None)
+    if item.part is not None and size is None:
+        size = whole_size
+    frame = None if item.frame is None else numbers[item.frame]
+    return FileRow(
+        volume_id, archive_id, folder, name, item.kind, item.size, item.mtime_ns, None, None, item.digest,
+        frame, item.offset, item.target, number, offset, size, digest,
+    )  # fmt: skip
 
 
 def _digest_of(work: Work, text: str) -> str:
