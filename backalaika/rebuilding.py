@@ -9,14 +9,11 @@ damaged, the volume is catalogued by its archives, as any medium is.
 
 from __future__ import annotations
 
-import ast
 import os
-import re
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, wait
 from dataclasses import dataclass, field
-from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +26,8 @@ from .reading.own import archive_format
 from .reading.report import Medium
 from .reading.watched import watched_tree
 from .restoring.items import Item
-from .restoring.manifests import digest_by_readme, manifest_items, readme, title_by_readme
+from .restoring.manifests import digest_by_readme, manifest_items
+from .restoring.readmes import Told, told_by_readme
 from .restoring.report import Observer
 from .restoring.selecting import Work
 from .restoring.shelf import OWN_FILES
@@ -43,7 +41,6 @@ if TYPE_CHECKING:
 
 _ROWS_AT_A_TIME = 5000
 _POLL_S = 0.2
-_DATE = re.compile(r"(\d{4}-\d{2}-\d{2})_(\d{2})(\d{2})")
 
 
 @dataclass(slots=True)
@@ -85,36 +82,6 @@ class RebuildReport:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class _Told:
-    """What README.txt says of a volume."""
-
-    title: str
-    run: str
-    number: int
-    job: str
-    comment: str
-    text: str
-
-
-def what_is_told(folder: str) -> _Told:
-    """What is known of a volume before its manifest is read; a volume without README.txt is known by its folder."""
-    text = readme(folder)
-    title = title_by_readme(text) or os.path.basename(os.path.abspath(folder))
-    run, _, _ = title.rpartition("/")
-    job, comment = (
-        re.search(r"^Backup of the job (.+), volume (\d+)$", text, re.M),
-        re.search(r"^Comment: (.+)$", text, re.M),
-    )
-    name = ""
-    if job is not None:
-        try:
-            name = str(ast.literal_eval(job[1]))
-        except (ValueError, SyntaxError, MemoryError, RecursionError):
-            name = job[1]
-    return _Told(title, run, int(job[2]) if job else 0, name, comment[1] if comment else "", text)
-
-
 class Rebuild:
     """Enters volumes into a catalogue.
 
@@ -133,7 +100,7 @@ class Rebuild:
     def run(self, folders: list[str]) -> RebuildReport:
         """Enter the volumes in these folders, in the order of their runs; those that are there already are left."""
         started = time.monotonic()
-        told = sorted(((what_is_told(folder), folder) for folder in folders), key=lambda pair: pair[0].title)
+        told = sorted(((told_by_readme(folder), folder) for folder in folders), key=lambda pair: pair[0].order)
         there = {volume.title for volume in self._catalogue.volumes()}
         try:
             for one, folder in told:
@@ -158,7 +125,7 @@ class Rebuild:
             if item.part is not None and item.part[2] is not None:
                 self._whole_sizes[run, item.place, item.mtime_ns] = item.part[2]
 
-    def _enter(self, told: _Told, folder: str) -> None:
+    def _enter(self, told: Told, folder: str) -> None:
         sums, wrong = strict_sums(folder)
         for message in wrong:
             self._problem(os.path.join(folder, SUMS), message)
@@ -187,8 +154,7 @@ class Rebuild:
         size = sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file(follow_symlinks=False))
         self._catalogue.finish_volume(volume_id, size)
         files, content = self._catalogue.count_run(run_id)
-        started = _moment(told.run)
-        self._catalogue.finish_run(run_id, COMPLETE, started, files, content, 0, 0)
+        self._catalogue.finish_run(run_id, COMPLETE, told.started_at_ns, files, content, 0, 0)
         self.report.volumes.append(told.title)
         work.close()
 
@@ -221,11 +187,11 @@ class Rebuild:
                     self._problem(os.path.join(folder, os.fsdecode(archive)), f"{os.fsdecode(item.path)}: {why}")
         return lost
 
-    def _run(self, told: _Told, folder: str) -> int:
+    def _run(self, told: Told, folder: str) -> int:
         run_id: int | None = self._catalogue.run_of_folder(told.run)
         if run_id is None:
             place = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(folder))), told.run)
-            start = RunStart(told.job, place, told.comment, _moment(told.run), [], None, skip_known=True)
+            start = RunStart(told.job, place, told.comment, told.started_at_ns, [], None, skip_known=True)
             return self._catalogue.start_run(start)
         self._catalogue.adopt_run(run_id)
         return run_id
@@ -275,7 +241,7 @@ class Rebuild:
         if rows:
             self._observer.advance(len(rows), 0, os.fsdecode(rows[-1].name))
 
-    def _enter_as_medium(self, told: _Told, folder: str, damage: list[str]) -> None:
+    def _enter_as_medium(self, told: Told, folder: str, damage: list[str]) -> None:
         """By its archives, like a stranger's."""
         for message in damage:
             self._problem(os.path.join(folder, MANIFEST), f"{message}; the archives are read instead")
@@ -309,15 +275,3 @@ def _row(volume_id: int, archive_id: int, item: Item, numbers: dict[int, int], w
 def _digest_of(work: Work, text: str) -> str:
     length = next((len(item.digest) for item in work.items() if item.digest is not None), 16)
     return digest_by_readme(text, length)
-
-
-def _moment(run: str) -> int:
-    """When a run began, to the minute, by its folder's name; nanoseconds since 1970."""
-    match = _DATE.match(run)
-    if match is None:
-        return time.time_ns()
-    try:
-        moment = datetime.fromisoformat(f"{match[1]} {match[2]}:{match[3]}").timestamp()
-    except (ValueError, OverflowError, OSError):
-        return time.time_ns()
-    return int(moment) * 1_000_000_000

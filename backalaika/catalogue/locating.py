@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import heapq
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Container, Iterator, Sequence
 from typing import Any
 
 from .recording import path_key
 from .results import Located, VolumeAt
 from .rows import COMPLETE, KINDS
-from .transaction import Transaction, Transactions
+from .transaction import Transaction, Transactions, chunks
 
 _FETCHED = 5000
 _COLUMNS = """
@@ -32,9 +32,7 @@ _COLUMNS = """
 _OF_VOLUME = _COLUMNS.format(
     "SELECT * FROM files WHERE volume_id = :volume AND id < :before ORDER BY id DESC LIMIT :most"
 )
-_IN_FOLDERS = _COLUMNS.replace("page.whole_digest\n", "page.whole_digest, page.folder_id\n").format(
-    "SELECT * FROM files WHERE folder_id IN :keys"
-)
+_IN_FOLDERS = "SELECT id, volume_id, folder_id, name FROM files WHERE folder_id IN :keys"
 _OF_IDS = _COLUMNS.format("SELECT * FROM files WHERE id IN :keys")
 _PARTS = _COLUMNS.format(
     "SELECT f.* FROM files l JOIN volumes lv ON lv.id = l.volume_id"
@@ -141,10 +139,21 @@ def folders_below(transaction: Transaction, paths: Sequence[bytes]) -> tuple[set
     return whole, single
 
 
-def in_folders(transaction: Transaction, folder_ids: Sequence[int]) -> Iterator[tuple[Located, int]]:
-    """All that is recorded in some folders on any volume, and in which; of each folder the newest rows first."""
-    for *row, folder_id in transaction.ask_among(_IN_FOLDERS, list(folder_ids)):
-        yield located(row), folder_id
+def below_paths(
+    transaction: Transaction, paths: Sequence[bytes], volume_ids: Container[int]
+) -> Iterator[tuple[int, int]]:
+    """Numbers of the files on these volumes that are one of the paths or below one, and the volume of each."""
+    whole, single = folders_below(transaction, paths)
+    for chunk in chunks(sorted(whole | single.keys())):
+        for number, volume_id, folder_id, name in transaction.ask_among(_IN_FOLDERS, chunk):
+            if volume_id in volume_ids and (folder_id in whole or bytes(name) in single[folder_id]):
+                yield number, volume_id
+
+
+def in_this_order(transaction: Transaction, file_ids: Sequence[int]) -> list[Located]:
+    """Some files by their numbers, those that are there."""
+    found = {row[0]: located(row) for row in transaction.ask_among(_OF_IDS, file_ids)}
+    return [found[number] for number in file_ids if number in found]
 
 
 def located(row: Sequence[Any]) -> Located:

@@ -11,7 +11,7 @@ until a run has looked at all files, they are laid over what was saved before.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -19,14 +19,15 @@ from xxhash import xxh3_128_intdigest
 
 from ..errors import CatalogueError
 from .entries import paths_of
-from .locating import Locating, folders_below, in_folders, located, of_ids
+from .locating import Locating, below_paths, in_this_order, located, of_ids
 from .pictures import Pictures
 from .results import FileEntry, Located, PictureEntry, RunAt, RunRow
 from .rows import COMPLETE, storable_text
-from .transaction import Transaction, chunks
 
 _NEVER = (1 << 63) - 1
 _ENTRIES_AT_A_TIME = 2000
+_ROWS_AT_A_TIME = 5000
+_ID_BITS = 62
 # Nearly all entries are where the run has saved them that saw them first: then one query tells all of a page. A number
 # may have been used again, after what had it was removed, so it is compared.
 _AS_SAVED = (
@@ -213,12 +214,31 @@ class State(Pictures, Locating):
         with self._looking() as transaction:
             asked = "SELECT id, run_id FROM volumes WHERE state = :complete AND run_id IS NOT NULL"
             rows = transaction.ask(asked, {"complete": COMPLETE})
-        of_run = {number: run for number, run in rows if run in chosen}
-        if not paths:
-            yield from _newest(self.files_on(*of_run), of_run)
-            return
+        ranks = {run: rank for rank, run in enumerate(reversed(chosen), 1)}
+        rank_of = {number: ranks[run] for number, run in rows if run in ranks}
+        yield from _newest(self._below(paths, rank_of) if paths else self._by_runs(rank_of), rank_of)
+
+    def _by_runs(self, rank_of: Mapping[int, int]) -> Iterator[Located]:
+        """All that is recorded on some volumes, the newest run's first, whichever was entered first."""
+        of_rank: dict[int, list[int]] = {}
+        for number, rank in rank_of.items():
+            of_rank.setdefault(rank, []).append(number)
+        for rank in sorted(of_rank, reverse=True):
+            yield from self.files_on(*of_rank[rank])
+
+    def _below(self, paths: Sequence[bytes], rank_of: Mapping[int, int]) -> Iterator[Located]:
+        """The same, of what is one of the paths, or below one."""
         with self._looking() as transaction:
-            yield from _newest(_below(transaction, paths), of_run)
+            # One number each, for they may be millions.
+            numbers = [
+                rank_of[volume] << _ID_BITS | number for number, volume in below_paths(transaction, paths, rank_of)
+            ]
+        numbers.sort(reverse=True)
+        for start in range(0, len(numbers), _ROWS_AT_A_TIME):
+            some = [number & ((1 << _ID_BITS) - 1) for number in numbers[start : start + _ROWS_AT_A_TIME]]
+            with self._looking() as transaction:
+                rows = in_this_order(transaction, some)
+            yield from rows
 
     def runs_until(self, job: str | None, as_of_ns: int | None) -> list[RunAt]:
         """The runs of a job, or of all, that began by then, the newest first."""
@@ -241,16 +261,16 @@ class State(Pictures, Locating):
             if name is None or of_job == name
         ]
 
-    def _runs(self, job: str | None, as_of_ns: int | None) -> set[int]:
-        """Those that make up the state."""
+    def _runs(self, job: str | None, as_of_ns: int | None) -> list[int]:
+        """Those that make up the state, the newest first."""
         found = self.runs_until(job, as_of_ns)
         if job is not None and not found:
             raise CatalogueError(self._no_run(job, as_of_ns))
         done: set[str] = set()
-        chosen = set()
+        chosen = []
         for run in found:
             if run.job not in done:
-                chosen.add(run.id)
+                chosen.append(run.id)
             if run.is_whole:
                 done.add(run.job)
         return chosen
@@ -263,16 +283,7 @@ class State(Pictures, Locating):
         return f"{job!r}: no run of this job; {there}"
 
 
-def _below(transaction: Transaction, paths: Sequence[bytes]) -> Iterator[Located]:
-    """Files that are one of the paths, or below one."""
-    whole, single = folders_below(transaction, paths)
-    for chunk in chunks(sorted(whole | single.keys())):
-        for row, number in in_folders(transaction, chunk):
-            if number in whole or row.name in single[number]:
-                yield row
-
-
-def _newest(rows: Iterator[Located], of_run: dict[int, int]) -> Iterator[Located]:
+def _newest(rows: Iterator[Located], of_run: Mapping[int, int]) -> Iterator[Located]:
     """The newest row of each path, from the newest to the oldest; of a file that was cut, the parts of one run."""
     seen: set[int] = set()
     cut: dict[int, tuple[int, set[int]]] = {}

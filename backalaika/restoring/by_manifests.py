@@ -15,7 +15,8 @@ from ..manifest import MANIFEST
 from .archives import archives_in, lost_items
 from .asking import Asking, naming
 from .items import Item
-from .manifests import digest_by_readme, manifest_items, readme, title_by_readme
+from .manifests import digest_by_readme, manifest_items
+from .readmes import told_by_readme
 from .selecting import Find, Places, Selection, Work, instead, newest
 
 
@@ -34,14 +35,14 @@ def select_manifests(
         HangsError: a volume gives nothing any more.
         UsageError: a path is on none of the volumes.
     """
-    texts = {folder: readme(folder, asking) for folder in folders}
-    ordered = sorted(folders, key=lambda folder: (title_by_readme(texts[folder]) or "", folder))
+    told = {folder: told_by_readme(folder, asking) for folder in folders}
+    ordered = sorted(folders, key=lambda folder: (told[folder].order, folder))
     volumes = {}
     everything = Selection()
     for number, folder in enumerate(ordered, 1):
-        title = title_by_readme(texts[folder]) or os.path.basename(os.path.abspath(folder))
+        title = told[folder].title
         with naming(title):
-            digest = _add_volume(everything, number, folder, texts[folder], warn, asking)
+            digest = _add_volume(everything, number, folder, told[folder].text, warn, asking)
         work = everything.volumes.get(number, Work())
         volumes[number] = VolumeAt(number, title, os.path.abspath(folder), digest, None, work.files, work.bytes)
     if paths and not everything:

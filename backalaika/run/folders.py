@@ -1,14 +1,14 @@
-"""Folders: the folder of a run, and its name."""
+"""Folders: the folder of a run."""
 
 from __future__ import annotations
 
 import itertools
 import os
-import time
 from collections.abc import Callable
 
 from ..errors import RunError
 from ..walk import describe_error
+from .naming import numbered
 from .writer import sync_folder
 
 
@@ -26,7 +26,7 @@ def make_folder(parent: str, name: str, is_taken: Callable[[str], bool]) -> str:
     try:
         os.makedirs(parent, mode=0o700, exist_ok=True)
         for number in itertools.count(1):
-            candidate = name if number == 1 else f"{name}-{number}"
+            candidate = numbered(name, number)
             if is_taken(candidate):
                 continue
             folder = os.path.join(parent, candidate)
@@ -39,9 +39,3 @@ def make_folder(parent: str, name: str, is_taken: Callable[[str], bool]) -> str:
     except OSError as error:
         raise RunError(f"{parent}: the backup's folder cannot be made: {describe_error(error)}") from None
     raise AssertionError
-
-
-def run_name(started_at_ns: int, job: str, comment: str) -> str:
-    """The folder name of a run: local date and time, job, comment."""
-    stamp = time.strftime("%Y-%m-%d_%H%M", time.localtime(started_at_ns // 1_000_000_000))
-    return "-".join(part for part in (stamp, job, comment) if part)

@@ -30,8 +30,9 @@ from ..walk import Directory, Problem, describe_error
 from .answers import Answers, comment_slug
 from .backup import Backup
 from .finishing import Finishing, FinishWith
-from .folders import make_folder, run_name
+from .folders import make_folder
 from .hooking import VolumeHooks
+from .naming import run_name
 from .opening import RunCatalogue
 from .orders import WriterOrders
 from .placing import Placer

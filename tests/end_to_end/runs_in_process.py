@@ -65,7 +65,8 @@ class Share:
         **settings: Any,
     ) -> Report:
         """Run the job; settings that are answers are taken for them, the others are configuration."""
-        answers = {key: settings.pop(key) for key in ("skip_known", "since_ns", "rehash", "copies") if key in settings}
+        known = "skip_known", "since_ns", "rehash", "copies", "comment"
+        answers = {key: settings.pop(key) for key in known if key in settings}
         file = self.root / "job.py"
         file.touch(0o600)
         sources = sources or [(str(self.tree), option)]

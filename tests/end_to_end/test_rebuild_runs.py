@@ -71,12 +71,12 @@ class Lost:
         """When each run began, by the catalogue made anew, in their order."""
         return [start for (start,) in self.rows("select started_at_ns from runs order by started_at_ns", "again")]
 
-    def states_restored(self) -> list[Tree]:
+    def states_restored(self, job: str = "office") -> list[Tree]:
         """The state of each run."""
         found = []
         for start in self.starts():
             place = self.share.root / f"back {start}"
-            report = self.share.restore(place, as_of_ns=start)
+            report = self.share.restore(place, job, as_of_ns=start)
             assert (report.exit_status, report.problems) == (0, [])
             found.append(seen_by(look(place / "tree"), hard_links=False))
         return found
@@ -116,3 +116,44 @@ def test_each_version_of_a_file_that_was_cut_has_its_own_size(lost):
 
     assert lost.known_to_media("again") == lost.known_to_media("catalogue")
     assert lost.states_restored() == lost.states
+
+
+def test_runs_of_one_minute_keep_their_order(lost):
+    names = []
+    for number in range(11):
+        write(lost.share.tree / "letter", noise(1000, number))
+        names.append(lost.backup(f"09:05:{5 * number:02d}", skip_known=True))
+    assert sorted(names) != names  # -10 and -11 come before -2
+    # Manifests alone tell it too.
+    assert lost.restored("--from", lost.backups) == lost.states[-1]
+    lost.rebuild()
+
+    assert lost.known_to_media("again") == lost.known_to_media("catalogue")
+    assert lost.states_restored() == lost.states
+    assert lost.restored("--job", "office") == lost.states[-1]
+    assert lost.restored(lost.share.tree) == lost.states[-1]
+
+
+def test_runs_that_are_entered_one_after_another_in_any_order_are_what_they_were(lost):
+    for number in range(4):
+        write(lost.share.tree / "letter", noise(1000, number))
+        write(lost.share.tree / "mbox", noise(1_500_000 + 100_000 * (number % 2), number))
+        lost.backup(f"09:05:{5 * number:02d}", skip_known=True)
+
+    folders = sorted(lost.backups.iterdir())
+    lost.rebuild(*(folders[number] for number in (2, 0, 3, 1)))
+
+    assert lost.states_restored() == lost.states
+    assert lost.restored("--job", "office") == lost.states[-1]
+    assert lost.restored(lost.share.tree) == lost.states[-1]
+
+
+@pytest.mark.parametrize(("job", "comment"), [("office-3", ""), ("office", "room 12"), ("office-2", "2 3\n\nnew 4")])
+def test_a_number_at_the_end_of_a_name_or_comment_is_not_taken_for_that_of_a_run(lost, job, comment):
+    for number in range(3):
+        write(lost.share.tree / "letter", noise(1000, number))
+        lost.backup(f"09:05:{5 * number:02d}", name=job, comment=comment)
+    lost.rebuild()
+
+    assert [start % 60_000_000_000 for start in lost.starts()] == [0, 1, 2]
+    assert lost.states_restored(job) == lost.states
