@@ -15,19 +15,19 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any, NamedTuple
 
-from xxhash import xxh3_128_intdigest
-
 from ..errors import CatalogueError
+from ..overlay import Overlay
 from .entries import paths_of
 from .locating import Locating, below_paths, in_this_order, located, of_ids
 from .pictures import Pictures
 from .results import FileEntry, Located, PictureEntry, RunAt, RunRow
-from .rows import COMPLETE, storable_text
+from .rows import COMPLETE, DIRECTORY, storable_text
 
 _NEVER = (1 << 63) - 1
 _ENTRIES_AT_A_TIME = 2000
 _ROWS_AT_A_TIME = 5000
 _ID_BITS = 62
+_SLASH = os.sep.encode()
 # Nearly all entries are where the run has saved them that saw them first: then one query tells all of a page. A number
 # may have been used again, after what had it was removed, so it is compared.
 _AS_SAVED = (
@@ -123,7 +123,7 @@ class State(Pictures, Locating):
             return
         # In a catalogue that was rebuilt, all that is known of where the source lay is its name.
         asked = [*paths, *(_relocated(path, tree.path, tree.label) for path in paths)]
-        there: set[int] | None = None
+        there: Overlay | None = None
         for rows in _joined(self.state(job, latest_ns, asked)):
             last = rows[-1]
             if last.label != tree.label or last.source not in (tree.path, tree.label):
@@ -131,23 +131,24 @@ class State(Pictures, Locating):
             below = last.folder[len(last.source) :]
             if there is None:
                 there = self._ever_pictured(tree, run_id)
-            if _key(below, last.name) not in there:
+            if there.keeps(_below_source(below, last.name), last.kind == DIRECTORY):
                 entry = _entry_of(last)._replace(source=tree.path, folder=tree.path + below)
                 yield entry, rows
 
-    def _ever_pictured(self, tree: _PartialTree, run_id: int) -> set[int]:
-        """All that was ever in a picture of a source until then, by `_key`; what is gone from it was deleted."""
+    def _ever_pictured(self, tree: _PartialTree, run_id: int) -> Overlay:
+        """All that was ever in a picture of a source until then; what is gone from it was deleted."""
         sql = (
             "SELECT folder_id, name FROM entries WHERE tree_id = :tree AND from_run <= :run AND folder_id >= :folder "
             "AND (folder_id > :folder OR name > :name) ORDER BY folder_id, name LIMIT :most"
         )
         values = {"tree": tree.id, "run": run_id, "folder": -1, "name": b"", "most": _ENTRIES_AT_A_TIME}
-        found: set[int] = set()
+        found = Overlay(_SLASH)
         while True:
             with self._looking() as transaction:
                 rows = transaction.ask(sql, values)
                 folders = paths_of(transaction, {folder_id for folder_id, _ in rows})
-            found.update(_key(folders[folder_id][len(tree.path) :], bytes(name)) for folder_id, name in rows)
+            for folder_id, name in rows:
+                found.keeps(_below_source(folders[folder_id][len(tree.path) :], bytes(name)), not name)
             if len(rows) < _ENTRIES_AT_A_TIME:
                 return found
             values |= {"folder": rows[-1][0], "name": bytes(rows[-1][1])}
@@ -171,7 +172,7 @@ class State(Pictures, Locating):
         for entry, rows in entries:
             first = min(rows, key=lambda row: row.part or 0, default=None)
             volume, archive = ("", None) if first is None else (titles.get(first.volume_id, ""), first.archive)
-            path = os.path.join(entry.folder, entry.name) if entry.name else entry.folder
+            path = _path_of(entry)
             yield FileEntry(
                 volume,
                 None if archive is None else os.fsdecode(archive),
@@ -283,33 +284,37 @@ class State(Pictures, Locating):
         return f"{job!r}: no run of this job; {there}"
 
 
-def _newest(rows: Iterator[Located], of_run: Mapping[int, int]) -> Iterator[Located]:
-    """The newest row of each path, from the newest to the oldest; of a file that was cut, the parts of one run."""
-    seen: set[int] = set()
-    cut: dict[int, tuple[int, set[int]]] = {}
+def _newest(rows: Iterator[Located], rank_of: Mapping[int, int]) -> Iterator[Located]:
+    """What is there of rows that come from the newest to the oldest; of a file that was cut, the parts of one version.
+
+    Where a file has taken the place of a folder, what was in that is not there, nor the file where a folder has.
+    """
+    overlay = Overlay(_SLASH)
+    # By run, and by time: a run that went on after the file had changed has saved two versions of it.
+    cut: dict[bytes, tuple[tuple[int, int], set[int]]] = {}
     for row in rows:
-        run = of_run.get(row.volume_id)
-        if run is None:
+        rank = rank_of.get(row.volume_id)
+        if rank is None:
             continue
-        key = xxh3_128_intdigest(row.folder + b"\0" + row.name)
-        if row.part is None:
-            if key not in seen:
-                seen.add(key)
-                yield row
-            continue
-        if key not in seen:
-            seen.add(key)
-            cut[key] = run, set()
-        of, parts = cut.get(key, (-1, set()))
-        if of == run and row.part not in parts:
-            parts.add(row.part)
+        path = _path_of(row)
+        if overlay.keeps(path, row.kind == DIRECTORY):
+            if row.part is not None:
+                cut[path] = (rank, row.mtime_ns), {row.part}
             yield row
+        elif row.part is not None and path in cut:
+            version, parts = cut[path]
+            if version == (rank, row.mtime_ns) and row.part not in parts:
+                parts.add(row.part)
+                yield row
 
 
-def _key(below: bytes, name: bytes) -> int:
+def _path_of(row: Located | PictureEntry) -> bytes:
+    return os.path.join(row.folder, row.name) if row.name else row.folder
+
+
+def _below_source(below: bytes, name: bytes) -> bytes:
     """A path below a source, which may be known by another path."""
-    slash = os.sep.encode()
-    return int(xxh3_128_intdigest(below.strip(slash) + b"\0" + name))
+    return os.path.join(below.strip(_SLASH), name).rstrip(_SLASH)
 
 
 def _relocated(path: bytes, source: bytes, label: bytes) -> bytes:

@@ -12,12 +12,14 @@ from functools import partial
 from ..catalogue.results import VolumeAt
 from ..errors import UsageError
 from ..manifest import MANIFEST
+from ..overlay import Overlay
+from ..walk import DIRECTORY
 from .archives import archives_in, lost_items
 from .asking import Asking, naming
 from .items import Item
 from .manifests import digest_by_readme, manifest_items
 from .readmes import told_by_readme
-from .selecting import Find, Places, Selection, Work, instead, newest
+from .selecting import Find, Places, Selection, Work, instead
 
 
 def select_manifests(
@@ -49,12 +51,8 @@ def select_manifests(
         raise UsageError(f"{os.fsdecode(paths[0])}: not on these volumes")
     selection = Selection()
     left = set(paths)
-    chosen = newest(
-        (item, number)
-        for number in sorted(everything.volumes, reverse=True)
-        for item in _last_first(everything, number)
-    )
-    for item, number in chosen:
+    runs = {number: told[folder].run or folder for number, folder in enumerate(ordered, 1)}
+    for item, number in _newest(everything, runs):
         if paths:
             matched = {path for path in paths if _matches(item.place, path)}
             left -= matched
@@ -93,6 +91,28 @@ def _add_volume(
         for item in lost_items(folder, archive, known, digest, partial(warn, path), asking):
             everything.add(number, item)
     return digest
+
+
+def _newest(everything: Selection, runs: dict[int, str]) -> Iterator[tuple[Item, int]]:
+    """What is there of all that is on volumes, the newest of which has the highest number; and on which each is.
+
+    Of a file that was cut, that are the parts of one version: of the newest run, and of one time, for a run that went
+    on after the file had changed has saved two.
+    """
+    overlay = Overlay()
+    cut: dict[bytes, tuple[tuple[str, int], set[int]]] = {}
+    for number in sorted(everything.volumes, reverse=True):
+        for item in _last_first(everything, number):
+            version = runs[number], item.mtime_ns
+            if overlay.keeps(item.place, item.kind == DIRECTORY):
+                if item.part is not None:
+                    cut[item.place] = version, {item.part[0]}
+                yield item, number
+            elif item.part is not None and item.place in cut:
+                of, parts = cut[item.place]
+                if version == of and item.part[0] not in parts:
+                    parts.add(item.part[0])
+                    yield item, number
 
 
 def _last_first(everything: Selection, number: int) -> Iterator[Item]:

@@ -9,9 +9,11 @@ A folder may be called `may.zip!`, and `may.zip` may lie beside it: then `may.zi
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
+
+from xxhash import xxh3_128_intdigest
 
 from ..catalogue.results import Located
 from ..errors import ArchiveError, SourceError, UsageError
@@ -20,7 +22,7 @@ from ..reading.messages import INSIDE
 from ..walk import DIRECTORY, FILE, describe_error
 from .asking import Asking
 from .items import Item, item_of, place_on_medium
-from .selecting import Selection, newest
+from .selecting import Selection
 
 if TYPE_CHECKING:
     from ..catalogue import Catalogue
@@ -64,12 +66,28 @@ def select_volume(catalogue: Catalogue, title: str, paths: Sequence[bytes] = ())
         items = ((item_of(row), row) for row in rows())
         items = ((_below_archive(item, taken) if row.archive in strange else item, row) for item, row in items)
     selection = Selection()
-    for item, row in newest(items):
+    for item, row in _newest(items):
         selection.add(row.volume_id, item)
     if left:
         some = ", ".join(os.fsdecode(path) for path in sorted(left)[:5])
         raise UsageError(f"{some}: not on {title}; give a path as 'backalaika files {title}' shows it")
     return selection
+
+
+def _newest(found: Iterable[tuple[Item, Located]]) -> Iterator[tuple[Item, Located]]:
+    """The first of each path; of a file that was cut, all parts of the first kind that comes."""
+    seen: dict[int, set[int] | None] = {}
+    for item, row in found:
+        key = xxh3_128_intdigest(item.place + (b"/" if item.kind == DIRECTORY else b""))
+        number = None if item.part is None else item.part[0]
+        if key not in seen:
+            seen[key] = None if number is None else {number}
+            yield item, row
+            continue
+        numbers = seen[key]
+        if numbers is not None and number is not None and number not in numbers:
+            numbers.add(number)
+            yield item, row
 
 
 def media_in(

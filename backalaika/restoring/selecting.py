@@ -7,14 +7,13 @@ other names of is there, and where that was not asked for, the first of them tak
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, NamedTuple, TypeVar
-
-from xxhash import xxh3_128_intdigest
+from typing import TYPE_CHECKING, NamedTuple
 
 from ..catalogue.results import Located, PictureEntry
 from ..errors import UsageError
+from ..overlay import Overlay
 from ..reading.messages import INSIDE
 from ..walk import DIRECTORY, HARD_LINK
 from .frames import Attributes
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from ..catalogue import Catalogue
     from ..catalogue.state import State
 
-T = TypeVar("T")
 Places = Callable[[list[Item]], dict[Item, dict[int, Item]]]
 """Where else the content of some items is: for each the items to be read instead, by volume."""
 
@@ -250,7 +248,7 @@ def select_state(catalogue: State, job: str | None, as_of_ns: int | None, paths:
     selection, labels = Selection(), dict[bytes, bytes]()
     missing = {path.rstrip(b"/") or b"/" for path in paths}
     if job is None:
-        seen: set[int] = set()
+        seen = Overlay(os.sep.encode())
         found: set[bytes] = set()
         for name in dict.fromkeys(run.job for run in catalogue.runs_until(None, as_of_ns)):
             found |= _add_picture(selection, catalogue, name, as_of_ns, missing, labels, seen)
@@ -282,7 +280,7 @@ def select_state(catalogue: State, job: str | None, as_of_ns: int | None, paths:
 def _select_picture(catalogue: State, job: str, as_of_ns: int | None, paths: Sequence[bytes]) -> Selection:
     selection = Selection()
     missing = {path.rstrip(b"/") or b"/" for path in paths}
-    missing -= _add_picture(selection, catalogue, job, as_of_ns, missing, {}, set())
+    missing -= _add_picture(selection, catalogue, job, as_of_ns, missing, {}, Overlay(os.sep.encode()))
     if missing:
         some = ", ".join(os.fsdecode(path) for path in sorted(missing)[:5])
         raise UsageError(f"{some}: was not in the sources of {job!r} then; 'backalaika runs {job}' lists its runs")
@@ -304,7 +302,7 @@ def _add_picture(
     as_of_ns: int | None,
     paths: set[bytes],
     labels: dict[bytes, bytes],
-    seen: set[int],
+    seen: Overlay,
 ) -> set[bytes]:
     """Select what the picture of a run tells, wherever it is: moved files by their content; returns the paths found.
 
@@ -313,10 +311,9 @@ def _add_picture(
     found: set[bytes] = set()
     for entry, rows in catalogue.pictured(job, as_of_ns, sorted(paths)):
         _check_label(labels, entry.label, entry.source)
-        key = xxh3_128_intdigest(entry.folder + b"\0" + entry.name)
-        if key in seen:
+        path = os.path.join(entry.folder, entry.name) if entry.name else entry.folder
+        if not seen.keeps(path, entry.kind == DIRECTORY):
             continue
-        seen.add(key)
         if paths:
             found |= {path for path in paths - found if _is_below(entry, path)}
         place, own = _place_of(entry), _attributes_of(entry)
@@ -384,19 +381,3 @@ def places_by_catalogue(catalogue: Catalogue) -> Places:
 def instead(item: Item, other: Item) -> Item:
     """A copy of an item's content elsewhere, for the item's own place."""
     return other._replace(place=item.place, mtime_ns=item.mtime_ns, part=item.part, attributes=item.attributes)
-
-
-def newest(found: Iterable[tuple[Item, T]]) -> Iterator[tuple[Item, T]]:
-    """The first of each path; of a file that was cut, all parts of the first kind that comes."""
-    seen: dict[int, set[int] | None] = {}
-    for item, where in found:
-        key = xxh3_128_intdigest(item.place + (b"/" if item.kind == DIRECTORY else b""))
-        number = None if item.part is None else item.part[0]
-        if key not in seen:
-            seen[key] = None if number is None else {number}
-            yield item, where
-            continue
-        numbers = seen[key]
-        if numbers is not None and number is not None and number not in numbers:
-            numbers.add(number)
-            yield item, where

@@ -15,7 +15,7 @@ import pytest
 from restores import command
 from runs_in_process import Share
 from test_rebuild import ARCHIVES, FILES, KNOWN, RUNS, VOLUMES
-from trees_compared import Tree, look, noise, seen_by, set_times, write
+from trees_compared import NS, Tree, look, noise, seen_by, write
 
 from backalaika.run import session
 
@@ -36,8 +36,8 @@ class Lost:
 
     def backup(self, second: str, **settings) -> str:
         """Run at this time of a certain day; the name of the run's folder."""
-        self.moment = datetime.fromisoformat(f"2026-11-22 {second}")
-        set_times(self.share.tree, int(self.moment.timestamp()) - 1_000_000)  # each folder is saved: it has changed
+        self.moment = datetime.fromisoformat(f"2024-11-22 {second}")
+        give_times(self.share.tree, int(self.moment.timestamp()) - 1_000_000)
         report = self.share.backup("gz", max_size=900_000, **settings)
         self.states.append(seen_by(look(self.share.tree), hard_links=False))
         return os.path.basename(report.folder)
@@ -89,10 +89,18 @@ class Lost:
         return seen_by(look(place / "tree"), hard_links=False)
 
 
+def give_times(top: Path, start_s: int) -> None:
+    """Give what was changed just now a time that looks like any other."""
+    for folder, folders, files in os.walk(top, topdown=False):
+        for path in (os.path.join(folder, name) for name in ["", *folders, *files]):
+            if os.lstat(path).st_mtime > time.time() - 3600:
+                os.utime(path, ns=(start_s * NS, start_s * NS + len(path)), follow_symlinks=False)
+
+
 @pytest.fixture
 def lost(tmp_path, monkeypatch):
     """A share of which runs begin when the test says so."""
-    made = Lost(Share(tmp_path / "share"), datetime(2026, 11, 22, 9, 5))
+    made = Lost(Share(tmp_path / "share"), datetime(2024, 11, 22, 9, 5))
 
     class Clock:
         def __getattr__(self, name):
@@ -157,3 +165,68 @@ def test_a_number_at_the_end_of_a_name_or_comment_is_not_taken_for_that_of_a_run
 
     assert [start % 60_000_000_000 for start in lost.starts()] == [0, 1, 2]
     assert lost.states_restored(job) == lost.states
+
+
+def replace_things(tree, step):
+    """Folders become files and links, and the other way round."""
+    if step == 0:
+        for number, name in enumerate(("x/inner", "x/deep/er/inner", "y/inner", "z", "stays/inner")):
+            write(tree / name, noise(500, 10 + number))
+    elif step == 1:
+        shutil.rmtree(tree / "x")
+        write(tree / "x", noise(700, 1))
+        shutil.rmtree(tree / "y")
+        (tree / "y").symlink_to("stays")
+        (tree / "z").unlink()
+        write(tree / "z/new", noise(700, 2))
+    elif step == 2:  # nothing of the first x may come again
+        (tree / "x").unlink()
+        write(tree / "x/other", noise(800, 3))
+        shutil.rmtree(tree / "z")
+        write(tree / "z", noise(800, 4))
+    elif step == 3:
+        shutil.rmtree(tree / "x")
+        (tree / "x").symlink_to("nowhere")
+
+
+def test_where_a_folder_became_a_file_and_a_file_a_folder_the_newest_counts(lost):
+    tree = lost.share.tree
+    for step in range(4):
+        replace_things(tree, step)
+        lost.backup(f"09:{step:02d}:00", skip_known=True)
+        # Manifests alone tell it too.
+        assert lost.restored("--from", lost.backups) == lost.states[-1]
+    lost.rebuild()
+
+    assert lost.states_restored() == lost.states
+    assert lost.restored(tree) == lost.states[-1]
+    assert lost.restored(tree / "x", tree / "z", tree / "y").keys() == {b"", b"x", b"y", b"z"}
+
+
+def test_what_became_a_file_after_a_rebuild_stays_one_where_a_date_left_out_what_is_older(lost):
+    replace_things(lost.share.tree, 0)
+    write(lost.share.tree / "old", noise(900, 5))
+    lost.backup("09:00:00", skip_known=True)
+    lost.rebuild()
+
+    (lost.share.tree / "x/new").mkdir()
+    replace_things(lost.share.tree, 1)
+    since = datetime.fromisoformat("2024-11-22 09:30:00").timestamp()
+    for name in ("x", "z", "z/new"):
+        os.utime(lost.share.tree / name)
+    os.utime(lost.share.tree / "y", follow_symlinks=False)
+    lost.moment = datetime.fromisoformat("2024-11-22 10:00:00")
+    lost.share.backup("gz", since_ns=int(since) * 1_000_000_000)
+
+    back = lost.restored("--job", "office")
+    there = seen_by(look(lost.share.tree), hard_links=False)
+    assert {path: thing.content for path, thing in back.items()} == {
+        path: thing.content for path, thing in there.items()
+    }
+
+
+def test_of_a_file_that_was_cut_manifests_tell_the_parts_of_one_run(lost):
+    for minute, size in enumerate((2_400_000, 1_500_000, 2_450_000, 500_000)):
+        write(lost.share.tree / "mbox", noise(size, size))
+        lost.backup(f"09:{minute:02d}:00")
+        assert lost.restored("--from", lost.backups) == lost.states[-1]
