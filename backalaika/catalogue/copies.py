@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator
 from sqlalchemy import Connection, and_, func, select
 
 from .locating import Locating, located
+from .parts import all_parts
 from .queries import Queries, find_volume, wanted, wanting
 from .results import Located
 from .rows import COMPLETE
@@ -26,13 +27,17 @@ class Copies(Queries, Locating):
         with self._reading() as connection:
             return find_volume(connection, title).id
 
-    def files_with_digest(self, digest: bytes) -> Iterator[Located]:
-        """All files of this content on complete volumes, the newest first, parts left out."""
+    def files_with_digest(self, digest: bytes) -> Iterator[list[Located]]:
+        """All files of this content on complete volumes, the newest first; of one that was cut, all parts together."""
         with self._reading() as connection:
             numbers = list(connection.execute(select(known.c.file_id).where(known.c.digest == digest)).scalars())
-            yield from sorted(
-                (row for row in _rows(connection, numbers) if row.part is None), key=lambda row: row.id, reverse=True
-            )
+            found = [[row] for row in _rows(connection, numbers) if row.part is None]
+            for last in connection.execute(select(files).where(files.c.whole_digest == digest)).all():
+                # What was saved twice is there twice.
+                parts = {row.part: row for row in _rows(connection, all_parts(connection, last))}
+                if len(parts) == last.part:
+                    found.append([parts[number] for number in sorted(parts, key=lambda part: part or 0)])
+        yield from sorted(found, key=lambda rows: rows[-1].id, reverse=True)
 
     def places(self, pairs: Collection[tuple[int, bytes]]) -> dict[tuple[int, bytes], list[Located]]:
         """Where these contents are, one place on each volume that has them.

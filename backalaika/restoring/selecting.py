@@ -351,16 +351,17 @@ def _is_below(row: Located | PictureEntry, path: bytes) -> bool:
 
 
 def select_digest(catalogue: Catalogue, digest: bytes) -> Selection:
-    """A file with this content, under the name under which it was saved last.
+    """A file with this content, in parts or not, under the name under which it was saved last.
 
     Raises:
         UsageError: there is none.
     """
     selection = Selection()
-    for row in catalogue.files_with_digest(digest):
-        selection.add(row.volume_id, item_of(row))
+    for rows in catalogue.files_with_digest(digest):
+        for row in rows:
+            selection.add(row.volume_id, item_of(row))
         return selection
-    raise UsageError(f"{digest.hex()}: no file of this digest is on a complete volume of the catalogue")
+    raise UsageError(f"{digest.hex()}: no file of this digest is on complete volumes of the catalogue")
 
 
 def places_by_catalogue(catalogue: Catalogue) -> Places:

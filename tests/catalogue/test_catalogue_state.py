@@ -39,7 +39,7 @@ def test_a_file_is_told_with_its_place(catalogue: Catalogue) -> None:
         "file", 10, 1_000, b"d" * 16, 5, 77, b"t", None, None, None, None,
     )  # fmt: skip
     assert list(catalogue.files_on(volume_id)) == [found]
-    assert list(catalogue.files_with_digest(b"d" * 16)) == [found]
+    assert list(catalogue.files_with_digest(b"d" * 16)) == [[found]]
     assert catalogue.places([(10, b"d" * 16), (10, b"e" * 16), (11, b"d" * 16)]) == {(10, b"d" * 16): [found]}
     assert catalogue.volumes_with_archives([b"a" * 16]) == {}
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 
 import pytest
-from restores import errors_of, restore
+from real_backups import digest_of
+from restores import command, errors_of, restore
+from test_restore_states import remove
 from trees_compared import noise, write
 
 pytestmark = pytest.mark.timeout(240)
@@ -53,3 +55,44 @@ def test_where_every_copy_is_damaged_each_file_is_told_once(office):
 
     assert list(errors_of(report)).count("tree/a") == 1
     assert not report["missing"]
+
+
+def test_a_file_that_was_cut_is_found_by_its_digest(office):
+    write(office.tree / "large", noise(2_500_000), mtime_ns=10**18)
+    write(office.tree / "small", noise(1000, 1))
+    first = office.backup(options="gz", max_size=900_000)
+    assert len(first.volumes) == 3
+    second = office.backup(options="zst", max_size=1_500_000)
+    digest = digest_of(office.tree / "large")
+
+    def restored(*arguments, status=0):
+        place = office.place()
+        report = restore(office, "--digest", digest, *arguments, to=place, status=status)
+        assert list((place / "tree").iterdir()) == [place / "tree" / "large"]
+        assert (place / "tree" / "large").read_bytes() == noise(2_500_000)
+        assert (place / "tree" / "large").stat().st_mtime_ns == 10**18
+        return report
+
+    title = "{0.parent.name}/{0.name}".format
+    assert set(restored()["volumes"]) == set(map(title, second.volumes))
+    # Of which a part is on no volume any more, that file is not there.
+    remove(office, second.volumes[0])
+    assert set(restored()["volumes"]) == set(map(title, first.volumes))
+    remove(office, first.volumes[1])
+    _, err = command(office, "restore", "--digest", digest, "--to", office.root / "none", status=2)
+    assert "no file of this digest is on complete volumes" in err
+
+
+def test_a_file_that_was_cut_is_found_by_its_digest_on_discs_that_were_added(office):
+    write(office.tree / "large", noise(2_500_000))
+    for volume in office.backup(options="gz", max_size=900_000).volumes:
+        shutil.move(volume, office.root / volume.name)
+        (office.root / volume.name / "README.txt").unlink()
+    shutil.rmtree(office.backups)
+    for number in (2, 3, 1):
+        command(office, "add", f"disc {number}", office.root / f"vol{number:03d}")
+
+    report = restore(office, "--digest", digest_of(office.tree / "large"), to=office.root / "back")
+
+    assert (report["files"], len(report["volumes"])) == (1, 3)
+    assert (office.root / "back" / "tree" / "large").read_bytes() == noise(2_500_000)
