@@ -317,11 +317,18 @@ def _show_plan(selection: Selection, needed: list[Needed], as_json: bool) -> Non
 
 
 def _line_of(needed: Needed) -> str:
-    title, files = display.printable(needed.title), display.files(needed.files) if needed.files else "folders only"
+    title = display.printable(needed.title)
     where = "to be brought" if needed.folder is None else "here"
     if needed.folder is not None and not needed.folder.endswith(needed.title):
         where = f"in {display.printable(needed.folder)}"
-    return f"{files:>14}  {display.size(needed.bytes):>8}  {title}  {where}"
+    return f"{_amount_of(needed)}  {title}  {where}"
+
+
+def _amount_of(needed: Needed) -> str:
+    """What is wanted from a volume, for a table; of a file that begins on another one, it has a part."""
+    some = [display.files(needed.files)] if needed.files else []
+    some += [display.counted(needed.parts, "part")] if needed.parts else []
+    return f"{', '.join(some) or 'folders only':>22}  {display.size(needed.bytes):>8}"
 
 
 def _confirm(selection: Selection, needed: list[Needed], target: str) -> None:
@@ -421,8 +428,7 @@ def _show(report: RestoreReport) -> None:
         verb = "is" if len(report.missing) == 1 else "are"
         display.say(f"\n{display.counted(len(report.missing), 'volume')} {verb} missing:")
         for needed in report.missing:
-            size = f"{display.files(needed.files):>14}  {display.size(needed.bytes):>8}"
-            display.say(f"  {size}  {display.printable(needed.title)}")
+            display.say(f"  {_amount_of(needed)}  {display.printable(needed.title)}")
         again = "it is there, with --from DIR for where it is" if verb == "is" else (
             "they are there, with --from DIR for where they are"
         )  # fmt: skip

@@ -132,11 +132,12 @@ class Spool:
 
     Attributes:
         count: of items.
-        files, bytes: of those that are files or links, and their content.
+        files, bytes: of those that are files or links, and their content; one that was cut counts with its first part.
+        parts: of all the other parts of files that were cut.
     """
 
     def __init__(self) -> None:
-        self.count = self.files = self.bytes = 0
+        self.count = self.files = self.parts = self.bytes = 0
         self._file: IO[bytes] | None = None
         self._blocks: list[tuple[int, int]] = []
         self._last: list[Item] = []
@@ -155,7 +156,9 @@ class Spool:
             self._falls = self._falls and key <= self._key
         self._key = key
         self.count += 1
-        if item.kind != DIRECTORY and (item.part is None or item.part[0] == 1):
+        if item.part is not None and item.part[0] > 1:
+            self.parts += 1
+        elif item.kind != DIRECTORY:
             self.files += 1
         if item.kind == FILE:
             self.bytes += item.size

@@ -29,18 +29,26 @@ class Needed:
 
     Attributes:
         title: in the catalogue.
-        files, bytes: what is wanted from it.
+        files, bytes: what is wanted from it; a file that was cut counts where its first part is.
         folder: where it is; None: somebody has to bring it.
+        parts: other parts of such files.
     """
 
     title: str
     files: int
     bytes: int
     folder: str | None = None
+    parts: int = 0
 
     def as_json(self) -> dict[str, Any]:
         """Plain values."""
-        return {"title": self.title, "files": self.files, "bytes": self.bytes, "folder": self.folder}
+        return {
+            "title": self.title,
+            "files": self.files,
+            "parts": self.parts,
+            "bytes": self.bytes,
+            "folder": self.folder,
+        }
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..errors import RunError
-from ..walk import FILE, Problem, describe_error
+from ..walk import DIRECTORY, FILE, Problem, describe_error
 from .asking import HangsError, naming
 from .comparing import is_as_saved
 from .frames import Attributes
@@ -205,14 +205,17 @@ class Restore:
 
     def _report_lost(self, lost: list[tuple[int, Item]]) -> None:
         """What only volumes have that nobody could bring."""
-        counts: dict[int, list[int]] = {}
+        counts: dict[int, list[int]] = {}  # of files, their other parts, and bytes
         for home, item in lost:
             self._mark_missing(item.place)
-            count = counts.setdefault(home, [0, 0])
-            count[0] += item.part is None or item.part[0] == 1
-            count[1] += item.size
-        for number, (files, size) in sorted(counts.items()):
-            self.report.missing.append(Needed(self._shelf.volumes[number].title, files, size))
+            count = counts.setdefault(home, [0, 0, 0])
+            if item.part is not None and item.part[0] > 1:
+                count[1] += 1
+            elif item.kind != DIRECTORY:
+                count[0] += 1
+            count[2] += item.size
+        for number, (files, parts, size) in sorted(counts.items()):
+            self.report.missing.append(Needed(self._shelf.volumes[number].title, files, size, parts=parts))
 
     def _read(self, number: int, work: Work) -> None:
         """Read a volume, archive after archive."""

@@ -67,6 +67,7 @@ def plan(selection: Selection, shelf: Shelf, places: Places) -> list[Needed]:
             selection.volumes[number].files,
             selection.volumes[number].bytes,
             shelf.folder(number),
+            selection.volumes[number].parts,
         )
         for number in sorted(order, key=lambda number: shelf.folder(number) is None)
     ]

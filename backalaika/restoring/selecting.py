@@ -61,6 +61,11 @@ class Work:
         return sum(spool.files for spool in self.archives.values()) + len(self.links)
 
     @property
+    def parts(self) -> int:
+        """Parts of files of which the first part is counted as the file, here or elsewhere."""
+        return sum(spool.parts for spool in self.archives.values())
+
+    @property
     def bytes(self) -> int:
         """Their content."""
         return sum(spool.bytes for spool in self.archives.values())

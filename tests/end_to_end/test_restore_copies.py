@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 
 import pytest
 from real_backups import digest_of
 from restores import command, errors_of, restore
+from starting import PROGRAM, run_program
 from test_restore_states import remove
 from trees_compared import noise, write
 
@@ -96,3 +98,37 @@ def test_a_file_that_was_cut_is_found_by_its_digest_on_discs_that_were_added(off
 
     assert (report["files"], len(report["volumes"])) == (1, 3)
     assert (office.root / "back" / "tree" / "large").read_bytes() == noise(2_500_000)
+
+
+def test_a_disc_with_parts_of_files_alone_is_not_said_to_have_nothing(office):
+    write(office.tree / "large", noise(2_500_000))
+    write(office.tree / "small", noise(1000, 1))
+    volumes = office.backup(options="gz", max_size=900_000).volumes
+    titles = [f"{volume.parent.name}/{volume.name}" for volume in volumes]
+
+    planned, _ = command(office, "restore", "--job", "office", "--dry-run")
+    shown = run_program([*PROGRAM, "restore", "--job", "office", "--dry-run"], office.environment, office.root).stdout
+    assert [(one["files"], one["parts"]) for one in planned["volumes"]] == [(2, 0), (0, 1), (0, 1)]
+    assert planned["files"] == sum(one["files"] for one in planned["volumes"])
+    lines = {title: next(line.split() for line in shown.splitlines() if title in line) for title in titles}
+    assert [" ".join(lines[title][:-4]) for title in titles] == ["2 files", "1 part", "1 part"]
+
+    shutil.move(volumes[1], office.root / "away")
+    command_line = [*PROGRAM, "restore", "--job", "office", "--yes", "--to", office.root / "back"]
+    said = run_program(command_line, office.environment, office.root).stderr
+    assert " ".join(said.split("volume is missing:")[1].split()[:2]) == "1 part"
+
+
+def test_a_missing_disc_from_which_only_folders_are_wanted_is_said_to_have_these(office):
+    (office.tree / "empty").mkdir()
+    write(office.tree / "a", noise(1000))
+    (volume,) = office.backup(options="gz").volumes
+    write(office.tree / "b", noise(1000, 1))
+    office.backup("--skip-known", options="gz")
+    os.utime(office.tree / "a", ns=(1, 1))
+    office.backup(options="gz")
+    shutil.move(volume, office.root / "away")
+
+    report = restore(office, "--volume", f"{volume.parent.name}/vol001", to=office.root / "back", status=3)
+
+    assert [(one["files"], one["parts"]) for one in report["missing"]] == [(0, 0)]
