@@ -104,7 +104,9 @@ def _newest(everything: Selection, runs: dict[int, str]) -> Iterator[tuple[Item,
     for number in sorted(everything.volumes, reverse=True):
         for item in _last_first(everything, number):
             version = runs[number], item.mtime_ns
-            if overlay.keeps(item.place, item.kind == DIRECTORY):
+            if b".." in item.place and b".." in item.place.split(b"/"):
+                yield item, number  # a stranger's, which is refused, and not in silence
+            elif overlay.keeps(item.place, item.kind == DIRECTORY):
                 if item.part is not None:
                     cut[item.place] = version, {item.part[0]}
                 yield item, number
