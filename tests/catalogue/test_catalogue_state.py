@@ -68,17 +68,20 @@ def test_of_each_path_the_newest_counts_back_to_the_last_whole_run(catalogue: Ca
 
 def test_paths_choose_files_and_folders_and_nothing_that_only_begins_like_them(catalogue: Catalogue) -> None:
     run_id = start_run(catalogue)
-    names = ["/srv/office/a", "/srv/office/a/x", "/srv/office/a/b/y", "/srv/office/ab/z", "/srv/office/a-b", "/srv/a"]
+    names = ["/srv/office/a/x", "/srv/office/a/b/y", "/srv/office/ab/z", "/srv/office/a-b", "/srv/a"]
     save_volume(catalogue, run_id, "run/vol001", *names)
 
     def below(*wanted: bytes) -> set[str]:
         return set(paths(catalogue.state(None, None, wanted)))
 
-    assert below(b"/srv/office/a") == {"/srv/office/a", "/srv/office/a/x", "/srv/office/a/b/y"}
+    assert below(b"/srv/office/a") == {"/srv/office/a/x", "/srv/office/a/b/y"}
     assert below(b"/srv/office/a/") == below(b"/srv/office/a")
     assert below(b"/srv/office/a/x", b"/srv/a") == {"/srv/office/a/x", "/srv/a"}
     assert below(b"/") == set(names)
     assert below(b"/srv/of") == set()
+    # A folder of that name took the place of a file, or the other way round: the newer counts.
+    save_volume(catalogue, start_run(catalogue), "later/vol001", "/srv/office/a")
+    assert below(b"/srv/office/a") == {"/srv/office/a"}
 
 
 def test_rows_come_by_pages_the_newest_first_over_all_volumes(
