@@ -95,7 +95,6 @@ class Rebuild:
     def __init__(self, catalogue: Catalogue, pool: Executor, observer: Observer, stop: Callable[[], None]) -> None:
         self._catalogue, self._pool, self._observer, self._stop = catalogue, pool, observer, stop
         self.report = RebuildReport()
-        self._whole_sizes: dict[tuple[str, bytes, int], int] = {}
 
     def run(self, folders: list[str]) -> RebuildReport:
         """Enter the volumes in these folders, in the order of their runs; those that are there already are left."""
@@ -103,8 +102,7 @@ class Rebuild:
         told = sorted(((told_by_readme(folder), folder) for folder in folders), key=lambda pair: pair[0].order)
         there = {volume.title for volume in self._catalogue.volumes()}
         try:
-            for one, folder in told:
-                self._collect_wholes(one.run, folder)
+            for one, _ in told:
                 if one.title in there:
                     self.report.known.append(one.title)
             for one, folder in told:
@@ -115,15 +113,6 @@ class Rebuild:
             self.report.interrupted = True
         self.report.seconds = time.monotonic() - started
         return self.report
-
-    def _collect_wholes(self, run: str, folder: str) -> None:
-        """Sizes of files that were cut stand with their last parts only, which may be on any volume of the run.
-
-        A run that went on after such a file had changed has two versions of it, of different times.
-        """
-        for item in manifest_items(folder, lambda message: None):  # told when it is read again
-            if item.part is not None and item.part[2] is not None:
-                self._whole_sizes[run, item.place, item.mtime_ns] = item.part[2]
 
     def _enter(self, told: Told, folder: str) -> None:
         sums, wrong = strict_sums(folder)
@@ -146,8 +135,9 @@ class Rebuild:
         try:
             for name, (size, whole) in sorted(archives.items()):
                 self._stop()
-                archive_id = self._enter_archive(run_id, volume_id, name, work, lost, told.run)
+                archive_id = self._enter_archive(run_id, volume_id, name, work, lost)
                 self._catalogue.finish_archive(archive_id, size, whole)
+            self._catalogue.enter_whole_sizes(run_id, _wholes(work))
         except BaseException:
             self._catalogue.drop_volume(volume_id)
             raise
@@ -197,7 +187,7 @@ class Rebuild:
         return run_id
 
     def _enter_archive(
-        self, run_id: int, volume_id: int, name: bytes, work: Work, lost: set[tuple[bytes, bytes]], run: str
+        self, run_id: int, volume_id: int, name: bytes, work: Work, lost: set[tuple[bytes, bytes]]
     ) -> int:
         links = [link for link in work.links if link.archive == name]
 
@@ -214,8 +204,7 @@ class Rebuild:
         for item in items():
             if (name, item.path) in lost:
                 continue
-            whole_size = self._whole_sizes.get((run, item.place, item.mtime_ns))
-            rows.append(_row(volume_id, archive_id, item, numbers, whole_size))
+            rows.append(_row(volume_id, archive_id, item, numbers))
             if item.kind != DIRECTORY:
                 self.report.files, self.report.bytes = self.report.files + 1, self.report.bytes + item.size
             if len(rows) >= _ROWS_AT_A_TIME:
@@ -259,17 +248,29 @@ class Rebuild:
         self._observer.problem(problem)
 
 
-def _row(volume_id: int, archive_id: int, item: Item, numbers: dict[int, int], whole_size: int | None) -> FileRow:
+def _row(volume_id: int, archive_id: int, item: Item, numbers: dict[int, int]) -> FileRow:
     place = item.path.rstrip(b"/") if item.kind == DIRECTORY else item.place
     folder, _, name = (place, b"", b"") if item.kind == DIRECTORY else place.rpartition(b"/")
     number, offset, size, digest = item.part or (None, None, None, None)
-    if item.part is not None and size is None:
-        size = whole_size
     frame = None if item.frame is None else numbers[item.frame]
     return FileRow(
         volume_id, archive_id, folder, name, item.kind, item.size, item.mtime_ns, None, None, item.digest,
         frame, item.offset, item.target, number, offset, size, digest,
     )  # fmt: skip
+
+
+def _wholes(work: Work) -> dict[tuple[bytes, bytes, int], int | None]:
+    """Files of which there are parts, by folder, name and time; and their sizes, which stand with their last parts.
+
+    A run that went on after such a file had changed has two versions of it, of different times.
+    """
+    sizes: dict[tuple[bytes, bytes, int], int | None] = {}
+    for item in work.items():
+        if item.part is not None:
+            folder, _, name = item.place.rpartition(b"/")
+            key = folder, name, item.mtime_ns
+            sizes[key] = sizes.get(key) if item.part[2] is None else item.part[2]
+    return sizes
 
 
 def _digest_of(work: Work, text: str) -> str:

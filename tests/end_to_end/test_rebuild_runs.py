@@ -230,3 +230,31 @@ def test_of_a_file_that_was_cut_manifests_tell_the_parts_of_one_run(lost):
         write(lost.share.tree / "mbox", noise(size, size))
         lost.backup(f"09:{minute:02d}:00")
         assert lost.restored("--from", lost.backups) == lost.states[-1]
+
+
+@pytest.mark.parametrize("disc_by_disc", [False, True])
+def test_the_catalogue_of_many_runs_is_rebuilt_row_by_row(lost, disc_by_disc):
+    """Two in one minute, a file of several parts that grows and shrinks, folders that become files, a comment."""
+    tree = lost.share.tree
+    times = "09:05:10", "09:05:40", "09:06:05", "09:07:05"
+    for step, (moment, size) in enumerate(zip(times, (1_500_000, 1_550_000, 2_400_000, 1_450_000), strict=True)):
+        replace_things(tree, step)
+        write(tree / "mbox", noise(size, size))
+        write(tree / "deep" / "letter", noise(3000, 100 + step))
+        write(os.fsencode(tree) + b"/n\xe4me \xff\n", noise(2000, 200 + step))
+        lost.backup(moment, skip_known=step != 2, comment="room 12" if step == 3 else "")
+    before = lost.known_to_media("catalogue")
+
+    if disc_by_disc:  # the third one of each run, then the second ones, and the first
+        lost.rebuild(*sorted(lost.backups.glob("*/vol*"), key=lambda folder: folder.name, reverse=True))
+        again = lost.known_to_media("again")
+        # Runs come in the order of their discs.
+        assert [sorted(map(repr, rows)) for rows in again] == [sorted(map(repr, rows)) for rows in before]
+    else:
+        lost.rebuild()
+        assert lost.known_to_media("again") == before
+
+    assert lost.states_restored() == lost.states
+    assert lost.restored("--job", "office") == lost.states[-1]
+    assert lost.restored(tree) == lost.states[-1]
+    assert lost.restored("--from", lost.backups) == lost.states[-1]
