@@ -3,36 +3,42 @@
     python -m benchmarks [DIRECTORY] [--rounds 5] [--only gz,zip,…] [--scale 1.0] [--json] [--chart FILE]
 
 Each row runs backalaika and the peers that are installed in turn on the same files; the answers are compared before the
-clock starts. A row that cannot be, for want of a peer or of a command, says so. ``--json`` prints the machine and all
+clock starts. A row that cannot be, for want of a peer or of a command, says so. DIRECTORY is only read; what is made
+lies in the folder for temporary files, which needs room for some times the files. ``--json`` prints the machine and all
 figures as one object; ``--chart`` draws the ratios (the extra ``benchmarks``), also of an earlier result by ``--from``.
 """
 
 from __future__ import annotations
 
 import argparse
+import importlib.util
 import json
+import math
 import shutil
+import sqlite3
 import statistics
 import subprocess
 import sys
 import tempfile
-import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from . import discs, formats, growth, repositories
+from . import adding, discs, formats, growth, repositories, restoring
+from .contents import survey
 from .machine import describe_machine
 from .office import make_office
-from .pairs import CHECKOUT, count
-from .trees import make_large_files, make_tree
+from .pairs import CHECKOUT, add_rounds, last_words
+from .trees import make_large_files, make_random_files, make_tree
 
 Line = dict[str, Any]
 # Of the trees that are made where no directory is named.
 OFFICE_BYTES = 350_000_000
 SMALL_FILES, SMALL_SIZE = 200_000, 1000
 FEW_FILES, MANY_FILES = 100_000, 1_000_000
+# Their rate against that of a bare executemany, and that of ten times as many against theirs.
 CATALOGUE_ROWS = 1_000_000
+WANTED_ROWS, WANTED_MORE_ROWS = 0.5, 0.7
 # A DVD's; at its own speed it takes minutes, but these are read from memory or a fast disk.
 DISC_MEGABYTES = 4096
 # Of less, the time of a hash-only row is what it takes to start.
@@ -42,6 +48,7 @@ FOREIGN_BYTES = 90_000_000
 SEED = 1
 WANTED_FILL = 0.99
 _START_ROUNDS = 20
+_FAILURES = (OSError, ValueError, LookupError, AssertionError, sqlite3.Error, subprocess.CalledProcessError)
 
 
 class Bench:
@@ -61,6 +68,7 @@ class Bench:
             "disc": self._disc,
             "hash": self._hash,
             "restore": lambda: [discs.compare_restoring(self.office(), rounds)],
+            "one": self._one,
             "catalogue": self._catalogue,
             "memory": lambda: [growth.measure_memory([self._scaled(FEW_FILES), self._scaled(MANY_FILES)])],
             "start": lambda: [growth.measure_start(max(rounds, _START_ROUNDS))],
@@ -106,56 +114,60 @@ class Bench:
         return lambda: [formats.compare(self.office(), name, self._rounds)]
 
     def _add(self) -> list[Line]:
-        arguments = ["--formats", "bz2", "--archives", "1,4", "--rounds", str(self._rounds)]
-        lines = []
-        for found in _module("adding", str(self._office_of(FOREIGN_BYTES)), *arguments):
-            archives = f"{found['archives']} tar.bz2, {found['bytes'] / 1e6:,.0f} MB"
-            line = {"row": "add", "work": f"catalogue a disc of foreign archives: {archives}", "against": "bsdtar -tf"}
-            ratio, wanted = found["ratio"], found["wanted"]
-            line |= {"ratio": ratio, "ratio_spread": found["pairs"], "wanted": wanted, "reached": ratio <= wanted}
-            lines.append(line | {"figures": found})
-        return lines
+        source = self._office_of(FOREIGN_BYTES)
+        return [adding.compare_foreign(source, "bz2", archives, self._rounds) for archives in (1, 4)]
 
     def _disc(self) -> list[Line]:
-        lines = []
-        for found in _module("adding", "--own", str(self._scaled(DISC_MEGABYTES)), "--rounds", str(self._rounds)):
-            cache = "in the page cache" if found["cached"] else "not in the page cache"
-            line = {"row": "disc", "work": f"catalogue a disc of ours, {found['bytes'] / 1e6:,.0f} MB, {cache}"}
-            # The last two, of a hundredth, show what it takes to start; nothing is wanted of them.
-            ratio, wanted = found["ratio"], found["wanted"] if len(lines) < 2 else None
-            line |= {"against": "cat", "ratio": ratio, "ratio_spread": found["pairs"], "wanted": wanted}
-            lines.append(line | {"reached": None if wanted is None else ratio <= wanted, "figures": found})
-        return lines
+        megabytes = self._scaled(DISC_MEGABYTES)
+        # A hundredth of it shows what it takes to start; nothing is wanted of that.
+        few = max(megabytes // 100, 1)
+        return [
+            *adding.compare_own(megabytes, self._rounds),
+            *adding.compare_own(few, self._rounds, wanted=None),
+        ]
+
+    def _one(self) -> list[Line]:
+        if self._given is not None:
+            return [restoring.compare_one(self._given, self._rounds)]
+        made = self._place / "one"
+        make_random_files(made, self._scaled(DISC_MEGABYTES), SEED)
+        line = restoring.compare_one(made, self._rounds)
+        shutil.rmtree(made)
+        return [line]
 
     def _catalogue(self) -> list[Line]:
+        rows = self._scaled(CATALOGUE_ROWS)
+        [found] = _module("catalogue", str(rows), "--repeats", str(min(self._rounds, 5)))
+        # Some minutes each time.
+        [more] = _module("catalogue", str(10 * rows), "--repeats", "1")
+        rate = round(more["catalogue_rows_a_second"] / found["catalogue_rows_a_second"], 3)
         lines = []
-        rows, repeats = str(self._scaled(CATALOGUE_ROWS)), str(min(self._rounds, 5))
-        for found in _module("catalogue", rows, "--repeats", repeats):
-            line = {
-                "row": "catalogue",
-                "work": f"catalogue rows: {found.get('rows', 0):,}",
-                "against": "bare executemany",
-            }
+        for number, against, ratio, wanted, figures in (
+            (rows, "bare executemany", found["ratio"], WANTED_ROWS, found),
+            (10 * rows, f"{rows:,}", rate, WANTED_MORE_ROWS, more),
+        ):
+            line: Line = {"row": "catalogue", "work": f"catalogue rows: {number:,}", "against": against}
             # Rows a second, not seconds: more is better.
-            line |= {"rate_ratio": found["ratio"], "wanted": 0.5, "reached": found["ratio"] >= 0.5, "figures": found}
-            lines.append(line)
+            lines.append(line | {"rate_ratio": ratio, "wanted": wanted, "reached": ratio >= wanted, "figures": figures})
         return lines
 
     def _fill(self) -> list[Line]:
-        lines = []
-        for option, found in (
-            *(("", found) for found in _module("fill", str(self.office()))),
-            *(("zst", found) for found in _module("fill", str(self.office()), "--run", "zst")),
-        ):
-            if option:
-                volumes, full = found["volumes"], sorted(found["fills"])[min(1, found["volumes"] - 1)]
-            else:
-                volumes, full = found["backalaika"]["volumes"], found["backalaika"]["least_fill_but_one"]
-            reached = (full is None or full >= WANTED_FILL) and volumes <= found["bound"] + 1
-            what = f"fill of a run in {option}" if option else "fill by the sizes of content"
-            line = {"row": "fill", "work": f"{what}: volumes of {found['capacity'] / 1e6:,.1f} MB", "volumes": volumes}
-            line |= {"bound": found["bound"], "least_fill_but_one": full, "wanted": WANTED_FILL, "reached": reached}
-            lines.append(line | {"figures": found})
+        lines: list[Line] = []
+        for option in ("", "zst"):
+            switches = ("--run", option) if option else ()
+            for found in _module("fill", str(self.office()), *switches):
+                what = f"fill of a run in {option}" if option else "fill by the sizes of content"
+                what += f": volumes of {found['capacity'] / 1e6:,.1f} MB"
+                told = found if option else found["backalaika"]
+                if "refused" in told:
+                    lines.append({"row": "fill", "missing": f"left out: {what}: {told['refused']}"})
+                    continue
+                assert "wrong" not in told, f"{what}: {told['wrong']}"
+                volumes, full = told["volumes"], told["least_fill_but_last"]
+                reached = (full is None or full >= WANTED_FILL) and volumes <= found["bound"] + 1
+                line = {"row": "fill", "work": what, "volumes": volumes, "bound": found["bound"]}
+                line |= {"least_fill_but_last": full, "wanted": WANTED_FILL, "reached": reached, "figures": found}
+                lines.append(line)
         return lines
 
 
@@ -170,7 +182,7 @@ def _module(name: str, *arguments: str) -> Iterator[Line]:
 def show(line: Line) -> str:
     """A row as people read it."""
     if "missing" in line:
-        return f"{line['row']:10} {line['missing']}"
+        return f"{line['row']:10} {line['missing']}{_rows_written(line)}"
     verdict = {True: "reached", False: "NOT reached", None: ""}[line.get("reached")]
     what = line["work"] + (f", against {line['against']}" if "against" in line else "")
     wanted = line.get("wanted")
@@ -180,8 +192,12 @@ def show(line: Line) -> str:
         figure = (
             f"{line['ratio']:.2f} ({low:.2f} to {high:.2f}){size}; wanted {'nothing' if wanted is None else wanted}"
         )
+        figure += _rows_written(line)
     elif "seconds_more" in line:
         figure = f"{1000 * line['seconds_more']:.0f} ms more; wanted at most {1000 * wanted:.0f}"
+    elif "median_seconds" in line:
+        memory = f"{line['peak_memory'] / 1e6:,.0f} MB at most"
+        figure = f"{line['median_seconds']:.2f} s; wanted less than {wanted:.0f}; {memory}"
     elif "growth" in line:
         peaks = ", ".join(f"{peak / 1e6:.0f} MB" for peak in line["peak_memory"].values())
         figure = (
@@ -191,9 +207,13 @@ def show(line: Line) -> str:
         figure = f"{line['rate_ratio']:.2f} of its rows a second; wanted {wanted}"
     else:
         figure = (
-            f"{line['volumes']} volumes (best bound {line['bound']}), fill but the last {line['least_fill_but_one']}"
+            f"{line['volumes']} volumes (best bound {line['bound']}), fill but the last {line['least_fill_but_last']}"
         )
     return f"{line['row']:10} {what}\n{'':10} {figure}  {verdict}{_programs(line)}"
+
+
+def _rows_written(line: Line) -> str:
+    return f"; rows written: {line['rows_written']:,}, wanted none" if "rows_written" in line else ""
 
 
 def _programs(line: Line) -> str:
@@ -212,16 +232,18 @@ def main() -> None:
     """Run what the command line asks for."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").splitlines()[0])
     parser.add_argument("directory", type=Path, nargs="?", help="files of yours; by default trees from a seed")
-    parser.add_argument("--rounds", type=int, default=5, help="pairs of each row (5)")
+    add_rounds(parser)
     parser.add_argument("--only", help="rows, separated by commas")
-    parser.add_argument("--scale", type=float, default=1.0, help="how large the trees are that are made (1.0)")
+    parser.add_argument(
+        "--scale", type=_more_than_nothing, default=1.0, help="how large the trees are that are made (1.0)"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object at the end")
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw the ratios, as SVG or PNG")
     parser.add_argument("--from", dest="earlier", type=Path, metavar="FILE", help="draw this result; measure nothing")
     arguments = parser.parse_args()
-    if arguments.directory is not None and not arguments.directory.is_dir():
-        parser.error(f"{arguments.directory}: there is no such directory")
-    result = json.loads(arguments.earlier.read_text()) if arguments.earlier else _measure(parser, arguments)
+    if arguments.chart:
+        _check_chart(parser, arguments.chart)
+    result = _read(parser, arguments.earlier) if arguments.earlier else _measure(parser, arguments)
     if arguments.json:
         print(json.dumps(result, indent=1))
     if arguments.chart:
@@ -231,13 +253,41 @@ def main() -> None:
     sys.exit(1 if result["failed"] else 0)
 
 
+def _more_than_nothing(text: str) -> float:
+    number = float(text)
+    if not 0 < number < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not more than 0")
+    return number
+
+
+def _check_chart(parser: argparse.ArgumentParser, chart: Path) -> None:
+    """Before anything is measured, for that may take an hour."""
+    if chart.suffix not in (".svg", ".png"):
+        parser.error(f"--chart {chart}: the name must end in .svg or .png")
+    if importlib.util.find_spec("matplotlib") is None:
+        parser.error("--chart needs matplotlib: pip install -e '.[benchmarks]'")
+
+
+def _read(parser: argparse.ArgumentParser, path: Path) -> Line:
+    try:
+        result: Line = json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        parser.error(f"--from {path}: {error}")
+    return result
+
+
 def _measure(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> Line:
     directory = arguments.directory.resolve() if arguments.directory else None
     result: Line = {"machine": describe_machine(), "rounds": arguments.rounds, "rows": [], "failed": []}
-    if directory is not None:
-        result["tree"] = dict(zip(("files", "bytes"), count(directory), strict=True))
-    else:
+    if directory is None:
         result["tree"] = {"seed": SEED, "scale": arguments.scale}
+    else:
+        if not directory.is_dir():
+            parser.error(f"{arguments.directory}: there is no such directory")
+        found = survey(directory)
+        if not found.size:
+            parser.error(f"{arguments.directory}: there is no file with content, and nothing to measure")
+        result["tree"] = {"files": found.files, "bytes": found.size}
     out = sys.stderr if arguments.json else sys.stdout
     with tempfile.TemporaryDirectory(prefix="backalaika-bench-") as place:
         bench = Bench(directory, arguments.rounds, arguments.scale, Path(place))
@@ -249,8 +299,9 @@ def _measure(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> 
         for name in chosen:
             try:
                 lines = known[name]()
-            except (OSError, ValueError, AssertionError, KeyError, subprocess.CalledProcessError):
-                traceback.print_exc()  # the other rows are of use without this one
+            except _FAILURES as error:  # the other rows are of use without this one
+                why = last_words(error) if isinstance(error, subprocess.CalledProcessError) else _why(error)
+                print(f"{name:10} failed: {why}", file=sys.stderr, flush=True)
                 result["failed"].append(name)
                 continue
             except KeyboardInterrupt:
@@ -261,6 +312,15 @@ def _measure(parser: argparse.ArgumentParser, arguments: argparse.Namespace) -> 
                 result["rows"].append(line)
                 print(show(line), file=out, flush=True)
     return result
+
+
+def _why(error: BaseException) -> str:
+    """In one line, with the place of what nobody has foreseen."""
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = f" ({Path(place.tb_frame.f_code.co_filename).name}:{place.tb_lineno})" if place else ""
+    return f"{' '.join(str(error).split()) or type(error).__name__}{where}"
 
 
 if __name__ == "__main__":

@@ -9,8 +9,9 @@ into a catalogue that does not know it, once with its bytes in the page cache an
 hundredth of it, which shows what it takes to start. With ``--rate`` both read it from a drive that gives so many
 megabytes a second (`drive.c`, which a compiler must be there for), and a hundredth of it is left out. Both programs run
 in turn, A B A B, after one round that does not count; ours as a process of its own into a catalogue that exists. Before
-the clock starts, both must list the same number of members, or the volume must be told sound. One JSON line each:
-seconds of each round, and the ratio of medians with the lowest and highest ratio of a pair.
+the clock starts, both must list the same number of members (FIFOs and devices, which we leave out, not counted), or the
+volume must be told sound. One JSON line each: seconds of each round, peak memory, and the ratio of medians with the
+lowest and highest ratio of a pair.
 """
 
 from __future__ import annotations
@@ -19,70 +20,93 @@ import argparse
 import json
 import os
 import shutil
-import statistics
 import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
+from itertools import count
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
+from .contents import survey
+from .pairs import (
+    Run,
+    Side,
+    add_rounds,
+    at_least_one,
+    compared,
+    no_peer_could,
+    run,
+    run_ours,
+    take_turns,
+    try_once,
+    without,
+    write_job,
+)
+from .trees import make_random_files
+
+# How the name ends, and what bsdtar is told.
 PACKERS = {
-    "bz2": ("tar.bz2", "bsdtar cjf {0} -C {1} ."),
-    "gz": ("tar.gz", "bsdtar czf {0} -C {1} ."),
-    "xz": ("tar.xz", "bsdtar cJf {0} -C {1} ."),
-    "zip": ("zip", "bsdtar cf {0} --format zip -C {1} ."),
+    "bz2": ("tar.bz2", ["cjf"]),
+    "gz": ("tar.gz", ["czf"]),
+    "xz": ("tar.xz", ["cJf"]),
+    "zip": ("zip", ["--format", "zip", "-cf"]),
 }
 WANTED = {"bz2": 0.6}
+WANTED_OWN = 1.3
 Environment = Mapping[str, str]
+Line = dict[str, Any]
 
 
-def run_add(medium: Path, db: Path, title: str, drive: Environment = MappingProxyType({})) -> tuple[float, int]:
-    """Seconds, and members in archives."""
-    command = [sys.executable, "-m", "backalaika", "add", title, str(medium), "--db", f"sqlite:///{db}", "--json"]
-    environment = {**os.environ, **drive}
-    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled too
-    start = time.perf_counter()
-    done = subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-    return time.perf_counter() - start, int(json.loads(done.stdout)["members"])
+def our_side(
+    medium: Path, home: Path, prepare: Callable[[], object], drive: Environment = MappingProxyType({})
+) -> Side:
+    """`add` into a catalogue that exists; each time the medium has another title."""
+    titles = count()
+
+    def act(watch: bool) -> Run:
+        uri = f"sqlite:///{home}/catalogue.sqlite"
+        return run_ours(["add", str(next(titles)), str(medium), "--db", uri, "--json"], home, watch, drive)
+
+    return Side(act, prepare)
 
 
-def run_bsdtar(medium: Path) -> tuple[float, int]:
-    """Seconds, and members listed."""
-    members = 0
-    start = time.perf_counter()
-    for archive in sorted(medium.iterdir()):
-        members += subprocess.run(["bsdtar", "-tf", archive], check=True, stdout=subprocess.PIPE).stdout.count(b"\n")
-    return time.perf_counter() - start, members
+def _list(medium: Path, watch: bool) -> Run:
+    """All archives, one after another."""
+    done = [run(["bsdtar", "-tf", str(archive)], watch=watch) for archive in sorted(medium.iterdir())]
+    memory = max(one.memory or 0 for one in done)
+    return Run(sum(one.seconds for one in done), b"".join(one.out for one in done), memory)
 
 
-def measure(source: Path, name: str, archives: int, rounds: int) -> dict[str, object]:
-    """One line of the result."""
-    with tempfile.TemporaryDirectory() as folder:
-        medium, db = Path(folder, "medium"), Path(folder, "catalogue.sqlite")
+def compare_foreign(source: Path, name: str, archives: int, rounds: int) -> Line:
+    """`add` of foreign archives: a line of the result."""
+    if not shutil.which("bsdtar"):
+        return without("add", ["bsdtar"])
+    suffix, switches = PACKERS[name]
+    # A zip by bsdtar has no FIFOs, and no tar has sockets.
+    left_out = 0 if name == "zip" else survey(source).pipes
+    with tempfile.TemporaryDirectory(prefix="backalaika-bench-") as folder:
+        home, medium = Path(folder), Path(folder, "medium")
         medium.mkdir()
-        suffix, packer = PACKERS[name]
         first = medium / f"0.{suffix}"
-        subprocess.run(packer.format(first, source), shell=True, check=True)
+        packed = run(["bsdtar", *switches, str(first), "-C", str(source), "."], statuses=(0, 1))
+        if packed.status:
+            return {"row": "add", "missing": "left out: bsdtar cannot pack all of these files"}
         for number in range(1, archives):
             shutil.copy(first, medium / f"{number}.{suffix}")
-        assert run_add(medium, db, "warm-up")[1] == run_bsdtar(medium)[1]
-        ours, theirs = [], []
-        for number in range(rounds):
-            ours.append(run_add(medium, db, str(number))[0])
-            theirs.append(run_bsdtar(medium)[0])
-        pairs = [a / b for a, b in zip(ours, theirs, strict=True)]
-        return {
-            "format": name,
-            "archives": archives,
-            "bytes": first.stat().st_size * archives,
-            "add_s": [round(seconds, 2) for seconds in ours],
-            "bsdtar_s": [round(seconds, 2) for seconds in theirs],
-            "ratio": round(statistics.median(ours) / statistics.median(theirs), 2),
-            "pairs": [round(min(pairs), 2), round(max(pairs), 2)],
-            "wanted": WANTED.get(name),
-        }
+        us = our_side(medium, home, lambda: None)
+        them = Side(partial(_list, medium))
+        members = json.loads(us.once(counts=False).out)["members"]
+        listed = try_once("bsdtar", them)
+        if not listed:
+            return no_peer_could("add")
+        theirs = listed.out.count(b"\n") - left_out * archives
+        assert theirs == members, f"bsdtar lists {theirs:,} members, backalaika {members:,}"
+        take_turns({"backalaika": us, "bsdtar -tf": them}, rounds)
+        size = first.stat().st_size * archives
+    work = f"catalogue a disc of foreign archives: {archives} {suffix}, {size / 1e6:,.0f} MB"
+    return compared("add", work, us, {"bsdtar -tf": them}, WANTED.get(name), members, size)
 
 
 def evict(folder: Path) -> None:
@@ -93,31 +117,14 @@ def evict(folder: Path) -> None:
             os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def run_cat(folder: Path, drive: Environment) -> float:
-    """Seconds to read the bytes of a folder's files."""
-    start = time.perf_counter()
-    with open(os.devnull, "wb") as nowhere:
-        subprocess.run(["cat", *sorted(folder.iterdir())], check=True, stdout=nowhere, env={**os.environ, **drive})
-    return time.perf_counter() - start
-
-
 def make_volume(folder: Path, megabytes: int) -> Path:
     """A volume that our program writes, of files of 1 MB."""
     source = folder / "source"
-    for number in range(megabytes):
-        path = source / str(number // 100) / f"{number}.bin"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(os.urandom(1_000_000))
-    job = folder / "job.py"
-    settings = {"dir_backups": str(folder / "backups"), "db_uri": f"sqlite:///{folder}/run.sqlite"}
-    settings |= {"max_size": (megabytes + 100) * 1_100_000, "digest": "xxh3-128"}
-    job.write_text(f"job = dict(name='own', sources=[({str(source)!r}, 'zst')])\nconfig = {settings!r}\n")
-    job.chmod(0o600)
-    command = [sys.executable, "-m", "backalaika", "backup", str(job), "--yes"]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    make_random_files(source, megabytes, seed=1)
+    done = run_ours(["backup", str(write_job(folder, source, "zst")), "--yes", "--json"], folder)
     shutil.rmtree(source)
-    [volume] = (folder / "backups").glob("*/vol*")
-    return volume
+    [volume] = json.loads(done.out)["volumes"]
+    return Path(volume["folder"])
 
 
 def make_drive(folder: Path, rate: float) -> Environment:
@@ -129,54 +136,57 @@ def make_drive(folder: Path, rate: float) -> Environment:
     return {"LD_PRELOAD": str(library), **settings}
 
 
-def measure_own(megabytes: int, rounds: int, rate: float | None) -> Iterator[dict[str, object]]:
+def compare_own(
+    megabytes: int, rounds: int, rate: float | None = None, wanted: float | None = WANTED_OWN
+) -> Iterator[Line]:
     """Two lines of the result: with the page cache, and without it; or one, from a drive."""
-    with tempfile.TemporaryDirectory() as name:
+    if not shutil.which("cat"):
+        yield without("disc", ["cat"])
+        return
+    with tempfile.TemporaryDirectory(prefix="backalaika-bench-") as name:
         folder = Path(name)
-        volume, db = make_volume(folder, megabytes), folder / "catalogue.sqlite"
+        volume = make_volume(folder, megabytes)
         drive: Environment = {} if rate is None else make_drive(folder, rate)
-        assert run_add(volume, db, "warm-up")[1] > megabytes
-        for cached in (True, False) if rate is None else (True,):
-            ours, theirs = [], []
-            for number in range(rounds):
-                if not cached:
-                    evict(volume)
-                ours.append(run_add(volume, db, f"{cached} {number}", drive)[0])
-                if not cached:
-                    evict(volume)
-                theirs.append(run_cat(volume, drive))
-            pairs = [a / b for a, b in zip(ours, theirs, strict=True)]
-            yield {
-                "own": True,
-                "from": f"a drive of {rate:g} MB/s" if rate else "memory" if cached else "disk",
-                "bytes": sum(path.stat().st_size for path in volume.iterdir()),
-                "add_s": [round(seconds, 2) for seconds in ours],
-                "cat_s": [round(seconds, 2) for seconds in theirs],
-                "ratio": round(statistics.median(ours) / statistics.median(theirs), 2),
-                "pairs": [round(min(pairs), 2), round(max(pairs), 2)],
-                "wanted": 1.3,
-            }
+        files = sorted(map(str, volume.iterdir()))
+        size = sum(map(os.path.getsize, files))
+        for place in (
+            ("in the page cache", "not in the page cache") if rate is None else (f"from a drive of {rate:g} MB/s",)
+        ):
+            prepare = partial(evict, volume) if place.startswith("not") else lambda: None
+            us = our_side(volume, folder, prepare, drive)
+            them = Side(lambda watch: run(["cat", *files], None, drive, watch, keep=False), prepare)
+            # Into a catalogue of its own, for the titles begin anew.
+            for old in folder.glob("catalogue.sqlite*"):
+                old.unlink()
+            told = json.loads(us.once(counts=False).out)
+            assert told["members"] > megabytes, f"of {megabytes:,} files, {told['members']:,} members were found"
+            assert not told["errors"], f"the volume is not sound: {told['errors'][0]['message']}"
+            them.once(counts=False)
+            take_turns({"backalaika": us, "cat": them}, rounds)
+            work = f"catalogue a disc of ours, {size / 1e6:,.0f} MB, {place}"
+            yield compared("disc", work, us, {"cat": them}, wanted, told["members"], size)
 
 
 def main() -> None:
     """Print one JSON line for each format and number of archives, and for our own disc."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("directory", type=Path, nargs="?")
-    parser.add_argument("--own", type=int, metavar="MEGABYTES")
+    parser.add_argument("--own", type=at_least_one, metavar="MEGABYTES")
     parser.add_argument("--rate", type=float, metavar="MEGABYTES_A_SECOND")
     parser.add_argument("--formats", default="bz2,gz,xz,zip")
     parser.add_argument("--archives", default="1,4")
-    parser.add_argument("--rounds", type=int, default=5)
+    add_rounds(parser)
     chosen = parser.parse_args()
     sizes = () if chosen.own is None else (chosen.own,) if chosen.rate else (chosen.own, max(1, chosen.own // 100))
     for megabytes in sizes:
-        for line in measure_own(megabytes, chosen.rounds, chosen.rate):
+        for line in compare_own(megabytes, chosen.rounds, chosen.rate):
             print(json.dumps(line), flush=True)
     if chosen.directory is None:
         return
     for name in chosen.formats.split(","):
         for archives in chosen.archives.split(","):
-            print(json.dumps(measure(chosen.directory, name, int(archives), chosen.rounds)), flush=True)
+            line = compare_foreign(chosen.directory.resolve(), name, int(archives), chosen.rounds)
+            print(json.dumps(line), flush=True)
 
 
 if __name__ == "__main__":

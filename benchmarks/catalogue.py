@@ -35,6 +35,8 @@ from backalaika.catalogue.recording import Recording
 from backalaika.catalogue.rows import COMPLETE, FILE, FileRow, RunStart, SourceFound
 from backalaika.catalogue.wanted import Pattern, Wanted
 
+from .pairs import at_least_one
+
 BATCH = 5000
 FILES_A_FOLDER = 20
 FILES_A_VOLUME = 1_000_000
@@ -141,8 +143,11 @@ def record(catalogue: Recording, number: int) -> Seconds:
 
 def searches(number: int) -> dict[str, tuple[Wanted, int]]:
     """What is searched, and how many files that must find."""
-    middle = number // 2 + 345
-    row = make_rows(number - BATCH, BATCH, 1, 1)[-1]
+    middle = number // 2 + min(345, number // 4)
+    # Of the last batch, for what is random in a row depends on where its batch begins.
+    last = (number - 1) // BATCH * BATCH
+    row = make_rows(last, number - last, 1, 1)[-1]
+    project = middle // FILES_A_FOLDER
     assert row.digest is not None
     nines = "99998"
     with_nines = sum(1 for i in range(number) if nines in str(i))
@@ -154,7 +159,10 @@ def searches(number: int) -> dict[str, tuple[Wanted, int]]:
             Wanted(Pattern(f"*{middle}.od?")),
             len({middle} | {i for i in range(number) if str(i).endswith(str(middle))}),
         ),
-        "part of a path": (Wanted(Pattern(f"project {middle // FILES_A_FOLDER}/letter")), FILES_A_FOLDER),
+        "part of a path": (
+            Wanted(Pattern(f"project {project}/letter")),
+            min(FILES_A_FOLDER, number - project * FILES_A_FOLDER),
+        ),
         "two characters that no name has": (Wanted(Pattern("qq")), 0),
         "content": (Wanted(contents=((row.size, row.digest),)), 1),
         "digest alone": (Wanted(digest=row.digest.hex()), 1),
@@ -229,8 +237,8 @@ def measure(number: int, repeats: int, db_uri: str | None) -> dict[str, Any]:
 def main() -> None:
     """Measure, and print the results."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("rows", nargs="*", type=int, default=[100_000])
-    parser.add_argument("--repeats", type=int, default=3)
+    parser.add_argument("rows", nargs="*", type=at_least_one, default=[100_000])
+    parser.add_argument("--repeats", type=at_least_one, default=3)
     parser.add_argument("--db-uri", help="an empty database; by default new SQLite files")
     arguments = parser.parse_args()
     for number in arguments.rows:

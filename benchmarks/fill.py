@@ -27,6 +27,8 @@ from pathlib import Path
 
 from backalaika.planner import Media, plan_volumes
 
+from .pairs import at_least_one
+
 # Volumes to make of a tree, the last of them half full.
 PARTS = (4, 10, 30)
 
@@ -81,7 +83,7 @@ def main() -> None:
     parser.add_argument("directory", type=Path, nargs="?")
     parser.add_argument("--capacity", type=int, nargs="*", help="bytes; by default a part of the tree's size")
     parser.add_argument("--run", metavar="FORMAT", help="back it up for real in this format, and weigh each volume")
-    parser.add_argument("--items", type=int, metavar="N", help="plan so many made-up sizes instead")
+    parser.add_argument("--items", type=at_least_one, metavar="N", help="plan so many made-up sizes instead")
     arguments = parser.parse_args()
     if arguments.items:
         plan_many(arguments.items)
@@ -89,6 +91,8 @@ def main() -> None:
     if arguments.directory is None:
         parser.error("give a directory, or --items")
     sizes = sizes_of(arguments.directory)
+    if not sizes:
+        parser.error(f"{arguments.directory}: there is no file with content")
     largest, total = max(sizes), sum(sizes)
     parts = dict.fromkeys(max(int(total / (part - 0.5)), largest + 1) for part in PARTS)
     for capacity in arguments.capacity or parts:
@@ -112,12 +116,17 @@ def main() -> None:
 
 
 def judge(volumes: list[list[int]], sizes: list[int], capacity: int) -> dict[str, object]:
-    """Count the volumes of a plan and how full the emptiest but one is, after looking whether it is right."""
+    """Count the volumes of a plan and how full the emptiest but the last is, after looking whether it is right."""
     placed = sorted(i for volume in volumes for i in volume)
-    fills = sorted(sum(sizes[i] for i in volume) / capacity for volume in volumes)
-    if placed != list(range(len(sizes))) or fills[-1] > 1:
-        return {"wrong": f"{len(placed):,} of {len(sizes):,} files placed, the fullest volume is {fills[-1]:.2%} full"}
-    return {"volumes": len(volumes), "least_fill_but_one": round(fills[1], 4) if len(fills) > 1 else None}
+    fills = [sum(sizes[i] for i in volume) / capacity for volume in volumes]
+    if placed != list(range(len(sizes))) or max(fills) > 1:
+        return {"wrong": f"{len(placed):,} of {len(sizes):,} files placed, the fullest volume is {max(fills):.2%} full"}
+    return {"volumes": len(volumes), "least_fill_but_last": least_but_last(fills)}
+
+
+def least_but_last(fills: list[float]) -> float | None:
+    """How full the emptiest volume is that is not the last, of those in their order; nothing, if there is but one."""
+    return round(min(fills[:-1]), 4) if len(fills) > 1 else None
 
 
 def real_run(directory: Path, option: str, capacity: int) -> dict[str, object]:
@@ -129,13 +138,15 @@ def real_run(directory: Path, option: str, capacity: int) -> dict[str, object]:
         job.write_text(f"job = dict(name='fill', sources=[({str(directory)!r}, {option!r})])\nconfig = {settings!r}\n")
         command = [sys.executable, "-m", "backalaika", "backup", str(job), "--yes", "--json"]
         done = subprocess.run(command, env=os.environ | {"HOME": home}, capture_output=True, text=True, check=False)
+        if not done.stdout:
+            return {"refused": done.stderr.strip().rpartition("\n")[2].replace(str(job), "the job")}
         report = json.loads(done.stdout)
         weights = [sum(f.stat().st_size for f in os.scandir(volume["folder"])) for volume in report["volumes"]]
     if report["state"] != "complete" or max(weights) > capacity:
         return {"wrong": report["failure"] or f"a volume has {max(weights):,} bytes"}
-    fills = sorted(weight / capacity for weight in weights)
-    bound = -(-sum(weights) // capacity)
-    return {"format": option, "bound": bound, "volumes": len(fills), "fills": [round(fill, 4) for fill in fills]}
+    fills = [weight / capacity for weight in weights]
+    result = {"format": option, "bound": -(-sum(weights) // capacity), "volumes": len(fills)}
+    return result | {"least_fill_but_last": least_but_last(fills), "fills": [round(fill, 4) for fill in fills]}
 
 
 def plan_many(count: int) -> None:
@@ -147,14 +158,12 @@ def plan_many(count: int) -> None:
     plan = plan_volumes(sizes, Media((50 << 20,), 700 << 20))
     seconds, cpu = time.perf_counter() - start, time.process_time() - cpu
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    fills = sorted(
-        sum(sizes[i] for i in volume) / size for volume, size in zip(plan.volumes, plan.capacities, strict=True)
-    )
+    fills = [sum(sizes[i] for i in volume) / size for volume, size in zip(plan.volumes, plan.capacities, strict=True)]
     result = {
         "items": count,
         "volumes": len(fills),
         "seconds": round(seconds, 3),
-        "least_fill_but_one": round(fills[1], 4),
+        "least_fill_but_last": least_but_last(fills),
     }
     result["cpu_seconds"] = round(cpu, 3)
     print(json.dumps(result | {"peak_bytes": peak * 1024, "peak_before_bytes": before * 1024}))

@@ -4,28 +4,50 @@
 
 Both run in turn on the same files, A B A B, after one round that does not count: backalaika as a process of its own,
 with hashing, cataloguing and syncing, into a fresh folder with a catalogue that exists; the peer as its shell command.
-Before the clock starts, both archives are listed and must hold the same number of files. One JSON line a format:
-seconds of each round, the ratio of medians with its spread (of the ratios pair by pair), sizes, and whether it reached
-the wanted ratio of DESIGN.md.
+Before the clock starts, both archives are listed by Python and must hold the same number of files and links; FIFOs,
+devices and sockets are not counted, for not every tool saves them. One JSON line a format: seconds of each round, the
+ratio of medians with its spread (of the ratios pair by pair), sizes, and whether it reached the wanted ratio of
+DESIGN.md.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import shlex
 import shutil
+import tarfile
 import tempfile
+import zipfile
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from .pairs import BACKALAIKA, Run, Side, compared, count, run, take_turns, write_job
+import zstandard
+
+from .contents import survey
+from .pairs import (
+    Run,
+    Side,
+    add_rounds,
+    compared,
+    lacking,
+    leave_out,
+    no_peer_could,
+    run,
+    run_ours,
+    take_turns,
+    try_once,
+    without,
+    write_job,
+)
 
 # Format: peers (name and shell command; {source} is its name, {out} a file), wanted time ratio, wanted size ratio.
 PEERS: dict[str, tuple[dict[str, str], float, float]] = {
     "gz": ({"pigz": "tar c {source} | pigz -6 > {out}"}, 0.5, 1.00),
     "zip": (
-        {"zip": "zip -q -6 -r {out}.zip {source}", "7z": "7z a -bd -tzip {out}.zip {source} > /dev/null"},
+        # Both would follow links by default, which tar and we do not.
+        {"zip": "zip -q -6 -y -r {out}.zip {source}", "7z": "7z a -bd -snl -tzip {out}.zip {source} > /dev/null"},
         0.3,
         1.01,
     ),
@@ -39,19 +61,13 @@ PEERS: dict[str, tuple[dict[str, str], float, float]] = {
 }
 # Against whom, where it is there, though another may be faster: what DESIGN.md wants is next.
 AGAINST = {"bz2": "pbzip2"}
-LISTERS = {
-    "zip": "unzip -Z1 {0}",
-    "gz": "tar tzf {0}",
-    "bz2": "tar tjf {0}",
-    "zst": "zstd -dc {0} | tar t",
-    "xz": "tar tJf {0}",
-}
+# These wait at a FIFO for somebody to write to it.
+WAITING = frozenset({"7z"})
 
 
 def back_up(job: Path, home: Path, watch: bool = False, *switches: str) -> Run:
     """Back up once, as a process of its own."""
-    command = [*BACKALAIKA, "backup", str(job), "--yes", "--json", *switches]
-    return run(command, environment={"HOME": str(home)}, watch=watch)
+    return run_ours(["backup", str(job), "--yes", "--json", *switches], home, watch)
 
 
 def remove_backups(home: Path) -> None:
@@ -79,38 +95,57 @@ def peer(source: Path, command: str, folder: Path) -> Side:
         for old in folder.glob("peer*"):
             old.unlink()
 
-    shell = command.format(source=source.name, out=folder / "peer")
+    shell = command.format(source=shlex.quote(f"./{source.name}"), out=shlex.quote(str(folder / "peer")))
     return Side(lambda watch: run(shell, cwd=source.parent, watch=watch), prepare)
 
 
 def count_files(archive: Path, option: str) -> int:
-    """Members of an archive that are no directories."""
-    listed = run(LISTERS[option].format(archive)).out
-    return sum(not line.endswith(b"/") for line in listed.splitlines())
+    """Files and links in an archive."""
+    if option == "zip":
+        with zipfile.ZipFile(archive) as opened:
+            return sum(not name.endswith("/") for name in opened.namelist())
+    with archive.open("rb") as file:
+        if option == "zst":
+            stream = zstandard.ZstdDecompressor().stream_reader(file, read_across_frames=True)
+            with tarfile.open(fileobj=stream, mode="r|") as members:
+                return sum(_counts(member) for member in members)
+        with tarfile.open(fileobj=file, mode="r:*") as members:
+            return sum(_counts(member) for member in members)
+
+
+def _counts(member: tarfile.TarInfo) -> bool:
+    return member.isreg() or member.issym() or member.islnk()
 
 
 def compare(source: Path, option: str, rounds: int) -> dict[str, Any]:
     """All rounds of one format."""
     peers, wanted_time, wanted_size = PEERS[option]
-    commands = {name: command for name, command in peers.items() if shutil.which(name)}
+    commands = {name: command for name, command in peers.items() if not lacking(command)}
     if not commands:
-        return {"row": option, "missing": f"no peer is installed: {', '.join(peers)}"}
-    files, content = count(source)
+        return without(option, lacking(*peers.values()))
+    found = survey(source)
     with tempfile.TemporaryDirectory(prefix="backalaika-bench-") as home:
         folder = Path(home)
         us = ours(source, option, folder)
         archive = archive_of(us.once(counts=False))
         us.size, members = archive.stat().st_size, count_files(archive, option)
-        them = {name: peer(source, command, folder) for name, command in commands.items()}
-        for name, side in them.items():
-            side.once(counts=False)
-            (made,) = folder.glob("peer*")
-            side.size = made.stat().st_size
-            assert count_files(made, option) == members, name
+        them = {}
+        for name, command in commands.items():
+            side = peer(source, command, folder)
+            if found.pipes and name in WAITING:
+                leave_out(name, "it waits for ever at a FIFO or a device, and these files have some")
+            elif try_once(name, side):
+                (made,) = folder.glob("peer*")
+                side.size = made.stat().st_size
+                theirs = count_files(made, option)
+                assert theirs == members, f"{name} has saved {theirs:,} files and links, backalaika {members:,}"
+                them[name] = side
+        if not them:
+            return no_peer_could(option)
         take_turns({"backalaika": us, **them}, rounds)
-    work = "zip" if option == "zip" else f"tar.{option}"
+    work = ("zip" if option == "zip" else f"tar.{option}") + f", {found.size / 1e6:,.0f} MB"
     against = AGAINST[option] if AGAINST.get(option) in them else None
-    line = compared(option, f"{work}, {content / 1e6:,.0f} MB", us, them, wanted_time, files, content, against)
+    line = compared(option, work, us, them, wanted_time, found.files, found.size, against)
     line["size_wanted"] = wanted_size
     line["reached"] = line["reached"] and line["size_ratio"] <= wanted_size
     return line
@@ -121,7 +156,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Time backups against their peers.")
     parser.add_argument("directory", type=Path)
     parser.add_argument("--formats", default="zip,gz,zst,bz2,xz")
-    parser.add_argument("--rounds", type=int, default=5)
+    add_rounds(parser)
     arguments = parser.parse_args()
     for option in arguments.formats.split(","):
         print(json.dumps(compare(arguments.directory.resolve(), option, arguments.rounds)), flush=True)

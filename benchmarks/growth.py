@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from .formats import back_up
-from .pairs import BACKALAIKA, Side, run, take_turns, write_job
+from .pairs import BACKALAIKA, Side, add_rounds, run, take_turns, write_job
 from .trees import make_tree
 
 MOST_START_S = 0.150
@@ -75,7 +75,7 @@ def main() -> None:
     """Print one JSON line for each."""
     parser = argparse.ArgumentParser(description="Start, and memory by number of files.")
     parser.add_argument("--files", default="100000,1000000")
-    parser.add_argument("--rounds", type=int, default=20)
+    add_rounds(parser, 20)
     arguments = parser.parse_args()
     print(json.dumps(measure_start(arguments.rounds)), flush=True)
     print(json.dumps(measure_memory([int(number) for number in arguments.files.split(",")])), flush=True)

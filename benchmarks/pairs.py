@@ -7,7 +7,10 @@ that memory which several share is counted once (where the system does not tell 
 
 from __future__ import annotations
 
+import argparse
+import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -25,6 +28,7 @@ CHECKOUT = Path(__file__).parents[1]
 _INSTALLED = Path(sys.executable).with_name("backalaika")
 BACKALAIKA = [str(_INSTALLED)] if _INSTALLED.exists() else [sys.executable, "-m", "backalaika"]
 _SAMPLE_S = 0.02
+_said: set[str] = set()  # on stderr
 
 
 @dataclass(slots=True)
@@ -34,6 +38,7 @@ class Run:
     seconds: float
     out: bytes
     memory: int | None = None
+    status: int = 0
 
 
 def run(
@@ -42,6 +47,7 @@ def run(
     environment: Mapping[str, str] | None = None,
     watch: bool = False,
     statuses: tuple[int, ...] = (0,),
+    keep: bool = True,
 ) -> Run:
     """Run a program and wait for its end; a string is a line for bash.
 
@@ -51,22 +57,89 @@ def run(
         environment: variables to set.
         watch: whether to watch its memory.
         statuses: exit statuses that are no failure.
+        keep: whether its output is kept; otherwise it goes to the null device.
 
     Raises:
-        CalledProcessError: it failed; its message has what the program said.
+        CalledProcessError: it failed; its ``stderr`` has what the program said.
     """
     arguments = ["bash", "-o", "pipefail", "-c", command] if isinstance(command, str) else command
     variables = os.environ | {"PYTHONPATH": str(CHECKOUT)} | dict(environment or {})
     variables.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled too
     start = perf_counter()
-    process = subprocess.Popen(arguments, cwd=cwd, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    stdout = subprocess.PIPE if keep else subprocess.DEVNULL
+    process = subprocess.Popen(arguments, cwd=cwd, env=variables, stdout=stdout, stderr=subprocess.PIPE)
     memory = _Memory(process.pid) if watch else None
     out, err = process.communicate()
     seconds = perf_counter() - start
+    peak = memory.stop() if memory else None
     if process.returncode not in statuses:
-        print(err.decode(errors="replace")[-2000:], file=sys.stderr)
         raise subprocess.CalledProcessError(process.returncode, arguments, out, err)
-    return Run(seconds, out, memory.stop() if memory else None)
+    return Run(seconds, out, peak, process.returncode)
+
+
+def run_ours(
+    arguments: list[str], home: Path, watch: bool = False, environment: Mapping[str, str] | None = None
+) -> Run:
+    """Run a command of ours that prints JSON, with a home of its own.
+
+    Status 1 is 'done, but some files could not be saved': no failure. What it was is told once on stderr.
+    """
+    done = run([*BACKALAIKA, *arguments], None, {"HOME": str(home), **(environment or {})}, watch, (0, 1))
+    errors = json.loads(done.out).get("errors") or [{"path": "", "message": ""}] if done.status else []
+    if errors:
+        more = f", and {len(errors) - 1:,} more" if len(errors) > 1 else ""
+        _tell(f"backalaika {arguments[0]}: done, but not with all: {errors[0]['path']}: {errors[0]['message']}{more}")
+    return done
+
+
+def _tell(message: str) -> None:
+    """Once on stderr, in one line."""
+    if message not in _said:
+        _said.add(message)
+        print(message.replace("\n", "\\n"), file=sys.stderr, flush=True)
+
+
+def last_words(error: subprocess.CalledProcessError) -> str:
+    """In one line, which program failed, how, and the last that it said."""
+    program = error.cmd if isinstance(error.cmd, str) else error.cmd[-1] if error.cmd[0] == "bash" else error.cmd[0]
+    said = (error.stderr or b"").decode(errors="replace").split("\n")
+    return f"{program}: status {error.returncode}: {next((line for line in reversed(said) if line.strip()), '')}"
+
+
+def lacking(*commands: str) -> list[str]:
+    """The programs of shell lines that are not installed, bash included."""
+    programs = ["bash", *(stage.split()[0] for command in commands for stage in command.split("|"))]
+    return [program for program in dict.fromkeys(programs) if not shutil.which(program)]
+
+
+def without(row: str, programs: list[str]) -> dict[str, Any]:
+    """A line of the result for a row that has no peer."""
+    return {"row": row, "missing": f"left out: no peer, for these are not installed: {', '.join(programs)}"}
+
+
+def no_peer_could(row: str) -> dict[str, Any]:
+    """A line of the result for a row whose peers all failed."""
+    return {"row": row, "missing": "left out: no peer can do it with these files; see above"}
+
+
+def add_rounds(parser: argparse.ArgumentParser, default: int = 5) -> None:
+    """The option ``--rounds``."""
+    parser.add_argument("--rounds", type=at_least_one, default=default, help=f"pairs of each row ({default})")
+
+
+def at_least_one(text: str) -> int:
+    """A whole number from 1 on, for an option.
+
+    Raises:
+        ArgumentTypeError: it is none.
+    """
+    try:
+        number = int(text)
+    except ValueError:
+        number = 0
+    if number < 1:
+        raise argparse.ArgumentTypeError(f"{text} is no whole number from 1 on")
+    return number
 
 
 class _Memory:
@@ -130,6 +203,20 @@ class Side:
         return statistics.median(self.seconds)
 
 
+def try_once(name: str, peer: Side) -> Run | None:
+    """The round of a peer that does not count; nothing, and a word on stderr, where it fails on these files."""
+    try:
+        return peer.once(counts=False)
+    except subprocess.CalledProcessError as error:
+        _tell(f"{name} is left out, for it fails on these files: {last_words(error)}")
+        return None
+
+
+def leave_out(name: str, reason: str) -> None:
+    """Say on stderr why a peer has no part in a row."""
+    _tell(f"{name} is left out: {reason}")
+
+
 def take_turns(sides: Mapping[str, Side], rounds: int) -> None:
     """So many rounds of all sides, one after another in each."""
     for _ in range(rounds):
@@ -188,18 +275,6 @@ def _told(side: Side, files: int | None, content: int | None) -> dict[str, Any]:
     if content:
         told["bytes_a_second"] = round(content / side.median)
     return told
-
-
-def count(directory: Path) -> tuple[int, int]:
-    """Regular files below a directory, and their bytes."""
-    files = size = 0
-    for folder, _, names in os.walk(directory):
-        for name in names:
-            path = os.path.join(folder, name)
-            if not os.path.islink(path) and os.path.isfile(path):
-                files += 1
-                size += os.path.getsize(path)
-    return files, size
 
 
 def write_job(home: Path, source: Path, option: str, more: str = "") -> Path:

@@ -5,26 +5,27 @@
 DIRECTORY is backed up once in each format. Then all of it is unpacked, A B A B, after one round that does not count:
 by `restore` with the catalogue, as a process of its own that checks every digest, and by `tar x` (`unzip` for a zip).
 Before the clock starts, both must give the same files. `--one` times one file from the middle of the archive only.
-Each round has a new, empty target, and the disk is synced before it. Nothing is deleted meanwhile: for a minute and
-more ext4 does not use the inodes of deleted files again, and looks at each of them whenever a file is made, which took
-ten times as long as all else. One JSON line each: seconds of each round, the ratio of medians with the lowest and
-highest ratio of a pair, and CPU time, which says more on a machine that others use too.
+Each round has a new, empty target, and the disk is synced before it (`targets.py`). One JSON line each: seconds of
+each round, the ratio of medians with the lowest and highest ratio of a pair, and CPU time, which says more on a machine
+that others use too; of one file, the median.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import os
 import resource
+import shlex
 import statistics
-import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from .contents import difference, survey
+from .pairs import Run, Side, add_rounds, lacking, run, run_ours, write_job
+from .targets import Targets
 
 UNPACK = {
     "zst": "tar --zstd -xf {0} -C {1}",
@@ -33,7 +34,8 @@ UNPACK = {
     "xz": "tar -xJf {0} -C {1}",
     "zip": "unzip -q {0} -d {1}",
 }
-ROOT = str(Path(__file__).resolve().parents[1])
+# Seconds for one file out of 4 GB.
+MOST_ONE_S = 1.0
 
 
 def timed(work: Callable[[], object]) -> tuple[float, float]:
@@ -50,57 +52,38 @@ class Bench:
     def __init__(self, work: Path, source: Path, option: str) -> None:
         self.home = work / "home"
         self.home.mkdir()
-        self.targets = work / "targets"
-        self.targets.mkdir()
-        self.target = self.targets
-        self.rounds = 0
-        job = self.home / "job.py"
-        job.write_text(f"job = dict(name='bench', sources=[({str(source)!r}, {option!r})])\n")
-        job.write_text(job.read_text() + "config = dict(max_size=1 << 50)\n")
-        job.chmod(0o600)
-        report = json.loads(self.run("backup", str(job), "--yes").stdout)
+        self.targets = Targets(work / "targets")
+        job = write_job(self.home, source, option)
+        report = json.loads(run_ours(["backup", str(job), "--yes", "--json"], self.home).out)
         (volume,) = report["volumes"]
         (name,) = volume["archives"]
         self.archive = Path(volume["folder"], name)
         self.files = report["files"]
 
-    def run(self, *arguments: str) -> subprocess.CompletedProcess[bytes]:
-        """Give a command, which prints JSON."""
-        environment = os.environ | {"HOME": str(self.home), "PYTHONPATH": ROOT}
-        environment.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program is compiled too
-        command = [sys.executable, "-m", "backalaika", *arguments, "--json"]
-        return subprocess.run(command, env=environment, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
-
-    def clear(self) -> None:
-        """Take an empty target, and let nothing be written behind anybody's back."""
-        self.rounds += 1
-        self.target = self.targets / f"{self.rounds}"
-        self.target.mkdir()
-        os.sync()
+    def bring_back(self, *what: str, watch: bool = False) -> Run:
+        """Restore into the last target."""
+        to = ["--to", str(self.targets.last), "--yes", "--json"]
+        return run_ours(["restore", *what, *to], self.home, watch)
 
     def restore(self, *what: str) -> tuple[float, float]:
         """Seconds, and seconds of CPU time."""
-        self.clear()
-        return timed(lambda: self.run("restore", *what, "--to", str(self.target), "--yes"))
+        self.targets.begin()
+        return timed(lambda: self.bring_back(*what))
 
     def unpack(self, option: str) -> tuple[float, float]:
-        """Seconds, and seconds of CPU time."""
-        self.clear()
-        command = UNPACK[option].format(self.archive, self.target)
-        return timed(lambda: subprocess.run(command, shell=True, check=True))
-
-    def seen(self) -> list[tuple[str, int]]:
-        """Paths and sizes in the target."""
-        files = (path for path in self.target.rglob("*") if path.is_file() and not path.is_symlink())
-        return sorted((str(path.relative_to(self.target)), path.stat().st_size) for path in files)
+        """The same of the tool."""
+        self.targets.begin()
+        command = UNPACK[option].format(shlex.quote(str(self.archive)), shlex.quote(str(self.targets.last)))
+        return timed(lambda: run(command))
 
 
 def measure_all(bench: Bench, option: str, rounds: int) -> dict[str, Any]:
     """All files, against the tool."""
     bench.restore("--job", "bench")
-    ours_seen = bench.seen()
+    ours_seen = bench.targets.last
     bench.unpack(option)
-    assert ours_seen == bench.seen()
+    other = difference(ours_seen, bench.targets.last)
+    assert not other, f"what was restored is not what the tool gives: {other}"
     ours, theirs = [], []
     for _ in range(rounds):
         ours.append(bench.restore("--job", "bench"))
@@ -118,23 +101,31 @@ def measure_all(bench: Bench, option: str, rounds: int) -> dict[str, Any]:
     }
 
 
-def measure_one(bench: Bench, source: Path, rounds: int) -> dict[str, Any]:
-    """One small file from the middle of the archive."""
-    files = sorted(path for path in source.rglob("*") if path.is_file() and path.stat().st_size < 1 << 20)
-    middle = files[len(files) // 2]
-    bench.restore(str(middle))
-    assert (bench.target / middle.relative_to(source.parent)).read_bytes() == middle.read_bytes()
-    ours = [bench.restore(str(middle)) for _ in range(rounds)]
-    start = []
-    for _ in range(rounds):
-        before = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "pass"], check=True)
-        start.append(time.perf_counter() - before)
+def compare_one(source: Path, rounds: int, option: str = "zst", work: Path | None = None) -> dict[str, Any]:
+    """One small file from the middle of an archive: a line of the result."""
+    files = sorted(path for path in source.rglob("*") if path.is_file() and not path.is_symlink())
+    small = [path for path in files if path.stat().st_size < 1 << 20] or files
+    middle = small[len(small) // 2]
+    with tempfile.TemporaryDirectory(prefix="backalaika-bench-", dir=work) as folder:
+        bench = Bench(Path(folder), source, option)
+        side = Side(lambda watch: bench.bring_back(str(middle), watch=watch), bench.targets.begin)
+        side.once(counts=False)
+        found = bench.targets.last / middle.relative_to(source.parent)
+        assert found.read_bytes() == middle.read_bytes(), f"{middle} was not restored as it is"
+        for _ in range(rounds):
+            side.once()
+        size = bench.archive.stat().st_size
     return {
-        "one_file_s": [round(seconds, 2) for seconds, _ in ours],
-        "median": round(statistics.median(seconds for seconds, _ in ours), 2),
-        "cpu_s": round(statistics.median(cpu for _, cpu in ours), 2),
-        "python_starts_s": round(statistics.median(start), 3),
+        "row": "one",
+        "work": f"restore one file out of a {'zip' if option == 'zip' else f'tar.{option}'} of {size / 1e6:,.0f} MB",
+        "median_seconds": round(side.median, 3),
+        "spread": [round(min(side.seconds), 3), round(max(side.seconds), 3)],
+        "wanted": MOST_ONE_S,
+        "reached": side.median < MOST_ONE_S,
+        "seconds": [round(seconds, 3) for seconds in side.seconds],
+        "peak_memory": side.memory,
+        "archive_bytes": size,
+        "files": survey(source).files,
     }
 
 
@@ -143,17 +134,20 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("directory", type=Path)
     parser.add_argument("--formats", default="zst,bz2")
-    parser.add_argument("--rounds", type=int, default=5)
+    add_rounds(parser)
     parser.add_argument("--one", action="store_true", help="only one file")
-    parser.add_argument("--work", help="where to work; by default the folder for temporary files")
+    parser.add_argument("--work", type=Path, help="where to work; by default the folder for temporary files")
     chosen = parser.parse_args()
     source = chosen.directory.resolve()
     for option in chosen.formats.split(","):
+        if chosen.one:
+            print(json.dumps(compare_one(source, chosen.rounds, option, chosen.work)), flush=True)
+            continue
+        if missing := lacking(UNPACK[option]):
+            parser.error(f"{option}: not installed: {', '.join(missing)}")
         with tempfile.TemporaryDirectory(dir=chosen.work) as folder:
             bench = Bench(Path(folder), source, option)
-            measured = (
-                measure_one(bench, source, chosen.rounds) if chosen.one else measure_all(bench, option, chosen.rounds)
-            )
+            measured = measure_all(bench, option, chosen.rounds)
             size = bench.archive.stat().st_size
             print(json.dumps({"format": option, "files": bench.files, "bytes": size} | measured), flush=True)
 

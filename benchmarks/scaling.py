@@ -29,7 +29,7 @@ import psutil
 
 from .formats import back_up
 from .office import make_office
-from .pairs import BACKALAIKA, CHECKOUT, write_job
+from .pairs import BACKALAIKA, CHECKOUT, add_rounds, write_job
 from .trees import make_tree
 
 FILE_SIZE = 1000
@@ -178,7 +178,7 @@ def main() -> None:
     """Print one JSON line for each."""
     parser = argparse.ArgumentParser(description="How a backup grows with files, bytes and processors.")
     parser.add_argument("--files", default="")
-    parser.add_argument("--rounds", type=int, default=3)
+    add_rounds(parser, 3)
     parser.add_argument("--large", default="", metavar="MEGABYTES")
     parser.add_argument("--place", type=Path, help="where large files are made; has room for twice the largest")
     parser.add_argument("--serial", action="store_true")

@@ -37,6 +37,15 @@ def make_large_files(directory: Path, files: int, size: int, seed: int) -> None:
                 file.write(piece[: size - start])
 
 
+def make_random_files(directory: Path, megabytes: int, seed: int) -> None:
+    """Write files of 1 MB that do not compress, a hundred a folder."""
+    rng = random.Random(seed)
+    for number in range(megabytes):
+        folder = directory / f"{number // 100:04d}"
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / f"{number:06d}.bin").write_bytes(rng.randbytes(1_000_000))
+
+
 def main() -> None:
     """Make the tree that the command line describes."""
     parser = argparse.ArgumentParser(description="Make a tree of small files.")
