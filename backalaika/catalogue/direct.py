@@ -128,6 +128,11 @@ class DirectCatalogue(State, Media):
         with self._in_full() as catalogue:
             catalogue.drop_archive(archive_id)
 
+    def drop_volume(self, volume_id: int) -> None:
+        """As `Catalogue.drop_volume`, through that."""
+        with self._in_full() as catalogue:
+            catalogue.drop_volume(volume_id)
+
     def drop_files(self, file_ids: Iterable[int]) -> None:
         """As `Catalogue.drop_files`, through that."""
         with self._in_full() as catalogue:

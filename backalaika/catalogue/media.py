@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 from ..errors import CatalogueError
@@ -28,6 +29,16 @@ class UnfinishedMedium(NamedTuple):
     digest: str
     options: str | None
     owner: Owner
+
+
+class SavedArchive(NamedTuple):
+    """An archive on a complete volume: the volume's number and title; name, size, and XXH3-128 of all its bytes."""
+
+    volume_id: int
+    title: str
+    name: bytes
+    size: int
+    digest: bytes | None
 
 
 class Media(Transactions):
@@ -106,11 +117,43 @@ class Media(Transactions):
         with self._changing() as transaction:
             transaction.change_many("DELETE FROM troubles WHERE id = :id", [{"id": number} for number in numbers])
 
-    def archives_of(self, volume_id: int) -> list[tuple[int, bytes]]:
-        """Number and name of each archive recorded on a medium."""
-        asked = "SELECT id, name FROM archives WHERE volume_id = :volume"
+    def archives_of(self, volume_id: int) -> list[tuple[int, bytes, bytes | None]]:
+        """Number, name and XXH3-128 of each archive recorded on a medium; None for one that was not read whole."""
+        asked = "SELECT id, name, digest FROM archives WHERE volume_id = :volume"
         with self._looking() as transaction:
-            return [(number, bytes(name)) for number, name in transaction.ask(asked, {"volume": volume_id})]
+            found = transaction.ask(asked, {"volume": volume_id})
+        return [(number, bytes(name), digest and bytes(digest)) for number, name, digest in found]
+
+    def archives_of_runs(self, names: Sequence[bytes], digests: Sequence[bytes]) -> list[SavedArchive]:
+        """All archives of those complete volumes of runs that have one of these; the oldest volume first.
+
+        Args:
+            names: of archives.
+            digests: XXH3-128 of archives, whole.
+        """
+        volumes = "SELECT DISTINCT v.id, v.state FROM archives a JOIN volumes v ON v.id = a.volume_id "
+        all_of_them = (
+            "SELECT v.id, v.title, a.name, a.size, a.digest FROM volumes v JOIN archives a ON a.volume_id = v.id "
+            "WHERE v.id IN :keys"
+        )
+        with self._looking() as transaction:
+            found = transaction.ask_among(volumes + "WHERE a.name IN :keys AND v.run_id IS NOT NULL", names)
+            found += transaction.ask_among(volumes + "WHERE a.digest IN :keys AND v.run_id IS NOT NULL", digests)
+            complete = {number for number, state in found if state == COMPLETE}
+            there = transaction.ask_among(all_of_them, sorted(complete))
+        saved = [
+            SavedArchive(number, title, bytes(name), size, digest and bytes(digest))
+            for number, title, name, size, digest in there
+        ]
+        return sorted(saved, key=attrgetter("volume_id", "name"))
+
+    def count_archives(self, volume_id: int) -> tuple[int, int]:
+        """How many archives are recorded on a medium, and how many members in them."""
+        archives = "SELECT COUNT(*) FROM archives WHERE volume_id = :volume"
+        members = "SELECT COUNT(*) FROM files WHERE volume_id = :volume AND archive_id IS NOT NULL"
+        with self._looking() as transaction:
+            counts = [transaction.ask(asked, {"volume": volume_id}) for asked in (archives, members)]
+        return counts[0][0][0], counts[1][0][0]
 
     def volume_with_archives(self, digests: Sequence[bytes]) -> str | None:
         """The title of the complete volume of a run that has just these archives, by their bytes; None if none is.

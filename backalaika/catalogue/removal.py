@@ -110,7 +110,7 @@ class Removal(Purging, Recording, Forgetting, Undoing):
         return self._delete_hidden([volume.id for volume in found], number_of_runs)
 
     def drop_volume(self, volume_id: int) -> None:
-        """Remove a volume that a run gives up, with all that was recorded on it; the run stays."""
+        """Remove a volume that a run or an `add` gives up, with all that was recorded on it; the run stays."""
         with self._writing() as connection:
             _hide(connection, volume_id)
         self.purge(volume_id)

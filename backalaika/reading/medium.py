@@ -19,6 +19,7 @@ from ..catalogue.rows import KINDS, FileRow
 from ..errors import ArchiveError, CatalogueError, SourceError, UsageError
 from ..manifest import MANIFEST, SUMS
 from ..walk import DIRECTORY, FILE, Problem, describe_error
+from .batching import batches
 from .earlier import Kept, Marks, compare, mark, switches
 from .image import in_disc_order
 from .looking import SilenceError
@@ -36,10 +37,10 @@ from .messages import (
     Summed,
     Trouble,
 )
-from .own import OwnVolume, archive_format, is_own_file
+from .own import OwnVolume, archive_format
 from .pool import Again, GivenUp, Heard, ReadingPool
+from .recognising import take_out_copies
 from .report import INTERRUPTED, LEFT_OUT, AddReport, Medium, Observer, Unentered
-from .sniffing import promised_kind
 from .trees import Found
 from .watched import WatchedTree
 
@@ -49,10 +50,6 @@ if TYPE_CHECKING:
     from ..catalogue.media import UnfinishedMedium
 
 _ROWS_AT_A_TIME = 5000
-_FILES_A_TASK = 64
-_BYTES_A_TASK = 8 * 1024 * 1024
-# An archive of this size is a task of its own, so that several are read at once.
-_LARGE_ARCHIVE = 1024 * 1024
 _BORDER = "is another file system and was not catalogued; add it by itself"
 
 
@@ -131,6 +128,7 @@ class _Work:
         self._own: OwnVolume | None = None
         self._known: str | None = None
         self._sound: dict[bytes, int] = {}
+        self._damaged: dict[bytes, Summed] = {}
         self._before: dict[Problem, None] = {}
         self._new_problems: list[Problem] = []
         self._volume_id = 0
@@ -146,13 +144,21 @@ class _Work:
         except OSError as error:
             self._trouble(Trouble(os.fsencode(MANIFEST), f"cannot be read: {describe_error(error)}"))
         if self._own is not None:
-            self.settings = replace(self.settings, digest=self._own.digest)
             self._known = self._catalogue.volume_with_archives(list(self._own.archives.values()))
+        if self._own is not None and not self._own.is_sound:
+            instead = "" if self._known is not None else "; the archives are read instead"
+            self._trouble(Trouble(self._path_of_manifest(), f"is not what {SUMS} says{instead}"))
+            self._own = self._own if self._known is not None else None
+        if self._own is not None and self._own.is_sound:
+            self.settings = replace(self.settings, digest=self._own.digest)
         # What will be refused is refused before all sums are read.
         self._catalogue.check_title(self._medium.title, self._known)
         early = None if self._known is not None else self._catalogue.unfinished_medium(self._medium.title)
         if early is not None:
             self._check_switches(early)
+
+    def _path_of_manifest(self) -> bytes:
+        return joined(b"" if self._own is None else self._own.folder, os.fsencode(MANIFEST))
 
     @property
     def has_its_title(self) -> bool:
@@ -192,16 +198,40 @@ class _Work:
 
         A damaged copy gets none: the catalogue's rows are true of another medium, which is the one to look for.
         """
-        if self._own is None or self._known is None:
+        own = self._own
+        if own is None:
             return False
-        self._count_others(self._own, stop)
-        if self._sound.keys() == self._own.archives.keys():
-            self._catalogue.retitle(self._known, self._medium.title, self._medium.description)
-            self._report.recognised = self._known
-        else:
-            self._report.damaged_copy_of = self._known
-            self._trouble(Trouble(b"", f"is a damaged copy of {self._known}, which keeps its title"))
+        if self._damaged and self._known is None:
+            self._doubt_sums(own)
+        for name in self._damaged:
+            listed = "" if self._known is not None else "; what can be read of it is listed"
+            self._trouble(Trouble(name, f"is damaged: it is not what {SUMS} says{listed}"))
+        if self._known is None:
+            return False
+        self._count_others(own, stop)
+        self._settle(self._known, self._sound.keys() == own.archives.keys())
         return True
+
+    def _doubt_sums(self, own: OwnVolume) -> None:
+        """Look whether the catalogue has archives as they are, and it is the sums that are damaged."""
+        digests = own.archives | {name: heard.digest for name, heard in self._damaged.items()}
+        if self._sound.keys() | self._damaged.keys() == own.archives.keys():
+            self._known = self._catalogue.volume_with_archives(list(digests.values()))
+        if self._known is not None:
+            for name, heard in self._damaged.items():
+                self._count_sound(heard)
+                message = f"is damaged: {os.fsdecode(name)} has another sum, and is what the catalogue says"
+                self._trouble(Trouble(joined(own.folder, os.fsencode(SUMS)), message))
+            self._damaged = {}
+
+    def _settle(self, title: str, is_sound: bool) -> None:
+        """Give a volume of a run the new title, if this medium is a sound copy of it."""
+        if is_sound:
+            self._catalogue.retitle(title, self._medium.title, self._medium.description)
+            self._report.recognised = title
+        else:
+            self._report.damaged_copy_of = title
+            self._trouble(Trouble(b"", f"is a damaged copy of {title}, which keeps its title"))
 
     def _count_others(self, own: OwnVolume, stop: Callable[[], None]) -> None:
         """Tell of files that no run wrote: a known volume has no rows of them."""
@@ -209,7 +239,7 @@ class _Work:
         for found in self._tree.walk(self._problem):
             stop()
             member = found.member
-            others += member.kind != DIRECTORY and member.path not in own.archives and not is_own_file(member.path)
+            others += member.kind != DIRECTORY and member.path not in own.archives and not own.has(member.path)
         if others:
             self._trouble(Trouble(b"", f"other files on it, which were not entered: {others:,}", True))
 
@@ -223,7 +253,7 @@ class _Work:
         except (ArchiveError, SilenceError) as error:
             # Its sums are right, so it was written like this, and what it says of the rest is worth nothing. Or the
             # drive gave it once, and not again.
-            self._trouble(Trouble(os.fsencode(MANIFEST), f"{error}; the archives are read instead"))
+            self._trouble(Trouble(self._path_of_manifest(), f"{error}; the archives are read instead"))
             self._rows = []
             for number in self._open.values():
                 self._catalogue.drop_archive(number)
@@ -287,29 +317,14 @@ class _Work:
 
     def _is_in_manifest(self, path: bytes) -> bool:
         """Whether it is a file of ours that is not read, for the manifest tells of it."""
-        return path in self._sound or (bool(self._sound) and is_own_file(path))
+        return path in self._sound or (bool(self._sound) and self._own is not None and self._own.has(path))
 
     def tasks(self) -> Iterator[list[LooseFile]]:
         """What is to be read, some files at a time; on an optical disc in the order of the disc."""
         found: Iterable[Found] = self._files()
         if self._tree.in_disc_order:
             found = in_disc_order(found, attrgetter("place"))
-        batch: list[LooseFile] = []
-        size = 0
-        for each in found:
-            file = each.file
-            assert file is not None
-            alone = _LARGE_ARCHIVE if promised_kind(file.path) else _BYTES_A_TASK
-            if file.size >= alone:
-                yield [file]
-                continue
-            batch.append(file)
-            size += file.size
-            if len(batch) >= _FILES_A_TASK or size >= _BYTES_A_TASK:
-                yield batch
-                batch, size = [], 0
-        if batch:
-            yield batch
+        yield from batches(found)
 
     def _files(self) -> Iterator[Found]:
         """Files to be read; what is no file is recorded on the way."""
@@ -364,13 +379,14 @@ class _Work:
 
     def _compare(self, heard: Summed) -> None:
         assert self._own is not None
-        name = heard.file.path
-        if heard.digest == self._own.archives[name]:
-            self._sound[name] = heard.file.size
-            self._report.files, self._report.bytes = self._report.files + 1, self._report.bytes + heard.file.size
+        if heard.digest == self._own.archives[heard.file.path]:
+            self._count_sound(heard)
         else:
-            listed = "" if self._known is not None else "; what can be read of it is listed"
-            self._trouble(Trouble(name, f"is damaged: it is not what {SUMS} says{listed}"))
+            self._damaged[heard.file.path] = heard
+
+    def _count_sound(self, heard: Summed) -> None:
+        self._sound[heard.file.path] = heard.file.size
+        self._report.files, self._report.bytes = self._report.files + 1, self._report.bytes + heard.file.size
 
     def _give_up(self, heard: GivenUp) -> None:
         self._trouble(Trouble(heard.file.path, heard.message))
@@ -432,13 +448,30 @@ class _Work:
     def finish(self) -> None:
         """All is read."""
         self._flush()
+        if self._is_a_copy():
+            return
         counts = Counter(kind for _, kind in self._report.not_entered)
-        kinds = ", ".join(f"{kind} ({count:,})" for kind, count in sorted(counts.items()))
+        kinds = ", ".join(f"{kind} ({number:,})" for kind, number in sorted(counts.items()))
         if kinds:
             extra = "; 7z is entered with the extra: pip install 'backalaika[7z]'" if counts["7z"] else ""
             message = f"archives of kinds that are not entered, but listed as files: {kinds}{extra}"
             self._trouble(Trouble(b"", message, True))
+        self._flush()
         self._catalogue.finish_volume(self._volume_id, self._report.bytes)
+
+    def _is_a_copy(self) -> bool:
+        """Take out again what the catalogue has as volumes of runs; whether the medium is such a volume itself."""
+        start = len(os.path.join(self._medium.path, ""))
+        told = {os.fsencode(problem.path[start:]).partition(INSIDE)[0] for problem in self._report.problems}
+        whole, troubles = take_out_copies(self._catalogue, self._volume_id, self._tree, told)
+        for trouble in troubles:
+            self._trouble(trouble)
+        if whole is not None:
+            self._volume_id = self._report.archives = self._report.members = 0
+            self._settle(whole.title, whole.is_sound)
+        elif troubles:
+            self._report.archives, self._report.members = self._catalogue.count_archives(self._volume_id)
+        return whole is not None
 
     def leave(self) -> None:
         """The user wants to stop: what was told so far is kept."""

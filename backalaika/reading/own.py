@@ -1,7 +1,8 @@
 """Own: media that this program wrote. Their manifest says what is in their archives, and their sums whether it is true.
 
 The manifest itself must be what SUMS.xxh128 says; else it is worth nothing, and the archives are read. Its lines are
-checked like those of a stranger, for anybody can write such a file.
+checked like those of a stranger, for anybody can write such a file. A volume may have been burnt as the one folder of
+the medium, and not as what is in that.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ..digests import DIGESTS
 from ..errors import ArchiveError
 from ..manifest import MANIFEST, README, SUMS
 from ..recovery.layout import RECOVERY_FILE
-from .members import folder_and_name
+from .members import folder_and_name, joined
 from .messages import LooseFile, PartOf, Row
 from .streams import PIECE, Budget, Stream, decoded
 
@@ -41,29 +42,42 @@ def is_own_file(path: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class OwnVolume:
-    """A volume of a run.
+    """A volume of a run. Paths are those on the medium.
 
     Attributes:
         tree: the medium.
-        files: those of `OWN_FILES` that are there.
-        archives: XXH3-128 of each archive, by its name.
+        files: those of `OWN_FILES` that are there, by name.
+        archives: XXH3-128 of each archive, by its path.
         digest: which digest the manifest has.
+        folder: where it lies on the medium; empty for the medium itself.
+        is_sound: whether the manifest is what the sums say; else it is worth nothing.
     """
 
     tree: Tree
     files: dict[bytes, LooseFile]
     archives: dict[bytes, bytes]
-    digest: str
+    digest: str = DIGESTS[0]
+    folder: bytes = b""
+    is_sound: bool = True
+
+    def has(self, path: bytes) -> bool:
+        """Whether it is a file of this volume that is none that was saved."""
+        folder, _, name = path.rpartition(b"/")
+        return folder == self.folder and is_own_file(name)
 
 
 def find_own(tree: Tree, sign: Sign) -> OwnVolume | None:
-    """The volume that this medium is; None if it is none of ours. ``sign`` is called often.
+    """The volume that this medium is, or its one folder; None if it is none of ours. ``sign`` is called often.
 
     Raises:
-        ArchiveError: its manifest is not what its sums say; the message is of the manifest.
+        ArchiveError: its manifest cannot be understood; the message is of the manifest.
         OSError: they cannot be read.
     """
-    files = tree.top(sorted(OWN_FILES), sign)
+    folder = b""
+    files = _own_files(tree, folder, sign)
+    if not files:
+        folder = tree.lone_folder(sign)
+        files = _own_files(tree, folder, sign) if folder else {}
     manifest, sums_file = files.get(os.fsencode(MANIFEST)), files.get(os.fsencode(SUMS))
     if manifest is None or sums_file is None:
         return None
@@ -74,6 +88,9 @@ def find_own(tree: Tree, sign: Sign) -> OwnVolume | None:
         match = re.fullmatch(rb"([0-9a-f]{32})  ([^/]+)", line)
         if match:
             sums[match[2]] = bytes.fromhex(match[1].decode())
+    archives = {joined(folder, name): digest for name, digest in sums.items() if not is_own_file(name)}
+    if not archives:
+        return None
     whole = xxhash.xxh3_128()
     with tree.open(manifest) as opened:
         stream = opened.stream(0, opened.size)
@@ -81,9 +98,14 @@ def find_own(tree: Tree, sign: Sign) -> OwnVolume | None:
             whole.update(piece)
             sign()
     if sums.get(os.fsencode(MANIFEST)) != whole.digest():
-        raise ArchiveError(f"is not what {SUMS} says; the archives are read instead")
-    archives = {name: digest for name, digest in sums.items() if name not in OWN_FILES}
-    return OwnVolume(tree, files, archives, _digest(tree, files)) if archives else None
+        return OwnVolume(tree, files, archives, folder=folder, is_sound=False)
+    return OwnVolume(tree, files, archives, _digest(tree, files), folder)
+
+
+def _own_files(tree: Tree, folder: bytes, sign: Sign) -> dict[bytes, LooseFile]:
+    """Those of `OWN_FILES` that lie in this folder of a medium, by name."""
+    found = tree.top(sorted(joined(folder, name) for name in OWN_FILES), sign)
+    return {path.rpartition(b"/")[2]: file for path, file in found.items()}
 
 
 def _digest(tree: Tree, files: dict[bytes, LooseFile]) -> str:
@@ -109,7 +131,8 @@ def manifest_rows(own: OwnVolume) -> Iterator[Row]:
         ArchiveError: it is damaged.
         OSError: it cannot be read.
     """
-    return _manifest_rows(own.tree, own.files[os.fsencode(MANIFEST)])
+    for row in _manifest_rows(own.tree, own.files[os.fsencode(MANIFEST)]):
+        yield row._replace(archive=joined(own.folder, row.archive or b""))
 
 
 def _manifest_rows(tree: Tree, manifest: LooseFile) -> Iterator[Row]:

@@ -36,7 +36,7 @@ from .seekable import Seekable, of_file
 from .streams import Budget
 from .troubles import Troubles
 
-# Of an image, how many files directly in its root are looked at, to know whether this program wrote it.
+# Of an image, how many members are looked at, to know whether this program wrote it.
 _MANY = 100_000
 # Told at a time; of an image also what came in a moment, for in UDF each member is read by itself.
 _AT_A_TIME = 500
@@ -101,7 +101,10 @@ class Tree(Protocol):
         """The absolute path of one of the files; None if it has none."""
 
     def top(self, names: list[bytes], sign: Sign) -> dict[bytes, LooseFile]:
-        """Those of these files that lie directly in it."""
+        """Those of these files that are there."""
+
+    def lone_folder(self, sign: Sign) -> bytes:
+        """The folder in which all is that is there; empty if there is more than that."""
 
 
 def tree_at(path: str, encoding: str | None = None, max_ratio: int = 1000, max_members: int = 10_000_000) -> Tree:
@@ -187,6 +190,13 @@ class _Folder:
             if stat.S_ISREG(info.st_mode):
                 found[name] = LooseFile(name, info.st_size, info.st_mtime_ns)
         return found
+
+    def lone_folder(self, sign: Sign) -> bytes:
+        sign()
+        with os.scandir(self._path) as entries:
+            there = list(islice(entries, 2))
+        is_one = len(there) == 1 and there[0].is_dir(follow_symlinks=False)
+        return os.fsencode(there[0].name) if is_one else b""
 
 
 def _members(directory: Directory, entries: Iterable[Entry]) -> Iterator[Found]:
@@ -302,6 +312,18 @@ class _Image:
             if there is not None and there.file is not None and there.member.path in wanted:
                 found[there.member.path] = there.file
         return found
+
+    def lone_folder(self, sign: Sign) -> bytes:
+        tops: set[bytes] = set()
+        for number, there in enumerate(self._walk(_tell_nobody, sign)):
+            if there is not None:
+                top, slash, _ = there.member.path.partition(b"/")
+                tops.add(top)
+                if len(tops) > 1 or not (slash or there.member.kind == DIRECTORY):
+                    return b""
+            if number > _MANY:
+                break
+        return b"".join(tops)
 
 
 def _read_ahead(descriptor: int) -> None:

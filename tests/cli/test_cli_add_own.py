@@ -1,0 +1,202 @@
+"""``add`` of what this program wrote: one disc counts as one medium, however damaged it is, or in whatever folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+
+import pytest
+from databases import DATABASES, new_database
+
+
+@pytest.fixture(params=DATABASES)
+def db_uri(request, tmp_path):
+    with new_database(DATABASES[request.param], tmp_path) as made:
+        yield made.uri
+
+
+@pytest.fixture
+def own(home, db_uri):
+    """A volume of two archives, which the catalogue knows."""
+    for number in range(10):
+        (home.source / f"noise{number}").write_bytes(os.urandom(5000))
+    return saved(home, db_uri, "both")
+
+
+def saved(home, db_uri, name):
+    """The one volume of a new run, with the archives source.001.tar.bz2 and NAME.001.zip."""
+    (home.root / name).mkdir()
+    (home.root / name / "x").write_text(f"more {name}\n" * 9)
+    more = f"job['sources'].append(({str(home.root / name)!r}, 'zip'))\nconfig = dict(db_uri={db_uri!r})"
+    before = set(home.folders())
+    home.run("backup", home.job("bz2", more=more), "--yes", status=0)
+    [run] = set(home.folders()) - before
+    return run / "vol001"
+
+
+def add(home, db_uri, *arguments, status):
+    return home.run("add", *arguments, "--db", db_uri, "--json", status=status)
+
+
+def titles(home, db_uri):
+    return [json.loads(line)["title"] for line in home.run("volumes", "--db", db_uri, "--json").out.splitlines()]
+
+
+def spare(home, db_uri):
+    return home.run("coverage", "--db", db_uri, "--json").json()["spare_volumes"]
+
+
+def flip(path, at):
+    content = bytearray(path.read_bytes())
+    content[at] ^= 1
+    path.write_bytes(content)
+
+
+def flip_sum(folder, name):
+    """Change the sum of a file, which stays a sum."""
+    sums = folder / "SUMS.xxh128"
+    lines = sums.read_text().splitlines(True)
+    turned = [("1" if line[0] == "0" else "0") + line[1:] if line.endswith(f"  {name}\n") else line for line in lines]
+    assert turned != lines
+    sums.write_text("".join(turned))
+
+
+def flip_manifest(folder):
+    flip(folder / "MANIFEST.jsonl.gz", 40)
+
+
+def flip_sum_of_manifest(folder):
+    flip_sum(folder, "MANIFEST.jsonl.gz")
+
+
+def flip_sum_of_archive(folder):
+    flip_sum(folder, "source.001.tar.bz2")
+
+
+def join_lines_of_sums(folder):
+    """Change the end of the line of an archive, so that it has no sum any more."""
+    sums = folder / "SUMS.xxh128"
+    flip(sums, sums.read_bytes().index(b"\n"))
+
+
+def lose_sums(folder):
+    (folder / "SUMS.xxh128").unlink()
+
+
+def lose_all_but_archives(folder):
+    for name in ("SUMS.xxh128", "MANIFEST.jsonl.gz", "README.txt"):
+        (folder / name).unlink()
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [
+        flip_manifest,
+        flip_sum_of_manifest,
+        flip_sum_of_archive,
+        join_lines_of_sums,
+        lose_sums,
+        lose_all_but_archives,
+    ],
+)
+def test_a_known_volume_is_recognised_by_its_sound_archives_alone(home, own, db_uri, tmp_path, harm):
+    title = f"{own.parent.name}/vol001"
+    copy = tmp_path / "cdrom"
+    shutil.copytree(own, copy)
+    harm(copy)
+    done = add(home, db_uri, "Disc", copy, status=1)
+    report = done.json()
+
+    assert report["recognised"] == title
+    assert report["damaged_copy_of"] == ""
+    assert titles(home, db_uri) == ["Disc"]
+    assert spare(home, db_uri) == []
+    assert report["errors"]
+    assert not {error["path"] for error in report["errors"]} & set(map(str, copy.glob("*.001.*")))
+    assert harm is join_lines_of_sums or "read instead" not in str(report["errors"])
+
+
+def test_a_known_volume_is_recognised_in_a_folder_of_its_own(home, own, db_uri, tmp_path):
+    shutil.copytree(own, tmp_path / "pile" / "cdrom" / "vol001")
+    report = add(home, db_uri, "Disc", tmp_path / "pile" / "cdrom", status=0).json()
+
+    assert report["recognised"] == f"{own.parent.name}/vol001"
+    assert report["notes"] == report["errors"] == []
+    assert titles(home, db_uri) == ["Disc"]
+    assert "Recognised" in home.run("add", "--each", tmp_path / "pile", "--db", db_uri, status=0).err
+    assert titles(home, db_uri) == ["cdrom"]
+    again = home.run("add", "--each", tmp_path / "pile", "--db", db_uri, status=0)
+    assert "cdrom: is in the catalogue already, and left out" in again.err
+
+
+def test_the_rows_of_an_unknown_volume_in_a_folder_of_its_own_come_from_its_manifest(home, own, db_uri, tmp_path):
+    title = f"{own.parent.name}/vol001"
+    shutil.copytree(own, tmp_path / "pile" / "cdrom" / "vol001")
+
+    def rows(title):
+        listed = home.run("files", title, "--db", db_uri, "--json").out.splitlines()
+        return [json.loads(line) for line in listed]
+
+    before = sorted((row["archive"], row["size"], row["mtime"], row["digest"] or "") for row in rows(title))
+    home.run("remove", title, "--yes", "--db", db_uri, status=0)
+    report = add(home, db_uri, "Disc", tmp_path / "pile" / "cdrom", status=0).json()
+    after = sorted(
+        (row["archive"].removeprefix("vol001/"), row["size"], row["mtime"], row["digest"] or "")
+        for row in rows("Disc")
+        if row["archive"]
+    )
+
+    assert (report["archives"], report["files"]) == (2, 2)
+    assert after == before
+    assert [row["path"] for row in rows("Disc") if not row["archive"]] == ["vol001"]
+
+
+def test_volumes_that_lie_beside_others_are_not_entered_once_more(home, own, db_uri, tmp_path):
+    other = saved(home, db_uri, "other")
+    disk = tmp_path / "disk"
+    shutil.copytree(own, disk / "deep" / "one")
+    shutil.copytree(other, disk / "two")
+    (disk / "photo.jpg").write_bytes(b"photo")
+    known = sorted(titles(home, db_uri))
+    before = spare(home, db_uri)
+    report = add(home, db_uri, "Disk", disk, status=0).json()
+    listed = [json.loads(line) for line in home.run("files", "Disk", "--db", db_uri, "--json").out.splitlines()]
+
+    assert report["recognised"] == ""
+    assert sorted(titles(home, db_uri)) == sorted(["Disk", *known])
+    assert spare(home, db_uri) == before
+    assert [note["path"] for note in report["notes"]] == [str(disk / "deep" / "one"), str(disk / "two")]
+    assert f"{own.parent.name}/vol001" in report["notes"][0]["message"]
+    assert "--each" in report["notes"][0]["message"]
+    assert {row["path"] for row in listed if row["archive"] is None} >= {"photo.jpg", "two/other.001.zip"}
+    assert {row["archive"] for row in listed if row["archive"]} == {
+        f"{it}/MANIFEST.jsonl.gz" for it in ("deep/one", "two")
+    }
+    assert (report["archives"], report["members"]) == (2, 2)
+
+
+@pytest.mark.parametrize("where", [".", "cdrom/vol001"])
+def test_a_damaged_copy_without_sums_is_told_and_counts_for_nothing(home, own, db_uri, tmp_path, where):
+    title = f"{own.parent.name}/vol001"
+    copy = tmp_path / "disc" / where
+    shutil.copytree(own, copy)
+    lose_sums(copy)
+    flip(copy / "source.001.tar.bz2", 20_000)
+    report = add(home, db_uri, "Disc", tmp_path / "disc", status=1).json()
+
+    assert report["damaged_copy_of"] == title
+    assert report["errors"][-1]["message"] == f"is a damaged copy of {title}, which keeps its title"
+    assert titles(home, db_uri) == [title]
+    assert spare(home, db_uri) == []
+
+
+def test_an_archive_that_was_copied_from_a_volume_beside_other_files_is_entered(home, own, db_uri, tmp_path):
+    stick = tmp_path / "stick"
+    stick.mkdir()
+    shutil.copy(own / "source.001.tar.bz2", stick)
+    (stick / "photo.jpg").write_bytes(b"photo")
+    report = add(home, db_uri, "Stick", stick, status=0).json()
+
+    assert report["archives"] == 1
+    assert report["members"] > 10
