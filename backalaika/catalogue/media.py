@@ -13,7 +13,7 @@ from .rows import COMPLETE, INCOMPLETE, KINDS, REMOVING, storable_text
 from .transaction import FETCHED, Transaction, Transactions
 
 _TAKEN = "{!r}: a volume of this title is in the catalogue; remove it or take another"
-_THERE = "SELECT state, run_id FROM volumes WHERE title = :title"
+_THERE = "SELECT title, state, run_id FROM volumes WHERE title = :title"
 _LOOSE_FILES = (
     "SELECT f.id, folders.path, f.name, f.kind, f.size, f.mtime_ns FROM files f "
     "JOIN folders ON folders.id = f.folder_id "
@@ -83,10 +83,11 @@ class Media(Transactions):
 
     def has_medium(self, title: str, path: str) -> bool:
         """Whether a medium of this title, from this place, was added by hand and is complete."""
-        asked = "SELECT path FROM volumes WHERE title = :title AND run_id IS NULL AND state = :complete"
+        asked = "SELECT title, path FROM volumes WHERE title = :title AND run_id IS NULL AND state = :complete"
+        wanted = storable_text(title)
         with self._looking() as transaction:
-            found = transaction.ask(asked, {"title": storable_text(title), "complete": COMPLETE})
-        return [bytes(there) for (there,) in found if there is not None] == [os.fsencode(path)]
+            found = transaction.ask(asked, {"title": wanted, "complete": COMPLETE})
+        return [bytes(there) for title, there in found if title == wanted and there] == [os.fsencode(path)]
 
     def loose_files(self, volume_id: int) -> Iterator[tuple[int, bytes, bytes, str, int, int]]:
         """Id, folder, name, kind, size and mtime_ns of all recorded of a medium outside archives; some at a time."""
@@ -183,11 +184,14 @@ class Media(Transactions):
             but: the title of the volume that would change its own; None if none would.
 
         Raises:
-            CatalogueError: a volume has it that is another, and not a medium whose cataloguing was interrupted.
+            CatalogueError: a volume has it that is another, and not a medium whose cataloguing was interrupted; or
+                nobody would see all of it.
         """
+        if title != title.strip():  # MySQL takes it for the one without
+            raise CatalogueError(f"{title!r}: begins or ends with a blank, which nobody sees; take another title")
         with self._looking() as transaction:
             found = transaction.ask(_THERE, {"title": storable_text(title)})
-        if not found or title == but or (but is None and found == [(INCOMPLETE, None)]):
+        if not found or title == but or (but is None and found[0][1:] == (INCOMPLETE, None)):
             return
         raise CatalogueError(_TAKEN.format(title))
 
@@ -209,11 +213,12 @@ class Media(Transactions):
 
 def _unfinished(transaction: Transaction, title: str) -> UnfinishedMedium | None:
     asked = (
-        "SELECT id, path, digest, options, host, pid, pid_seen FROM volumes "
+        "SELECT title, id, path, digest, options, host, pid, pid_seen FROM volumes "
         "WHERE title = :title AND run_id IS NULL AND state = :incomplete"
     )
-    found = transaction.ask(asked, {"title": storable_text(title), "incomplete": INCOMPLETE})
+    wanted = storable_text(title)
+    found = [row for row in transaction.ask(asked, {"title": wanted, "incomplete": INCOMPLETE}) if row[0] == wanted]
     if not found:
         return None
-    [(number, path, digest, options, *owner)] = found
+    [(_, number, path, digest, options, *owner)] = found
     return UnfinishedMedium(number, os.fsdecode(bytes(path or b"")), digest, options, Owner(*owner))

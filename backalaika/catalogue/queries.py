@@ -293,11 +293,11 @@ def find_volume(connection: Connection, title: str) -> FoundVolume:
         CatalogueError: there is none; the message names those of nearest title.
     """
     columns = (volumes.c.id, volumes.c.run_id, runs.c.state, volumes.c.host, volumes.c.pid, volumes.c.pid_seen)
-    asked = select(*columns).join_from(volumes, runs, isouter=True)
+    asked = select(volumes.c.title, *columns).join_from(volumes, runs, isouter=True)
     there = volumes.c.title == storable_text(title), volumes.c.state != REMOVING
-    found = connection.execute(asked.where(*there)).first()
-    if found is not None:
-        return FoundVolume(*found[:3], Owner(*found[3:]))
+    for found in connection.execute(asked.where(*there)):
+        if found.title == storable_text(title):  # MySQL finds it with blanks at the end, too
+            return FoundVolume(*found[1:4], Owner(*found[4:]))
     titles = list(connection.execute(select(volumes.c.title).where(volumes.c.state != REMOVING)).scalars())
     nearest = difflib.get_close_matches(title, titles, cutoff=0.4)
     if nearest:

@@ -34,3 +34,18 @@ def test_a_backup_is_recorded_listed_known_and_removed(home, db_uri):
         home.run("remove", title, "--yes", "--db", db_uri, status=0)
     assert home.run("volumes", "--db", db_uri, status=0).out == ""
     home.assert_nothing_left()
+
+
+@pytest.mark.parametrize("blank", [" ", "\N{NO-BREAK SPACE}"])
+def test_a_title_is_another_with_a_blank_behind_it_and_none_is_taken_that_nobody_sees(home, db_uri, blank):
+    def titles():
+        listed = home.run("volumes", "--db", db_uri, "--json", status=0).out.splitlines()
+        return [json.loads(line)["title"] for line in listed]
+
+    home.run("add", "x", home.source, "--db", db_uri, status=0)
+    for command in (["remove", f"x{blank}", "--yes"], ["files", f"x{blank}"]):
+        refused = home.refused(*command, "--db", db_uri)
+        assert "no volume of this title; the nearest titles are 'x'" in refused
+    assert "begins or ends with a blank" in home.refused("add", f"x{blank}", home.source, "--db", db_uri)
+    assert "begins or ends with a blank" in home.refused("add", f"{blank}y", home.source, "--db", db_uri)
+    assert titles() == ["x"]
