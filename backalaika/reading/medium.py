@@ -11,14 +11,12 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import replace
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from ..catalogue.rows import KINDS, FileRow
-from ..errors import ArchiveError, CatalogueError, SourceError, UsageError
-from ..manifest import MANIFEST, SUMS
-from ..walk import DIRECTORY, FILE, Problem, describe_error
+from ..errors import ArchiveError, CatalogueError, UsageError
+from ..walk import DIRECTORY, FILE, Problem
 from .batching import batches
 from .earlier import Kept, Marks, compare, mark, switches
 from .image import in_disc_order
@@ -37,6 +35,7 @@ from .messages import (
     Summed,
     Trouble,
 )
+from .ours import OwnMedium
 from .own import OwnVolume, archive_format
 from .pool import Again, GivenUp, Heard, ReadingPool
 from .recognising import take_out_copies
@@ -85,6 +84,7 @@ def add_medium(
     work = _Work(catalogue, medium, tree, settings, observer, report)
     try:
         work.find_own()
+        work.check_title()
         if medium.is_one_of_many and work.has_its_title:
             report.state = LEFT_OUT
             return report
@@ -106,7 +106,7 @@ def add_medium(
     return report
 
 
-class _Work:
+class _Work(OwnMedium):
     """One medium on its way into the catalogue."""
 
     def __init__(
@@ -118,130 +118,22 @@ class _Work:
         observer: Observer,
         report: AddReport,
     ) -> None:
-        self._catalogue, self._medium, self._observer, self._report = catalogue, medium, observer, report
-        self._tree = tree
-        self.settings = settings
+        super().__init__(catalogue, medium, tree, settings, report)
+        self._observer = observer
         self._rows: list[FileRow] = []
         self._open: dict[bytes, int] = {}
         self._told: set[tuple[bytes, str]] = set()
         self._done = Marks()
-        self._own: OwnVolume | None = None
-        self._known: str | None = None
-        self._sound: dict[bytes, int] = {}
-        self._damaged: dict[bytes, Summed] = {}
         self._before: dict[Problem, None] = {}
         self._new_problems: list[Problem] = []
         self._volume_id = 0
 
-    def find_own(self) -> None:
-        """Look whether this program wrote the medium; then its manifest says which digest there is."""
-        try:
-            self._own = self._tree.find_own()
-        except ArchiveError as error:
-            self._trouble(Trouble(os.fsencode(MANIFEST), str(error)))
-        except SilenceError as error:
-            self._trouble(Trouble(os.fsencode(MANIFEST), f"{error}; the archives are read instead"))
-        except OSError as error:
-            self._trouble(Trouble(os.fsencode(MANIFEST), f"cannot be read: {describe_error(error)}"))
-        if self._own is not None:
-            self._known = self._catalogue.volume_with_archives(list(self._own.archives.values()))
-        if self._own is not None and not self._own.is_sound:
-            instead = "" if self._known is not None else "; the archives are read instead"
-            self._trouble(Trouble(self._path_of_manifest(), f"is not what {SUMS} says{instead}"))
-            self._own = self._own if self._known is not None else None
-        if self._own is not None and self._own.is_sound:
-            self.settings = replace(self.settings, digest=self._own.digest)
-        # What will be refused is refused before all sums are read.
+    def check_title(self) -> None:
+        """Look whether the volume could be entered: what will be refused is refused before all sums are read."""
         self._catalogue.check_title(self._medium.title, self._known)
         early = None if self._known is not None else self._catalogue.unfinished_medium(self._medium.title)
         if early is not None:
             self._check_switches(early)
-
-    def _path_of_manifest(self) -> bytes:
-        return joined(b"" if self._own is None else self._own.folder, os.fsencode(MANIFEST))
-
-    @property
-    def has_its_title(self) -> bool:
-        """Whether it is a volume of a run that was recognised before."""
-        return self._known == self._medium.title
-
-    def sums(self) -> Iterator[list[LooseFile]]:
-        """Archives of our own, to be compared with their sums; where nothing is to be read they are believed.
-
-        Raises:
-            SourceError: the catalogue has the volume, and whether this is a sound copy cannot be found out.
-        """
-        if self._own is None:
-            return
-        names = sorted(self._own.archives)
-        try:
-            there = self._tree.top(names)
-        except SilenceError as error:
-            if self._known is not None:
-                path = self._medium.path
-                raise SourceError(
-                    f"{path}: {error}; whether it is a sound copy of {self._known} is not known"
-                ) from None
-            self._trouble(Trouble(b"", f"{error}; the archives are read instead, and not compared with {SUMS}"))
-            return
-        for name in names:
-            if name not in there:
-                self._trouble(Trouble(name, f"is missing, though {SUMS} has it"))
-        for name, file in sorted(there.items(), key=lambda item: tuple(item[1].extents or ())):
-            if self.settings.hashing:
-                yield [file._replace(only_sum=True)]
-            else:
-                self._sound[name] = file.size
-
-    def recognise(self, stop: Callable[[], None]) -> bool:
-        """Whether the medium is a volume that a run has in the catalogue already; if it is whole it gets its new title.
-
-        A damaged copy gets none: the catalogue's rows are true of another medium, which is the one to look for.
-        """
-        own = self._own
-        if own is None:
-            return False
-        if self._damaged and self._known is None:
-            self._doubt_sums(own)
-        for name in self._damaged:
-            listed = "" if self._known is not None else "; what can be read of it is listed"
-            self._trouble(Trouble(name, f"is damaged: it is not what {SUMS} says{listed}"))
-        if self._known is None:
-            return False
-        self._count_others(own, stop)
-        self._settle(self._known, self._sound.keys() == own.archives.keys())
-        return True
-
-    def _doubt_sums(self, own: OwnVolume) -> None:
-        """Look whether the catalogue has archives as they are, and it is the sums that are damaged."""
-        digests = own.archives | {name: heard.digest for name, heard in self._damaged.items()}
-        if self._sound.keys() | self._damaged.keys() == own.archives.keys():
-            self._known = self._catalogue.volume_with_archives(list(digests.values()))
-        if self._known is not None:
-            for name, heard in self._damaged.items():
-                self._count_sound(heard)
-                message = f"is damaged: {os.fsdecode(name)} has another sum, and is what the catalogue says"
-                self._trouble(Trouble(joined(own.folder, os.fsencode(SUMS)), message))
-            self._damaged = {}
-
-    def _settle(self, title: str, is_sound: bool) -> None:
-        """Give a volume of a run the new title, if this medium is a sound copy of it."""
-        if is_sound:
-            self._catalogue.retitle(title, self._medium.title, self._medium.description)
-            self._report.recognised = title
-        else:
-            self._report.damaged_copy_of = title
-            self._trouble(Trouble(b"", f"is a damaged copy of {title}, which keeps its title"))
-
-    def _count_others(self, own: OwnVolume, stop: Callable[[], None]) -> None:
-        """Tell of files that no run wrote: a known volume has no rows of them."""
-        others = 0
-        for found in self._tree.walk(self._problem):
-            stop()
-            member = found.member
-            others += member.kind != DIRECTORY and member.path not in own.archives and not own.has(member.path)
-        if others:
-            self._trouble(Trouble(b"", f"other files on it, which were not entered: {others:,}", True))
 
     def begin(self, stop: Callable[[], None]) -> None:
         """Enter the volume, or go on with it; the members of our own archives come from the manifest."""
@@ -376,17 +268,6 @@ class _Work:
                 self._catalogue.drop_archive(self._open.pop(path))
         elif isinstance(heard, GivenUp):
             self._give_up(heard)
-
-    def _compare(self, heard: Summed) -> None:
-        assert self._own is not None
-        if heard.digest == self._own.archives[heard.file.path]:
-            self._count_sound(heard)
-        else:
-            self._damaged[heard.file.path] = heard
-
-    def _count_sound(self, heard: Summed) -> None:
-        self._sound[heard.file.path] = heard.file.size
-        self._report.files, self._report.bytes = self._report.files + 1, self._report.bytes + heard.file.size
 
     def _give_up(self, heard: GivenUp) -> None:
         self._trouble(Trouble(heard.file.path, heard.message))

@@ -200,3 +200,26 @@ def test_an_archive_that_was_copied_from_a_volume_beside_other_files_is_entered(
 
     assert report["archives"] == 1
     assert report["members"] > 10
+
+
+@pytest.mark.parametrize("hashing", [[], ["--no-hash"]])
+def test_an_archive_that_was_cut_makes_a_damaged_copy_whether_or_not_it_is_read(home, own, db_uri, tmp_path, hashing):
+    title = f"{own.parent.name}/vol001"
+    shutil.copytree(own, tmp_path / "copy")
+    os.truncate(tmp_path / "copy" / "source.001.tar.bz2", 1000)
+    report = add(home, db_uri, "Disc", tmp_path / "copy", *hashing, status=1).json()
+
+    assert (report["recognised"], report["damaged_copy_of"]) == ("", title)
+    assert report["errors"][0]["path"] == str(tmp_path / "copy" / "source.001.tar.bz2")
+    assert titles(home, db_uri) == [title]
+    assert add(home, db_uri, "Good", own, *hashing, status=0).json()["recognised"] == title
+
+
+@pytest.mark.parametrize("hashing", [[], ["--no-hash"]])
+def test_the_archives_of_an_unknown_volume_of_ours_are_counted(home, own, db_uri, tmp_path, hashing):
+    sizes = [path.stat().st_size for path in own.glob("*.001.*")]
+    report = add(home, f"sqlite:///{tmp_path}/other.sqlite", "Disc", own, *hashing, status=0).json()
+
+    assert (report["files"], report["bytes"]) == (2, sum(sizes))
+    assert report["archives"] == 2
+    assert report["members"] > 14

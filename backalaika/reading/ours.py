@@ -1,0 +1,173 @@
+"""Ours: whether a medium is a volume of a run, and how much of it is what the run wrote.
+
+Its archives are compared with its sums before anything is entered. If the catalogue has the volume already, nothing is.
+"""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from ..errors import ArchiveError, SourceError
+from ..manifest import MANIFEST, SUMS
+from ..walk import DIRECTORY, Problem, describe_error
+from .looking import SilenceError
+from .members import joined
+from .messages import LooseFile, Settings, Summed, Trouble
+from .own import OwnVolume
+from .report import AddReport, Medium
+from .watched import WatchedTree
+
+if TYPE_CHECKING:
+    from ..catalogue import Catalogue
+    from ..catalogue.direct import DirectCatalogue
+
+
+class OwnMedium(ABC):
+    """The part of cataloguing a medium that knows whether this program wrote it."""
+
+    def __init__(
+        self,
+        catalogue: Catalogue | DirectCatalogue,
+        medium: Medium,
+        tree: WatchedTree,
+        settings: Settings,
+        report: AddReport,
+    ) -> None:
+        self._catalogue, self._medium, self._tree, self._report = catalogue, medium, tree, report
+        self.settings = settings
+        self._own: OwnVolume | None = None
+        self._known: str | None = None
+        self._sound: dict[bytes, int] = {}
+        self._damaged: dict[bytes, Summed] = {}
+
+    @abstractmethod
+    def _trouble(self, trouble: Trouble) -> None:
+        """Tell it."""
+
+    @abstractmethod
+    def _problem(self, problem: Problem) -> None:
+        """Tell it."""
+
+    def find_own(self) -> None:
+        """Look whether this program wrote the medium; then its manifest says which digest there is."""
+        try:
+            self._own = self._tree.find_own()
+        except ArchiveError as error:
+            self._trouble(Trouble(os.fsencode(MANIFEST), str(error)))
+        except SilenceError as error:
+            self._trouble(Trouble(os.fsencode(MANIFEST), f"{error}; the archives are read instead"))
+        except OSError as error:
+            self._trouble(Trouble(os.fsencode(MANIFEST), f"cannot be read: {describe_error(error)}"))
+        if self._own is not None:
+            self._known = self._catalogue.volume_with_archives(list(self._own.archives.values()))
+        if self._own is not None and not self._own.is_sound:
+            instead = "" if self._known is not None else "; the archives are read instead"
+            self._trouble(Trouble(self._path_of_manifest(), f"is not what {SUMS} says{instead}"))
+            self._own = self._own if self._known is not None else None
+        if self._own is not None and self._own.is_sound:
+            self.settings = replace(self.settings, digest=self._own.digest)
+
+    def _path_of_manifest(self) -> bytes:
+        return joined(b"" if self._own is None else self._own.folder, os.fsencode(MANIFEST))
+
+    @property
+    def has_its_title(self) -> bool:
+        """Whether it is a volume of a run that was recognised before."""
+        return self._known == self._medium.title
+
+    def sums(self) -> Iterator[list[LooseFile]]:
+        """Archives of our own, to be compared with their sums; where nothing is to be read, only their sizes are.
+
+        Raises:
+            SourceError: the catalogue has the volume, and whether this is a sound copy cannot be found out.
+        """
+        if self._own is None:
+            return
+        names = sorted(self._own.archives)
+        try:
+            there = self._tree.top(names)
+        except SilenceError as error:
+            if self._known is not None:
+                path = self._medium.path
+                raise SourceError(
+                    f"{path}: {error}; whether it is a sound copy of {self._known} is not known"
+                ) from None
+            self._trouble(Trouble(b"", f"{error}; the archives are read instead, and not compared with {SUMS}"))
+            return
+        for name in names:
+            if name not in there:
+                self._trouble(Trouble(name, f"is missing, though {SUMS} has it"))
+        digests = [] if self._known is None or self.settings.hashing else list(self._own.archives.values())
+        sizes = {saved.digest: saved.size for saved in self._catalogue.archives_of_runs([], digests)}
+        for name, file in sorted(there.items(), key=lambda item: tuple(item[1].extents or ())):
+            if self.settings.hashing:
+                yield [file._replace(only_sum=True)]
+            elif (size := sizes.get(self._own.archives[name], file.size)) != file.size:
+                self._trouble(Trouble(name, f"is damaged: it has {file.size:,} bytes, and not {size:,}"))
+            else:
+                self._count_sound(file)
+
+    def recognise(self, stop: Callable[[], None]) -> bool:
+        """Whether the medium is a volume that a run has in the catalogue already; if it is whole it gets its new title.
+
+        A damaged copy gets none: the catalogue's rows are true of another medium, which is the one to look for.
+        """
+        own = self._own
+        if own is None:
+            return False
+        if self._damaged and self._known is None:
+            self._doubt_sums(own)
+        for name in self._damaged:
+            listed = "" if self._known is not None else "; what can be read of it is listed"
+            self._trouble(Trouble(name, f"is damaged: it is not what {SUMS} says{listed}"))
+        if self._known is None:
+            return False
+        self._count_others(own, stop)
+        self._settle(self._known, self._sound.keys() == own.archives.keys())
+        return True
+
+    def _doubt_sums(self, own: OwnVolume) -> None:
+        """Look whether the catalogue has archives as they are, and it is the sums that are damaged."""
+        digests = own.archives | {name: heard.digest for name, heard in self._damaged.items()}
+        if self._sound.keys() | self._damaged.keys() == own.archives.keys():
+            self._known = self._catalogue.volume_with_archives(list(digests.values()))
+        if self._known is not None:
+            for name, heard in self._damaged.items():
+                self._count_sound(heard.file)
+                message = f"is damaged: {os.fsdecode(name)} has another sum, and is what the catalogue says"
+                self._trouble(Trouble(joined(own.folder, os.fsencode(SUMS)), message))
+            self._damaged = {}
+
+    def _settle(self, title: str, is_sound: bool) -> None:
+        """Give a volume of a run the new title, if this medium is a sound copy of it."""
+        if is_sound:
+            self._catalogue.retitle(title, self._medium.title, self._medium.description)
+            self._report.recognised = title
+        else:
+            self._report.damaged_copy_of = title
+            self._trouble(Trouble(b"", f"is a damaged copy of {title}, which keeps its title"))
+
+    def _count_others(self, own: OwnVolume, stop: Callable[[], None]) -> None:
+        """Tell of files that no run wrote: a known volume has no rows of them."""
+        others = 0
+        for found in self._tree.walk(self._problem):
+            stop()
+            member = found.member
+            others += member.kind != DIRECTORY and member.path not in own.archives and not own.has(member.path)
+        if others:
+            self._trouble(Trouble(b"", f"other files on it, which were not entered: {others:,}", True))
+
+    def _compare(self, heard: Summed) -> None:
+        assert self._own is not None
+        if heard.digest == self._own.archives[heard.file.path]:
+            self._count_sound(heard.file)
+        else:
+            self._damaged[heard.file.path] = heard
+
+    def _count_sound(self, file: LooseFile) -> None:
+        self._sound[file.path] = file.size
+        self._report.files, self._report.bytes = self._report.files + 1, self._report.bytes + file.size
