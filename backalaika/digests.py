@@ -9,6 +9,7 @@ the help needs the names alone.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import cache
 from typing import Any, Protocol
 
 from .errors import ConfigurationError
@@ -31,7 +32,11 @@ class Hasher(Protocol):
 
 
 def hasher_factory(name: str) -> Callable[[], Hasher]:
-    """A maker of incremental hashers; ``name`` is one of `DIGESTS`."""
+    """A maker of incremental hashers; ``name`` is one of `DIGESTS`.
+
+    Raises:
+        ConfigurationError: its library is not installed.
+    """
     factory: Callable[[], Hasher]
     if name == "xxh3-128":
         import xxhash
@@ -42,12 +47,26 @@ def hasher_factory(name: str) -> Callable[[], Hasher]:
 
         factory = hashlib.sha256
     elif name == "blake3":
-        import blake3
-
+        try:
+            import blake3
+        except ImportError:
+            raise ConfigurationError(
+                "the library for the digest blake3 is not installed; pip install 'backalaika[blake3]'"
+            ) from None
         factory = blake3.blake3
     else:
         raise ValueError(f"{name}: not a digest")
     return factory
+
+
+@cache
+def has_library(name: str) -> bool:
+    """Whether the library for one of `DIGESTS` is installed."""
+    try:
+        hasher_factory(name)
+    except ConfigurationError:
+        return False
+    return True
 
 
 def digest_function(name: str) -> Callable[[Buffer], bytes]:
@@ -74,12 +93,7 @@ def digests_of(path: str, names: Iterable[str]) -> tuple[int, list[bytes]]:
         OSError: it cannot be read.
         ConfigurationError: the library for one of the digests is missing.
     """
-    try:
-        hashers = [hasher_factory(name)() for name in names]
-    except ImportError as error:
-        raise ConfigurationError(
-            f"{error.name} is missing, whose digests the catalogue has; install backalaika[{error.name}]"
-        ) from None
+    hashers = [hasher_factory(name)() for name in names]
     size = 0
     with open(path, "rb", buffering=0) as file:
         while piece := file.read(_PIECE):

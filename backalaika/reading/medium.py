@@ -88,7 +88,7 @@ def add_medium(
         if medium.is_one_of_many and work.has_its_title:
             report.state = LEFT_OUT
             return report
-        with ReadingPool(tree.tree, work.settings, workers, timeout_s) as pool:
+        with ReadingPool(tree.tree, work.settings_of_readers, workers, timeout_s) as pool:
             for heard in pool.read(work.sums(), stop):
                 work.take(heard)
             if not work.recognise(stop):
@@ -233,6 +233,7 @@ class _Work(OwnMedium):
                 report.files, report.bytes = report.files + 1, report.bytes + file.size
                 report.resumed_files += done
                 if not done:
+                    self._tell_if_unhashed()
                     yield found
             elif member.kind in KINDS and not done:
                 place = folder_and_name(path, DIRECTORY if member.kind == DIRECTORY else FILE)

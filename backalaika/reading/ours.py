@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from ..digests import has_library
 from ..errors import ArchiveError, SourceError
 from ..manifest import MANIFEST, SUMS
 from ..walk import DIRECTORY, Problem, describe_error
@@ -73,6 +74,11 @@ class OwnMedium(ABC):
 
     def _path_of_manifest(self) -> bytes:
         return joined(b"" if self._own is None else self._own.folder, os.fsencode(MANIFEST))
+
+    @property
+    def settings_of_readers(self) -> Settings:
+        """How files are read. Of our own media a digest may be known whose library is not here, and is not needed."""
+        return self.settings if has_library(self.settings.digest) else replace(self.settings, hashing=False)
 
     @property
     def has_its_title(self) -> bool:
@@ -160,6 +166,15 @@ class OwnMedium(ABC):
             others += member.kind != DIRECTORY and member.path not in own.archives and not own.has(member.path)
         if others:
             self._trouble(Trouble(b"", f"other files on it, which were not entered: {others:,}", True))
+
+    def _tell_if_unhashed(self) -> None:
+        if self.settings.hashing and not self.settings_of_readers.hashing:
+            name = self.settings.digest
+            message = (
+                f"what {SUMS} and {MANIFEST} do not tell of is listed without digest, for the library for {name} is "
+                f"not installed; pip install 'backalaika[{name}]', remove the volume, and add it again"
+            )
+            self._trouble(Trouble(b"", message))
 
     def _compare(self, heard: Summed) -> None:
         assert self._own is not None

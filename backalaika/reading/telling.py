@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from ..digests import hasher_factory
+from ..digests import DIGESTS, hasher_factory
 from .members import Member, folder_and_name
 from .memory import Memory
 from .messages import Message, Moved, Row, Rows, Settings, Trouble
@@ -33,7 +33,7 @@ class Telling:
     def __init__(self, settings: Settings, send: Callable[[Message], None], memory: Memory) -> None:
         self.settings = settings
         self.send = send
-        self.hasher = hasher_factory(settings.digest)
+        self.hasher = hasher_factory(settings.digest if settings.hashing else DIGESTS[0])
         self.path = b""
         self._memory = memory
         self.budget = Budget(0, 0, 0)

@@ -223,3 +223,50 @@ def test_the_archives_of_an_unknown_volume_of_ours_are_counted(home, own, db_uri
     assert (report["files"], report["bytes"]) == (2, sum(sizes))
     assert report["archives"] == 2
     assert report["members"] > 14
+
+
+@pytest.fixture
+def without_blake3(home, tmp_path):
+    """An environment in which the library for blake3 is not installed."""
+    folder = tmp_path / "without"
+    folder.mkdir()
+    # Python's own switch to import nothing of that name.
+    (folder / "sitecustomize.py").write_text("import sys; sys.modules['blake3'] = None")
+    return home.environment | {"PYTHONPATH": f"{folder}{os.pathsep}{home.environment['PYTHONPATH']}"}
+
+
+@pytest.fixture
+def of_blake3(home):
+    pytest.importorskip("blake3")
+    home.run("backup", home.job("zst", more="config = dict(digest='blake3')"), "--yes", status=0)
+    [run] = home.folders()
+    return run / "vol001"
+
+
+def test_a_volume_of_blake3_is_catalogued_without_its_library(home, of_blake3, without_blake3, tmp_path):
+    uri = f"sqlite:///{tmp_path}/other.sqlite"
+    report = home.run("add", "Disc", of_blake3, "--db", uri, "--json", status=0, env=without_blake3).json()
+    (of_blake3 / "photo.jpg").write_bytes(b"photo")
+    more = home.run("add", "More", of_blake3, "--db", uri, "--json", status=1, env=without_blake3).json()
+
+    def digests(*title):
+        rows = [json.loads(line) for line in home.run("files", *title, "--json", status=0).out.splitlines()]
+        return sorted(row["digest"] for row in rows if row["kind"] == "file" and row["archive"])
+
+    assert report["errors"] == []
+    assert digests("Disc", "--db", uri) == digests("More", "--db", uri) == digests("")
+    assert [error["path"] for error in more["errors"]] == [str(of_blake3)]
+    assert "listed without digest" in more["errors"][0]["message"]
+    assert "backalaika[blake3]" in more["errors"][0]["message"]
+
+
+@pytest.mark.parametrize(
+    "command", [["verify", "--deep"], ["restore", "--to", "back", "--from"], ["find", "--same-as"]]
+)
+def test_what_needs_the_library_for_blake3_says_so_in_one_line(home, of_blake3, without_blake3, command):
+    place = home.source / "1.txt" if command[0] == "find" else of_blake3
+    done = home.run(*command, place, status=2, env=without_blake3)
+
+    message = "the library for the digest blake3 is not installed; pip install 'backalaika[blake3]'"
+    assert done.err.splitlines()[-1] == f"backalaika: {message}"
+    home.run("verify", of_blake3, status=0, env=without_blake3)  # which needs the sums alone
