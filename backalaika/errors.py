@@ -48,6 +48,20 @@ class RunError(BackalaikaError):
     """The run cannot go on: the disk is full, a process died."""
 
 
+class UnfinishedMediumError(RunError):
+    """A medium could not be catalogued to its end, after some of it was recorded; the same command goes on with it.
+
+    ``is_full``: there is no room for the catalogue.
+    """
+
+    def __init__(self, message: str, is_full: bool = False) -> None:
+        super().__init__(message, is_full)
+        self.is_full = is_full
+
+    def __str__(self) -> str:
+        return str(self.args[0])
+
+
 class NoRoomError(RunError):
     """The disk is full, and nothing is left of what was tried; with room made, the same can be tried again."""
 

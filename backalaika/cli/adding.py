@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from ..digests import DIGESTS
-from ..errors import CatalogueError, CatalogueFullError, SourceError, UsageError
+from ..errors import CatalogueError, CatalogueFullError, RunError, SourceError, UsageError
 from . import display
 from .encodings import Encoding
 
@@ -42,7 +42,8 @@ Interrupted, the same command goes on where it stopped.
 
 \b
 Exit status: 0 all done; 1 done, but some of it could not be read (it is
-listed); 2 wrong usage or configuration; 3 failed; 130 interrupted."""
+listed); 2 wrong usage or configuration, nothing was recorded; 3 failed, and the
+same command goes on; 130 interrupted."""
 )
 @click.argument("title", required=False)
 @click.argument("path", required=False, type=click.Path())
@@ -106,12 +107,12 @@ def add(
                     _watch(tree, hashing=settings.hashing) as observer,
                 ):
                     report = add_medium(catalogue, medium, tree, settings, observer, signals.check, workers, timeout)
-            except (SourceError, CatalogueError, UsageError) as error:
-                if each is None or isinstance(error, CatalogueFullError):
+            except (SourceError, CatalogueError, UsageError, RunError) as error:
+                if each is None or isinstance(error, CatalogueFullError) or getattr(error, "is_full", False):
                     raise
                 # One bad disc does not end the pile.
                 display.say(f"not catalogued: {display.printable(str(error))}")
-                status = max(status, 1)
+                status = max(status, error.exit_status if isinstance(error, RunError) else 1)
                 continue
             if report.state == LEFT_OUT:
                 _say_left_out(medium.title)

@@ -11,11 +11,21 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from operator import attrgetter
 from typing import TYPE_CHECKING
 
 from ..catalogue.rows import KINDS, FileRow
-from ..errors import ArchiveError, CatalogueError, UsageError
+from ..errors import (
+    ArchiveError,
+    BackalaikaError,
+    CatalogueError,
+    CatalogueFullError,
+    RunError,
+    SourceError,
+    UnfinishedMediumError,
+    UsageError,
+)
 from ..walk import DIRECTORY, FILE, Problem
 from .batching import batches
 from .earlier import Kept, Marks, compare, mark, switches
@@ -39,7 +49,7 @@ from .ours import OwnMedium
 from .own import OwnVolume, archive_format
 from .pool import Again, GivenUp, Heard, ReadingPool
 from .recognising import take_out_copies
-from .report import INTERRUPTED, LEFT_OUT, AddReport, Medium, Observer, Unentered
+from .report import INTERRUPTED, AddReport, Medium, Observer, Unentered
 from .trees import Found
 from .watched import WatchedTree
 
@@ -77,33 +87,38 @@ def add_medium(
 
     Raises:
         SourceError: the medium is gone, or hangs before it is known what it is.
-        CatalogueError: the title is taken.
+        CatalogueError: the title is taken, or the catalogue cannot be read or written; nothing was recorded.
+        UnfinishedMediumError: the medium or the catalogue is gone, after some was recorded.
+        RunError: the volume was removed meanwhile.
     """
     started = time.monotonic()
     report = AddReport(medium.title, medium.path)
     work = _Work(catalogue, medium, tree, settings, observer, report)
     try:
-        work.find_own()
-        work.check_title()
-        if medium.is_one_of_many and work.has_its_title:
-            report.state = LEFT_OUT
-            return report
-        with ReadingPool(tree.tree, work.settings_of_readers, workers, timeout_s) as pool:
-            for heard in pool.read(work.sums(), stop):
-                work.take(heard)
-            if not work.recognise(stop):
-                work.begin(stop)
-                for heard in pool.read(work.tasks(), stop):
-                    work.take(heard)
-                work.finish()
-    except KeyboardInterrupt:
-        work.leave()
-        report.state = INTERRUPTED
-    except CatalogueError:
-        work.tell_if_removed()
-        raise
+        try:
+            _add(work, workers, timeout_s, stop)
+        except KeyboardInterrupt:
+            work.leave()
+            report.state = INTERRUPTED
+    except (CatalogueError, SourceError) as error:
+        raise work.failure(error) from None
     report.seconds = time.monotonic() - started
     return report
+
+
+def _add(work: _Work, workers: int, timeout_s: float, stop: Callable[[], None]) -> None:
+    work.find_own()
+    work.check_title()
+    if work.is_left_out():
+        return
+    with ReadingPool(work.tree, work.settings_of_readers, workers, timeout_s) as pool:
+        for heard in pool.read(work.sums(), stop):
+            work.take(heard)
+        if not work.recognise(stop):
+            work.begin(stop)
+            for heard in pool.read(work.tasks(), stop):
+                work.take(heard)
+            work.finish()
 
 
 class _Work(OwnMedium):
@@ -361,7 +376,12 @@ class _Work(OwnMedium):
         if self._volume_id:
             self._catalogue.release(self._volume_id)
 
-    def tell_if_removed(self) -> None:
-        """After an error: tell the one behind it, if another host removed the volume."""
-        if self._volume_id and not self._catalogue.is_there(self._volume_id):
-            raise CatalogueError(f"{self._medium.title!r}: was removed from the catalogue meanwhile") from None
+    def failure(self, error: BackalaikaError) -> BackalaikaError:
+        """What the medium's end by an error is: rows that were recorded stay, and the same call goes on."""
+        if not self._volume_id:
+            return error
+        with suppress(CatalogueError):
+            if not self._catalogue.is_there(self._volume_id):
+                return RunError(f"{self._medium.title!r}: was removed from the catalogue meanwhile")
+        message = f"{error}; {self._medium.title!r} is not complete in the catalogue, and the same command goes on"
+        return UnfinishedMediumError(message, isinstance(error, CatalogueFullError))

@@ -19,7 +19,8 @@ from .looking import SilenceError
 from .members import joined
 from .messages import LooseFile, Settings, Summed, Trouble
 from .own import OwnVolume
-from .report import AddReport, Medium
+from .report import LEFT_OUT, AddReport, Medium
+from .trees import Tree
 from .watched import WatchedTree
 
 if TYPE_CHECKING:
@@ -81,9 +82,16 @@ class OwnMedium(ABC):
         return self.settings if has_library(self.settings.digest) else replace(self.settings, hashing=False)
 
     @property
-    def has_its_title(self) -> bool:
-        """Whether it is a volume of a run that was recognised before."""
-        return self._known == self._medium.title
+    def tree(self) -> Tree:
+        """The medium itself, for those who read it."""
+        return self._tree.tree
+
+    def is_left_out(self) -> bool:
+        """Whether it is one of many, and a volume of a run that was recognised before; then the report says so."""
+        if not self._medium.is_one_of_many or self._known != self._medium.title:
+            return False
+        self._report.state = LEFT_OUT
+        return True
 
     def sums(self) -> Iterator[list[LooseFile]]:
         """Archives of our own, to be compared with their sums; where nothing is to be read, only their sizes are.

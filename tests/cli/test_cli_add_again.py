@@ -9,6 +9,7 @@ import zipfile
 
 import pytest
 from command_line import wait_for
+from databases import DATABASES, new_database
 
 GOES_ON = """
 import os, tracemalloc
@@ -184,3 +185,21 @@ def test_an_add_that_goes_on_holds_little_of_each_file_that_was_recorded(home, t
     assert resumed == 20_000
     assert after / resumed < 40
     assert at_most / resumed < 150
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.parametrize("server", DATABASES)
+def test_an_add_whose_database_fails_midway_has_failed_and_goes_on(home, big, slow, tmp_path, server):
+    with new_database(DATABASES[server], tmp_path) as made:
+        process = home.start("add", "Big", big, "--workers", "1", "--db", made.uri, env=slow)
+        wait_for(lambda: "09.zip" in home.run("files", "Big", "--db", made.uri).out)
+        made.do("ALTER TABLE files RENAME TO lost")
+        out, err = process.communicate(timeout=60)
+        made.do("ALTER TABLE lost RENAME TO files")
+
+        [line] = err.splitlines()
+        assert (process.returncode, out) == (3, "")
+        assert "'Big' is not complete in the catalogue, and the same command goes on" in line
+        assert home.run("add", "Big", big, "--db", made.uri, "--json", status=0).json()["resumed_files"] >= 9
+        rows = [json.loads(it) for it in home.run("files", "Big", "--db", made.uri, "--json").out.splitlines()]
+        assert len(rows) == len({(row["archive"], row["path"]) for row in rows}) == 60

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import subprocess
 import time
+import zipfile
 
 import pexpect
 import pytest
@@ -286,3 +287,23 @@ def test_room_that_comes_in_crumbs_leaves_no_scar(home, disk, talk, tmp_path, op
     assert terminal.exitstatus == 0, terminal.before
     assert asked > 20
     assert_all_is_saved(home, small.glob("*/vol*"), tmp_path, options)
+
+
+def test_an_add_that_finds_no_room_for_its_rows_fails_and_goes_on_when_there_is_some(home, disk, tmp_path):
+    database = f"sqlite:///{disk(3)}/backalaika.sqlite"
+    medium = tmp_path / "medium"
+    medium.mkdir()
+    for number in range(4):
+        with zipfile.ZipFile(medium / f"{number}.zip", "w") as out:
+            for member in range(15_000):
+                out.writestr(f"{number}/{member}", b"%d" % member)
+    failed = home.run("add", "Big", medium, "--db", database, status=3)
+
+    [line] = failed.err.splitlines()
+    assert "make room" in line
+    assert "'Big' is not complete in the catalogue, and the same command goes on" in line
+    home.run("add", "Big", medium, "--db", database, status=3)
+    subprocess.run(["mount", "-o", "remount,size=80m", str(tmp_path / "disk")], check=True)
+    home.run("add", "Big", medium, "--db", database, status=0)
+    assert len(home.run("files", "Big", "--db", database, status=0).out.splitlines()) == 60_004
+    home.assert_nothing_left()
