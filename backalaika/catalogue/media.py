@@ -49,8 +49,8 @@ class Media(Transactions):
         with self._looking() as transaction:
             return _unfinished(transaction, title)
 
-    def take_over(self, title: str) -> None:
-        """Enter this process as the one that catalogues an unfinished medium.
+    def take_over(self, title: str, description: str = "") -> None:
+        """Enter this process as the one that catalogues an unfinished medium, and a description if one is given.
 
         Raises:
             CatalogueError: another does, or does on another host as far as is known here.
@@ -69,6 +69,9 @@ class Media(Transactions):
                 )
             ours = "UPDATE volumes SET host = :host, pid = :pid, pid_seen = :pid_seen WHERE id = :id"
             transaction.change(ours, this_process() | {"id": found.id})
+            if description:
+                described = "UPDATE volumes SET description = :description WHERE id = :id"
+                transaction.change(described, {"description": storable_text(description), "id": found.id})
 
     def release(self, volume_id: int) -> None:
         """Enter that this process catalogues a medium no longer; anybody may go on with it."""

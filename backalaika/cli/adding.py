@@ -210,5 +210,5 @@ def _show(report: AddReport, as_json: bool) -> None:
     if report.damaged_copy_of:
         display.say(f"Not catalogued: it is a damaged copy of {display.printable(report.damaged_copy_of)}")
         return
-    before = f" ({report.resumed_files:,} were recorded before)" if report.resumed_files else ""
+    before = f" ({display.files(report.resumed_files)} were recorded before)" if report.resumed_files else ""
     display.say(f"Catalogued {title}: {found}{before}, in {display.duration(report.seconds)}")

@@ -189,11 +189,12 @@ class _Work(OwnMedium):
             )
             return
         self._check_switches(early)
-        self._catalogue.take_over(medium.title)
+        self._catalogue.take_over(medium.title, medium.description)
         self._volume_id = early.id
         kept = compare(self._catalogue, early.id, self._tree, self._is_in_manifest, stop)
         self._done = kept.done
         self._keep_problems(kept)
+        self._report.archives, self._report.members = self._catalogue.count_archives(early.id)
 
     def _check_switches(self, early: UnfinishedMedium) -> None:
         """Look whether this call may go on with a medium whose cataloguing was interrupted.
@@ -246,8 +247,10 @@ class _Work(OwnMedium):
             done = mark(path, member.kind, member.size, member.mtime_ns) in self._done
             if file is not None:
                 report.files, report.bytes = report.files + 1, report.bytes + file.size
-                report.resumed_files += done
-                if not done:
+                if done:
+                    report.resumed_files += 1
+                    self._observer.advance(1, file.size, os.fsdecode(path))
+                else:
                     self._tell_if_unhashed()
                     yield found
             elif member.kind in KINDS and not done:

@@ -36,7 +36,7 @@ class AddReport:
         path: absolute path of the medium.
         state: ``complete``, ``interrupted``, or ``left out``: nothing was read but what tells that it is known.
         files, bytes: loose files on the medium, and their bytes.
-        archives, members: archives that were entered, and all that is listed in them.
+        archives, members: archives that were entered, also by an earlier call, and all that is listed in them.
         resumed_files: of ``files``, those that an earlier, interrupted call had recorded.
         recognised: the title that a volume of a run had until now; '' where it is none.
         damaged_copy_of: the title of the volume that this is a damaged copy of, of which nothing was entered; else ''.

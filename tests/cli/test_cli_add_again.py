@@ -11,6 +11,12 @@ import pytest
 from command_line import wait_for
 from databases import DATABASES, new_database
 
+from backalaika.catalogue import open_catalogue
+from backalaika.reading.medium import add_medium
+from backalaika.reading.messages import Settings
+from backalaika.reading.report import Medium
+from backalaika.reading.watched import watched_tree
+
 GOES_ON = """
 import os, tracemalloc
 from backalaika.catalogue import open_catalogue
@@ -166,6 +172,47 @@ def test_damage_that_an_interrupted_add_met_is_told_by_the_one_that_goes_on(home
     assert problem["path"].startswith(str(big / "05.zip"))
     assert "\n1 problem:" in report.err
     assert str(big / "05.zip") in report.err
+
+
+@pytest.mark.timeout(120)
+def test_an_add_that_goes_on_counts_what_was_recorded_before_and_takes_the_new_description(home, big, slow):
+    interrupt(begin(home, slow, big, "-d", "old"))
+    done = home.run("add", "Big", big, "-d", "new", "--json", status=0)
+    [volume] = [json.loads(line) for line in home.run("volumes", "--json", status=0).out.splitlines()]
+
+    report = done.json()
+    assert report["resumed_files"] >= 9
+    assert (report["files"], report["archives"], report["members"]) == (20, 20, 40)
+    assert f"and 40 in archives ({report['resumed_files']} files were recorded before)" in done.err
+    assert volume["description"] == "new"
+
+
+@pytest.mark.timeout(120)
+def test_the_progress_of_an_add_that_goes_on_is_of_all(big, tmp_path):
+    class Watching:
+        def __init__(self):
+            self.files = self.size = 0
+
+        def advance(self, files, size, name):
+            self.files, self.size = self.files + files, self.size + size
+
+        def problem(self, problem):
+            raise AssertionError(problem)
+
+    def stop():
+        if watching.files > 5 and is_first:
+            raise KeyboardInterrupt
+
+    uri, medium = f"sqlite:///{tmp_path}/catalogue.sqlite", Medium("Big", str(big))
+    with open_catalogue(uri) as catalogue, watched_tree(str(big), Settings(), lambda: None, 0, 1) as tree:
+        for is_first in (True, False):
+            watching = Watching()
+            report = add_medium(catalogue, medium, tree, Settings(), watching, stop, 0, 1)
+            assert (report.state == "interrupted") == is_first
+
+    assert report.resumed_files > 5
+    assert watching.files == 20
+    assert watching.size == sum(path.stat().st_size for path in big.iterdir())
 
 
 @pytest.mark.timeout(120)
