@@ -85,9 +85,10 @@ def add(
     from ..job.loading import load_user_config
     from ..reading.medium import add_medium
     from ..reading.messages import Settings
-    from ..reading.report import LEFT_OUT
+    from ..reading.report import FAILED, LEFT_OUT, REFUSED, AddReport
     from ..reading.watched import watched_tree
     from ..run.stopping import StopSignals
+    from ..walk import Problem
     from .progress import RemovalLines
 
     _check_digest(digest)
@@ -99,7 +100,7 @@ def add(
     with closing(open_to_add(db or config.db_uri, RemovalLines())) as catalogue, StopSignals() as signals:
         for medium in media:
             if each is not None and catalogue.has_medium(medium.title, medium.path):
-                _say_left_out(medium.title)
+                _show(AddReport(medium.title, medium.path, LEFT_OUT), as_json)
                 continue
             try:
                 with (
@@ -111,12 +112,8 @@ def add(
                 if each is None or isinstance(error, CatalogueFullError) or getattr(error, "is_full", False):
                     raise
                 # One bad disc does not end the pile.
-                display.say(f"not catalogued: {display.printable(str(error))}")
-                status = max(status, error.exit_status if isinstance(error, RunError) else 1)
-                continue
-            if report.state == LEFT_OUT:
-                _say_left_out(medium.title)
-                continue
+                state = FAILED if isinstance(error, RunError) else REFUSED
+                report = AddReport(medium.title, medium.path, state, problems=[Problem(medium.path, str(error))])
             _show(report, as_json)
             status = max(status, report.exit_status)
             if status == 130:
@@ -181,13 +178,18 @@ def _line(problem: Problem) -> str:
     return f"not read as it should be: {display.printable(problem.path)}: {display.printable(problem.message)}"
 
 
-def _say_left_out(title: str) -> None:
-    display.say(f"{display.printable(title)}: is in the catalogue already, and left out")
-
-
 def _show(report: AddReport, as_json: bool) -> None:
+    from ..reading.report import COMPLETE, FAILED, LEFT_OUT, REFUSED
+
     if as_json:
         click.echo(json.dumps(report.as_json()))
+    title = display.printable(report.title)
+    if report.state == LEFT_OUT:
+        display.say(f"{title}: is in the catalogue already, and left out")
+        return
+    if report.state in (FAILED, REFUSED):
+        display.say(f"not catalogued: {display.printable(report.problems[0].message)}")
+        return
     for note in report.notes:
         display.say(f"note: {display.printable(note.path)}: {display.printable(note.message)}")
     for archive in report.not_entered[:_SHOWN]:
@@ -199,9 +201,8 @@ def _show(report: AddReport, as_json: bool) -> None:
         display.say(f"\n{number:,} problem{'' if number == 1 else 's'}:")
         for problem in report.problems:
             display.say(f"  {_line(problem)}")
-    title = display.printable(report.title)
     found = f"{display.files(report.files)}, {display.size(report.bytes)}, and {report.members:,} in archives"
-    if report.state != "complete":
+    if report.state != COMPLETE:
         display.say(f"INTERRUPTED: {title} is not complete in the catalogue; the same command goes on with it")
         return
     if report.recognised:

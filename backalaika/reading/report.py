@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 from ..walk import Problem
 
 COMPLETE, INTERRUPTED, LEFT_OUT = "complete", "interrupted", "left out"
+REFUSED, FAILED = "not catalogued", "failed"
 
 
 class Observer(Protocol):
@@ -34,7 +35,8 @@ class AddReport:
     Attributes:
         title: of the volume.
         path: absolute path of the medium.
-        state: ``complete``, ``interrupted``, or ``left out``: nothing was read but what tells that it is known.
+        state: ``complete``; ``interrupted``; ``left out``: nothing was read but what tells that it is known; ``not
+            catalogued``, for the reason that is the one problem: nothing was recorded; or ``failed``, after some was.
         files, bytes: loose files on the medium, and their bytes.
         archives, members: archives that were entered, also by an earlier call, and all that is listed in them.
         resumed_files: of ``files``, those that an earlier, interrupted call had recorded.
@@ -63,9 +65,9 @@ class AddReport:
 
     @property
     def exit_status(self) -> int:
-        """0 all done, 1 some of it could not be read, 130 interrupted."""
-        if self.state == INTERRUPTED:
-            return 130
+        """0 all done, 1 some of it could not be read, 3 failed, 130 interrupted."""
+        if self.state in (INTERRUPTED, FAILED):
+            return 130 if self.state == INTERRUPTED else 3
         return 1 if self.problems else 0
 
     def as_json(self) -> dict[str, Any]:

@@ -122,6 +122,27 @@ def test_each_folder_can_be_a_medium(home, tmp_path, disc):
     assert len(home.run("volumes", status=0).out.splitlines()) == 2
 
 
+def test_each_medium_of_a_pile_has_an_object_whatever_became_of_it(home, tmp_path, disc):
+    pile = tmp_path / "pile"
+    shutil.copytree(disc, pile / "known", symlinks=True)
+    home.run("add", "known", pile / "known", status=0)
+    home.run("add", "taken", disc, status=0)
+    for name in ("new", "taken"):
+        shutil.copytree(disc, pile / name, symlinks=True)
+    (pile / "empty").mkdir()
+    done = home.run("add", "--each", pile, "--json", status=1)
+    told = [json.loads(line) for line in done.out.splitlines()]
+
+    assert [(it["title"], it["state"], it["exit_status"]) for it in told] == [
+        ("empty", "not catalogued", 1),
+        ("known", "left out", 0),
+        ("new", "complete", 0),
+        ("taken", "not catalogued", 1),
+    ]
+    assert [it["errors"][0]["message"] in done.err for it in told if it["errors"]] == [True, True]
+    assert [it["path"] for it in told] == [str(pile / it["title"]) for it in told]
+
+
 def test_what_is_on_a_medium_is_known_to_a_backup(home, disc):
     (home.source / "same.txt").write_text("one")
     home.run("add", "Holidays", disc, status=0)
@@ -309,7 +330,7 @@ def test_a_volume_that_was_recognised_in_a_pile_is_left_out_the_next_time(home, 
     again = home.run("add", "--each", tmp_path / "pile", "--json", status=0)
 
     assert "Burnt: is in the catalogue already, and left out" in again.err
-    assert not again.out
+    assert again.json()["state"] == "left out"
     assert (
         home.run("add", "Burnt", tmp_path / "pile" / "Burnt", "--json", status=1).json()["damaged_copy_of"] == "Burnt"
     )

@@ -90,12 +90,15 @@ def test_one_bad_medium_of_many_does_not_end_the_others_and_none_is_added_twice(
     (shelf / "b.iso").write_bytes(b"no image")
     done = home.run("add", "--each", shelf, "--json", status=1)
 
-    assert [report["title"] for report in map(json.loads, done.out.splitlines())] == ["c good"]
+    def states(done):
+        return {report["title"]: report["state"] for report in map(json.loads, done.out.splitlines())}
+
+    assert states(done) == {"a empty": "not catalogued", "b.iso": "not catalogued", "c good": "complete"}
     assert f"not catalogued: {shelf}/a empty: is empty" in done.err
     assert f"not catalogued: {shelf}/b.iso: is no image" in done.err
     (shelf / "a empty" / "file").write_text("two")
     again = home.run("add", "--each", shelf, "--json", status=1)
-    assert [report["title"] for report in map(json.loads, again.out.splitlines())] == ["a empty"]
+    assert states(again) == {"a empty": "complete", "b.iso": "not catalogued", "c good": "left out"}
     assert "c good: is in the catalogue already" in again.err
 
 
