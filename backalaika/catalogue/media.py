@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from ..errors import CatalogueError
 from .owning import Owner, this_process
-from .rows import COMPLETE, INCOMPLETE, KINDS, REMOVING, storable_text
+from .rows import COMPLETE, INCOMPLETE, KINDS, LONGEST_TITLE, REMOVING, storable_text
 from .transaction import FETCHED, Transaction, Transactions
 
 _TAKEN = "{!r}: a volume of this title is in the catalogue; remove it or take another"
@@ -188,10 +188,14 @@ class Media(Transactions):
 
         Raises:
             CatalogueError: a volume has it that is another, and not a medium whose cataloguing was interrupted; or
-                nobody would see all of it.
+                it is too long, or nobody would see all of it.
         """
         if title != title.strip():  # MySQL takes it for the one without
             raise CatalogueError(f"{title!r}: begins or ends with a blank, which nobody sees; take another title")
+        number = len(storable_text(title))
+        if number > LONGEST_TITLE:
+            start = f"{title[:40]}..."
+            raise CatalogueError(f"{start!r}: has {number:,} characters; take a title of at most {LONGEST_TITLE}")
         with self._looking() as transaction:
             found = transaction.ask(_THERE, {"title": storable_text(title)})
         if not found or title == but or (but is None and found[0][1:] == (INCOMPLETE, None)):

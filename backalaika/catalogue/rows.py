@@ -16,6 +16,8 @@ KIND_NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 RUNNING, INTERRUPTED, FAILED, INCOMPLETE, COMPLETE = "running", "interrupted", "failed", "incomplete", "complete"
 # Of a volume that was removed, and whose rows are on their way out: no answer tells of it.
 REMOVING = "removing"
+# Characters of a volume's title, whatever their size.
+LONGEST_TITLE = 512
 
 Looks = tuple[int, int, int | None, int, bytes]
 

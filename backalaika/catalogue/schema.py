@@ -43,6 +43,8 @@ from sqlalchemy import (
 from sqlalchemy.dialects.mysql import MEDIUMTEXT
 from sqlalchemy.types import TypeEngine
 
+from .rows import LONGEST_TITLE
+
 metadata = MetaData(
     naming_convention={
         "pk": "pk_%(table_name)s",
@@ -58,7 +60,7 @@ _ID: TypeEngine[int] = BigInteger().with_variant(Integer, "sqlite")
 # MySQL's usual collations take A for a, and é for e.
 _TEXT: TypeEngine[str] = Text().with_variant(Text(collation="utf8mb4_bin"), *_MYSQL)
 _LONG_TEXT: TypeEngine[str] = Text().with_variant(MEDIUMTEXT(collation="utf8mb4_bin"), *_MYSQL)
-_TITLE: TypeEngine[str] = String(512).with_variant(String(512, collation="utf8mb4_bin"), *_MYSQL)
+_TITLE: TypeEngine[str] = String(LONGEST_TITLE).with_variant(String(LONGEST_TITLE, collation="utf8mb4_bin"), *_MYSQL)
 
 
 def short_bytes(length: int) -> TypeEngine[bytes]:

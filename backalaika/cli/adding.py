@@ -59,7 +59,7 @@ same command goes on; 130 interrupted."""
     default=120.0,
     show_default=True,
     type=click.FloatRange(0.1),
-    help="Seconds to wait for a file or a folder.",
+    help="Seconds to wait for a file or a folder; with --workers 0 for ever.",
 )
 @click.option("--db", metavar="URI", help="The catalogue; by default db_uri of ~/.backalaika.")
 @click.option("--json", "as_json", is_flag=True, help="Print a report for programs, one JSON object for each medium.")

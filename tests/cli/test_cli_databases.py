@@ -49,3 +49,13 @@ def test_a_title_is_another_with_a_blank_behind_it_and_none_is_taken_that_nobody
     assert "begins or ends with a blank" in home.refused("add", f"x{blank}", home.source, "--db", db_uri)
     assert "begins or ends with a blank" in home.refused("add", f"{blank}y", home.source, "--db", db_uri)
     assert titles() == ["x"]
+
+
+def test_a_title_has_512_characters_at_most_and_one_that_can_be_seen(home, db_uri):
+    longest = "\N{VIOLIN}" * 512
+    home.run("add", longest, home.source, "--db", db_uri, status=0)
+    refused = home.refused("add", longest + "x", home.source, "--db", db_uri)
+    assert refused.endswith("...': has 513 characters; take a title of at most 512")
+    assert "nobody sees" in home.refused("add", " ", home.source, "--db", db_uri)
+    [volume] = home.run("volumes", "--db", db_uri, "--json", status=0).out.splitlines()
+    assert json.loads(volume)["title"] == longest
