@@ -31,6 +31,15 @@ class UnfinishedMedium(NamedTuple):
     owner: Owner
 
 
+class EnteredArchive(NamedTuple):
+    """An archive on a medium: its number and path; size, and XXH3-128 of all its bytes, if it was read whole."""
+
+    id: int
+    path: bytes
+    size: int
+    digest: bytes | None
+
+
 class SavedArchive(NamedTuple):
     """An archive on a complete volume: the volume's number and title; name, size, and XXH3-128 of all its bytes."""
 
@@ -121,12 +130,12 @@ class Media(Transactions):
         with self._changing() as transaction:
             transaction.change_many("DELETE FROM troubles WHERE id = :id", [{"id": number} for number in numbers])
 
-    def archives_of(self, volume_id: int) -> list[tuple[int, bytes, bytes | None]]:
-        """Number, name and XXH3-128 of each archive recorded on a medium; None for one that was not read whole."""
-        asked = "SELECT id, name, digest FROM archives WHERE volume_id = :volume"
+    def archives_of(self, volume_id: int) -> list[EnteredArchive]:
+        """The archives recorded on a medium."""
+        asked = "SELECT id, name, size, digest FROM archives WHERE volume_id = :volume"
         with self._looking() as transaction:
             found = transaction.ask(asked, {"volume": volume_id})
-        return [(number, bytes(name), digest and bytes(digest)) for number, name, digest in found]
+        return [EnteredArchive(number, bytes(name), size, of and bytes(of)) for number, name, size, of in found]
 
     def archives_of_runs(self, names: Sequence[bytes], digests: Sequence[bytes]) -> list[SavedArchive]:
         """All archives of those complete volumes of runs that have one of these; the oldest volume first.

@@ -121,7 +121,7 @@ def compare(
         if kind == FILE:
             kept.files.add(here)
     catalogue.drop_files(gone)
-    for number, name, _ in catalogue.archives_of(volume_id):
-        if not kept.has_read(name):
-            catalogue.drop_archive(number)
+    for archive in catalogue.archives_of(volume_id):
+        if not kept.has_read(archive.path):
+            catalogue.drop_archive(archive.id)
     return kept

@@ -153,7 +153,7 @@ class _Work(OwnMedium):
     def begin(self, stop: Callable[[], None]) -> None:
         """Enter the volume, or go on with it; the members of our own archives come from the manifest."""
         self._enter_volume(stop)
-        if self._own is None or not self._sound:
+        if self._own is None or not (self._sound or self._damaged):
             return
         try:
             self._record_manifest(self._own)
@@ -164,20 +164,26 @@ class _Work(OwnMedium):
             self._rows = []
             for number in self._open.values():
                 self._catalogue.drop_archive(number)
-            self._open, self._sound, self._report.archives, self._report.members = {}, {}, 0, 0
+            self._open, self._sound = {}, {}
+            self._report.archives, self._report.members = self._catalogue.count_archives(self._volume_id)
 
     def _record_manifest(self, own: OwnVolume) -> None:
+        lost = self._lost(own)
+        for name in lost:
+            self._count_sound(self._damaged[name].file)
         for name in self._sound:
             self.take(ArchiveBegins(name, archive_format(name)))
         for row in self._tree.manifest_rows(own):
             if row.archive in self._sound:
-                if not self.settings.hashing:
+                member = joined(row.folder, row.name), row.part and row.part.number
+                if not self.settings.hashing or member in lost.get(row.archive, ()):
                     row = row._replace(digest=None)
                 self._record(row)
             elif row.archive not in own.archives:
                 raise ArchiveError("is damaged: it tells of an archive that is not in the sums")
         for name, size in self._sound.items():
-            self.take(ArchiveEnds(name, size, own.archives[name]))
+            digest = self._damaged[name].digest if name in lost else own.archives[name]
+            self.take(ArchiveEnds(name, size, digest))
 
     def _enter_volume(self, stop: Callable[[], None]) -> None:
         medium = self._medium

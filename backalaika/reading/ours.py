@@ -17,10 +17,11 @@ from ..manifest import MANIFEST, SUMS
 from ..walk import DIRECTORY, Problem, describe_error
 from .looking import SilenceError
 from .members import joined
-from .messages import LooseFile, Settings, Summed, Trouble
+from .messages import INSIDE, LooseFile, Settings, Summed, Trouble
 from .own import OwnVolume
 from .report import LEFT_OUT, AddReport, Medium
 from .trees import Tree
+from .troubles import Troubles
 from .watched import WatchedTree
 
 if TYPE_CHECKING:
@@ -155,6 +156,26 @@ class OwnMedium(ABC):
                 message = f"is damaged: {os.fsdecode(name)} has another sum, and is what the catalogue says"
                 self._trouble(Trouble(joined(own.folder, os.fsencode(SUMS)), message))
             self._damaged = {}
+
+    def _lost(self, own: OwnVolume) -> dict[bytes, set[tuple[bytes, int | None]]]:
+        """Of damaged archives that are partly sound, by path, the place and part of each member that is lost."""
+        found: dict[bytes, set[tuple[bytes, int | None]]] = {}
+        for name in self._damaged if self.settings_of_readers.hashing else ():
+            troubles = Troubles(name, self._trouble)
+            members, lost = 0, []
+            try:
+                for some in self._tree.salvaged(own, name):
+                    members += some.members
+                    lost += some.lost
+            except (SilenceError, OSError):
+                continue  # who reads it as any archive will tell
+            if len(lost) == members:
+                continue
+            for member in lost:
+                troubles.tell(Trouble(name + INSIDE + member.path, member.why))
+            troubles.end()
+            found[name] = {(member.place, member.part) for member in lost}
+        return found
 
     def _settle(self, title: str, is_sound: bool) -> None:
         """Give a volume of a run the new title, if this medium is a sound copy of it."""

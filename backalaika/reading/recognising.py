@@ -99,14 +99,14 @@ def _find_copies(catalogue: Catalogue | DirectCatalogue, volume_id: int, damaged
     A damaged file is taken for the archive of its name, if others of the volume are there and sound, or it has its
     size.
     """
-    entered = [row for row in catalogue.archives_of(volume_id) if INSIDE not in row[1]]
+    entered = [row for row in catalogue.archives_of(volume_id) if INSIDE not in row.path]
     if len(entered) > _FEW:
-        entered = [row for row in entered if _NAME.fullmatch(row[1])]
+        entered = [row for row in entered if _NAME.fullmatch(row.path)]
     damaged = {path for path in damaged if _NAME.fullmatch(path)}
     folders: dict[bytes, _Folder] = defaultdict(_Folder)
-    for _, path, digest in entered:
-        if digest is not None:
-            folders[_folder(path)].sound[digest] = path
+    for found in entered:
+        if found.digest is not None:
+            folders[_folder(found.path)].sound[found.digest] = found.path
     for path in damaged:
         folders[_folder(path)].damaged[_name(path)] = path
     names = {_name(path) for path in damaged}
@@ -116,8 +116,9 @@ def _find_copies(catalogue: Catalogue | DirectCatalogue, volume_id: int, damaged
         volumes[archive.volume_id].append(archive)
     if not volumes:
         return []
-    sizes = _sizes(catalogue, volume_id, damaged)
-    numbers = {path: number for number, path, _ in entered}
+    sizes = {found.path: found.size for found in entered if found.path in damaged}
+    sizes |= _sizes(catalogue, volume_id, damaged)
+    numbers = {found.path: found.id for found in entered}
     copies = []
     for may_be_damaged in (False, True):  # what is whole in one volume is no part of another
         for archives in volumes.values():

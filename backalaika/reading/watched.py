@@ -16,6 +16,7 @@ from ..walk import Problem
 from .looking import Looker, SilenceError
 from .messages import LooseFile, Row, Settings
 from .own import OwnVolume, find_own, manifest_rows
+from .salvaging import Salvaged, salvaged
 from .trees import Found, Listed, Sign, Tell, Tree, tree_at
 
 _AT_A_TIME = 500
@@ -118,6 +119,17 @@ class WatchedTree:
         """
         for rows in self._looker.ask(_manifest, own):
             yield from rows
+
+    def salvaged(self, own: OwnVolume, archive: bytes) -> Iterator[Salvaged]:
+        """What can still be read of a damaged archive, some members at a time; of one in an image, nothing is told.
+
+        Raises:
+            ArchiveError, OSError: as `salvaging.salvaged`.
+            SilenceError: it hangs.
+        """
+        if not self.tree.is_one_piece:
+            folder = os.path.join(self._path, os.fsdecode(own.folder))
+            yield from self._looker.ask(salvaged, folder, archive.rpartition(b"/")[2], own.digest)
 
 
 def _told(listed: Listed, tell: Tell) -> Iterator[Found]:

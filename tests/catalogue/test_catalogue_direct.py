@@ -164,7 +164,7 @@ def record_media(catalogue: Catalogue | DirectCatalogue) -> None:
     loose = list(catalogue.loose_files(volume_id))
     assert [file[1:] for file in loose] == [(b"/letters", b"\xff%d" % n, FILE, n, n) for n in range(6000)]
     catalogue.drop_files([number for number, *_ in loose[100:]])
-    [gone] = [number for number, name, _ in catalogue.archives_of(volume_id) if name == b"gone.zip"]
+    [gone] = [found.id for found in catalogue.archives_of(volume_id) if found.path == b"gone.zip"]
     catalogue.drop_archive(gone)
     [bad, worse] = catalogue.troubles(volume_id)
     assert (bad[1:], worse[2]) == ((b"/media/\xff/bad", "cannot be read"), "worse \\udcff")

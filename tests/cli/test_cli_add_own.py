@@ -215,6 +215,17 @@ def test_an_archive_that_was_cut_makes_a_damaged_copy_whether_or_not_it_is_read(
     assert add(home, db_uri, "Good", own, *hashing, status=0).json()["recognised"] == title
 
 
+def test_a_damaged_copy_whose_sums_are_damaged_too_counts_for_nothing(home, own, db_uri, tmp_path):
+    title = f"{own.parent.name}/vol001"
+    shutil.copytree(own, tmp_path / "disc")
+    flip_sum(tmp_path / "disc", "both.001.zip")
+    flip(tmp_path / "disc" / "source.001.tar.bz2", 20_000)
+    report = add(home, db_uri, "Disc", tmp_path / "disc", status=1).json()
+
+    assert report["damaged_copy_of"] == title
+    assert titles(home, db_uri) == [title]
+
+
 @pytest.mark.parametrize("hashing", [[], ["--no-hash"]])
 def test_the_archives_of_an_unknown_volume_of_ours_are_counted(home, own, db_uri, tmp_path, hashing):
     sizes = [path.stat().st_size for path in own.glob("*.001.*")]
@@ -223,6 +234,28 @@ def test_the_archives_of_an_unknown_volume_of_ours_are_counted(home, own, db_uri
     assert (report["files"], report["bytes"]) == (2, sum(sizes))
     assert report["archives"] == 2
     assert report["members"] > 14
+
+
+@pytest.mark.parametrize("codec", ["zip", "gz", "bz2", "zst", "xz"])
+def test_a_byte_that_is_wrong_costs_one_frame_of_an_archive_of_ours(home, tmp_path, codec):
+    for number in range(40):
+        (home.source / f"noise{number:02}").write_bytes(os.urandom(200_000))
+    home.run("backup", home.job(codec), "--yes", status=0)
+    [run] = home.folders()
+    [archive] = (run / "vol001").glob("source.001.*")
+    flip(archive, archive.stat().st_size // 2)
+    uri = f"sqlite:///{tmp_path}/other.sqlite"
+    done = add(home, uri, "Disc", run / "vol001", status=1)
+    rows = [json.loads(line) for line in home.run("files", "Disc", "--db", uri, "--json").out.splitlines()]
+
+    files = [row for row in rows if row["kind"] == "file"]
+    without = {row["path"] for row in files if row["digest"] is None}
+    lost = [error for error in done.json()["errors"] if "!/" in error["path"]]
+    assert len(files) == 44
+    assert 0 < len(without) < 25
+    assert {error["path"] for error in lost} >= {f"{archive}!/{path}" for path in without}
+    assert "what can be read of it is listed" in done.json()["errors"][0]["message"]
+    assert (done.json()["archives"], done.json()["files"]) == (1, 1)
 
 
 @pytest.fixture
