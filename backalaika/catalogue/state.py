@@ -96,7 +96,8 @@ class State(Pictures, Locating):
         with self._looking() as transaction:
             found = of_ids(transaction, sorted({number for number in numbers if number is not None}))
         for entry, number in zip(entries, numbers, strict=True):
-            yield entry, found.get(number, []) if number is not None else []
+            rows = found.get(number, []) if number is not None else []
+            yield entry, [row for row in rows if _is_all_of(row, entry)] or rows
 
     def _partial_trees(self, run_id: int) -> list[_PartialTree]:
         """The sources of a run of which all pictures until then are of runs that left out older files."""
@@ -282,6 +283,11 @@ class State(Pictures, Locating):
         jobs = sorted({run.job for run in self.runs_until(None, None)})
         there = f"there are runs of {', '.join(map(repr, jobs[:20]))}" if jobs else "the catalogue has no runs yet"
         return f"{job!r}: no run of this job; {there}"
+
+
+def _is_all_of(row: Located, entry: PictureEntry) -> bool:
+    """Whether a part of another file that was cut is all that this one has."""
+    return row.part is not None and (row.size, row.digest) == (entry.size, entry.digest)
 
 
 def _newest(rows: Iterator[Located], rank_of: Mapping[int, int]) -> Iterator[Located]:

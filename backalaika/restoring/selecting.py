@@ -323,7 +323,10 @@ def _add_picture(
             found |= {path for path in paths - found if _is_below(entry, path)}
         place, own = _place_of(entry), _attributes_of(entry)
         for row in rows:
-            selection.add(row.volume_id, item_of(row, place, entry.mtime_ns, own))
+            item = item_of(row, place, entry.mtime_ns, own)
+            if row.digest == entry.digest:  # all there is of this file, though it may be a part of another
+                item = item._replace(part=None)
+            selection.add(row.volume_id, item)
         if not rows and entry.kind == DIRECTORY:
             selection.folders[place] = None if own is None else Attributes(*own), entry.mtime_ns
         elif not rows:

@@ -260,3 +260,20 @@ def test_a_part_with_the_name_of_another_file_is_told(office):
 
     (message,) = outcome.errors.values()
     assert f"the name of another file, {office.tree}/noise.part001" in message
+
+
+def test_a_file_of_which_another_has_the_content_as_a_part_comes_back_as_it_was(office):
+    content = noise(1_500_000)
+    write(office.tree / "mbox", content)
+    first = office.backup(options="gz", max_size=900_000)
+    lines = [line for volume in first.volumes for line in manifest_of(volume) if "whole" in line]
+    for line in lines:
+        offset = line["whole"]["offset"]
+        write(office.tree / f"piece{line['whole']['part']}", content[offset : offset + line["size"]])
+    second = office.backup("--skip-known", options="gz", max_size=900_000)
+
+    assert len(lines) == 2
+    assert second.report["files"] == 0
+    place = office.place()
+    restore(office, "--job", "office", to=place)
+    assert look(place / "tree") == look(office.tree)
