@@ -224,6 +224,15 @@ def _can_have_all_parts() -> tuple[ColumnElement[bool], ColumnElement[bool]]:
     return volumes.c.state == COMPLETE, volumes.c.run_id.is_not(None)
 
 
+class CutFile(NamedTuple):
+    """A file that was cut, and of whose parts none is missing; ``parts`` are their numbers, and the volume of each."""
+
+    size: int
+    digest: bytes
+    run_id: int
+    parts: dict[int, int]
+
+
 def cut_files(
     connection: Connection, pairs: set[tuple[int, bytes]]
 ) -> dict[tuple[int, bytes], dict[int, frozenset[int]]]:
@@ -232,6 +241,14 @@ def cut_files(
     Returns:
         For each the runs that have all parts, and their volumes with them.
     """
+    found: dict[tuple[int, bytes], dict[int, frozenset[int]]] = {}
+    for file in each_cut_file(connection, pairs):
+        found.setdefault((file.size, file.digest), {})[file.run_id] = frozenset(file.parts.values())
+    return found
+
+
+def each_cut_file(connection: Connection, pairs: set[tuple[int, bytes]]) -> Iterator[CutFile]:
+    """The files that were cut, of these sizes and digests, of which a run has all parts on complete volumes."""
     last: list[Any] = []
     for chunk in chunks([digest for _, digest in pairs]):
         of_file = (files.c.id, files.c.folder_id, files.c.name, files.c.mtime_ns, volumes.c.run_id, files.c.part)
@@ -249,19 +266,17 @@ def cut_files(
         )
         for folder_id, name, run_id, mtime_ns, *part in connection.execute(asked):
             parts.setdefault((folder_id, bytes(name), run_id, mtime_ns), []).append(tuple(part))
-    found: dict[tuple[int, bytes], dict[int, frozenset[int]]] = {}
     for row in last:
         # Which are whose is told in `parts`.
-        there: dict[int, tuple[int, int]] = {}
-        later: dict[int, tuple[int, int]] = {}
+        there: dict[int, tuple[int, int, int]] = {}
+        later: dict[int, tuple[int, int, int]] = {}
         for file_id, number, size, volume_id in parts[row.folder_id, bytes(row.name), row.run_id, row.mtime_ns]:
             if number < row.part or file_id == row.id:
-                (there if file_id <= row.id else later)[number] = size, volume_id
+                (there if file_id <= row.id else later)[number] = file_id, size, volume_id
         there = later | there
-        if len(there) == row.part and sum(size for size, _ in there.values()) == row.whole_size:
-            of_run = found.setdefault((row.whole_size, bytes(row.whole_digest)), {})
-            of_run[row.run_id] = frozenset(volume_id for _, volume_id in there.values())
-    return found
+        if len(there) == row.part and sum(size for _, size, _ in there.values()) == row.whole_size:
+            places = {file_id: volume_id for file_id, _, volume_id in there.values()}
+            yield CutFile(row.whole_size, bytes(row.whole_digest), row.run_id, places)
 
 
 class _Parts:

@@ -7,8 +7,11 @@ import os
 import sqlite3
 
 import pytest
+from real_backups import manifest_of
+from restores import restore
 from starting import PROGRAM, run_program
-from trees_compared import noise, text, write
+from test_restore_states import this_second
+from trees_compared import look, noise, text, write
 
 from backalaika.catalogue import open_catalogue
 
@@ -140,6 +143,52 @@ def test_spare_volumes_can_all_be_thrown_away_and_no_content_is_lost(office):
     removed(office, titles(third)[0])
     assert coverage(office)["spare_volumes"] == []
     assert titles(second)[0] in run_program([*PROGRAM, "volumes"], office.environment, office.root).stdout
+
+
+def test_all_spare_volumes_can_be_thrown_away_and_a_file_that_was_cut_comes_back(office):
+    write(office.tree / "e")
+    write(office.tree / "mbox", noise(1_500_000))
+    for _ in range(2):
+        office.backup("--skip-known", "--copies", "2", options="gz", max_size=900_000)
+    spare = coverage(office)["spare_volumes"]
+    for title in spare:
+        removed(office, title)
+
+    assert spare
+    assert counts(coverage(office)) == {"files": 2, "none": 0, "one": 2, "more": 0}
+    place = office.place()
+    restore(office, "--job", "office", to=place)
+    assert look(place / "tree") == look(office.tree)
+
+
+def test_an_earlier_version_of_a_file_that_was_cut_comes_back_after_all_spare_volumes_are_thrown_away(office):
+    write(office.tree / "log", noise(1_500_000))
+    office.backup(options="gz", max_size=900_000)
+    before, early = look(office.tree), this_second()
+    with open(office.tree / "log", "ab") as log:
+        log.write(noise(50_000, 1))
+    office.backup(options="gz", max_size=900_000)
+    for title in coverage(office)["spare_volumes"]:
+        removed(office, title)
+
+    place = office.place()
+    restore(office, "--job", "office", "--as-of", early, to=place)
+    assert look(place / "tree") == before
+
+
+@pytest.mark.parametrize("pieces", [0, 1])
+def test_parts_are_spare_beside_the_uncut_file_unless_they_are_all_of_another(office, pieces):
+    content = noise(1_500_000)
+    write(office.tree / "film", content)
+    first = office.backup(options="gz", max_size=900_000)
+    (last,) = (line for line in manifest_of(first.volumes[1]) if line["path"].endswith("film.part002"))
+    for number in range(pieces):
+        write(office.tree / f"piece{number}", content[last["whole"]["offset"] :])
+        office.backup("--skip-known", options="gz", max_size=900_000)
+        (office.tree / f"piece{number}").unlink()
+    office.backup(options="gz")
+
+    assert coverage(office)["spare_volumes"] == titles(first)[: 2 - pieces]
 
 
 @pytest.mark.parametrize("change", ["link", "empty"])
