@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["Catalogue", "open_catalogue"]
 
 # The number of the newest migration: what `schema` describes.
-REVISION = "0011"
+REVISION = "0012"
 
 
 def __getattr__(name: str) -> Any:

@@ -22,10 +22,10 @@ _LINKS = (KINDS.index(SYMLINK), KINDS.index(HARD_LINK))
 
 
 class Copies(NamedTuple):
-    """How often a content is there, and on which volumes."""
+    """How often a content is there, and the volumes that it takes each time."""
 
     number: int
-    volumes: frozenset[int]
+    ways: Ways
 
 
 class Coverage(Queries):
@@ -45,18 +45,20 @@ class Coverage(Queries):
                 there: dict[tuple[int, bytes], set[int]] = {}
                 for size, digest, volume_id in connection.execute(asked):
                     there.setdefault((size, bytes(digest)), set()).add(volume_id)
-            found = {pair: Copies(len(places), frozenset(places)) for pair, places in there.items()}
+            found = {pair: Copies(len(places), _any_of(places)) for pair, places in there.items()}
             for pair, runs in cut_files(connection, set(pairs) - found.keys()).items():
-                found[pair] = Copies(len(runs), frozenset().union(*runs.values()))
+                found[pair] = Copies(len(runs), frozenset(runs.values()))
         return found
 
     def verified_at(self) -> dict[int, int | None]:
-        """When each complete volume was last seen to be healthy, in nanoseconds since 1970; None: never."""
-        seen = volumes.c.get("verified_at_ns")
-        asked = select(volumes.c.id, seen) if seen is not None else select(volumes.c.id)
+        """When each complete volume was last seen to be healthy, in nanoseconds since 1970.
+
+        None: never, or it was seen damaged since.
+        """
+        asked = select(volumes.c.id, volumes.c.verified_at_ns, volumes.c.damaged_at_ns)
         with self._reading() as connection:
             rows = connection.execute(asked.where(volumes.c.state == COMPLETE)).all()
-        return {row[0]: row[1] if len(row) > 1 else None for row in rows}
+        return {number: seen if damaged is None else None for number, seen, damaged in rows}
 
     def spare_volumes(self) -> list[str]:
         """The titles of complete volumes that could all be thrown away, and nothing would be lost; the oldest first.
@@ -64,12 +66,13 @@ class Coverage(Queries):
         As many as there are if the oldest go first. Of files, content counts; of links and empty files, their place
         and name too. A file without digest may be anything, so its volume is never spare. Of a file that was cut, all
         parts that one run has stay, or an uncut one of its content; a part of which others are missing counts as what
-        it is.
+        it is. What stays for it is on no volume that was last seen damaged.
         """
-        asked = select(volumes.c.id, volumes.c.title).where(volumes.c.state == COMPLETE)
+        asked = select(volumes.c.id, volumes.c.title, volumes.c.damaged_at_ns).where(volumes.c.state == COMPLETE)
         with self._reading() as connection:
-            found = connection.execute(asked.order_by(volumes.c.added_at_ns, volumes.c.id))
-            titles: dict[int, str] = {number: title for number, title in found}  # noqa: C416 - rows are no pairs
+            found = connection.execute(asked.order_by(volumes.c.added_at_ns, volumes.c.id)).all()
+            titles: dict[int, str] = {number: title for number, title, _ in found}
+            damaged = {number for number, _, damaged_at_ns in found if damaged_at_ns is not None}
             wholes = {(size, bytes(digest)) for size, digest in connection.execute(_WHOLES)}
             cut = list(each_cut_file(connection, wholes))
         contents: dict[tuple[int, bytes], set[frozenset[int]]] = {}
@@ -83,7 +86,7 @@ class Coverage(Queries):
                 uncut.add(places)
         needed: set[Ways] = {*map(_any_of, uncut), *map(frozenset, contents.values())}
         needed |= self._places_of_names({number for file in cut for number in file.parts})
-        return [titles[number] for number in spare(list(titles), needed)]
+        return [titles[number] for number in spare(list(titles), needed, damaged)]
 
     def _places_of_contents(self, complete: Collection[int]) -> Iterator[tuple[tuple[int, bytes], frozenset[int]]]:
         """Each content that is not empty, and the complete volumes that have it in files that were not cut."""
@@ -158,6 +161,6 @@ class Coverage(Queries):
         return wanted.intersection((size, bytes(digest)) for size, digest in rows)
 
 
-def _any_of(places: frozenset[int]) -> Ways:
+def _any_of(places: Collection[int]) -> Ways:
     """Each of these volumes is enough."""
     return frozenset(frozenset((volume,)) for volume in places)

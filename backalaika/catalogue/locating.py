@@ -83,7 +83,15 @@ class Locating(Transactions):
         """Enter that all bytes of a volume were seen to be right."""
         with self._changing() as transaction:
             transaction.change(
-                "UPDATE volumes SET verified_at_ns = :at WHERE id = :volume", {"at": at_ns, "volume": volume_id}
+                "UPDATE volumes SET verified_at_ns = :at, damaged_at_ns = NULL WHERE id = :volume",
+                {"at": at_ns, "volume": volume_id},
+            )
+
+    def enter_damaged(self, volume_id: int, at_ns: int) -> None:
+        """Enter that something on a volume was seen to be wrong; until it is seen to be right it does not count."""
+        with self._changing() as transaction:
+            transaction.change(
+                "UPDATE volumes SET damaged_at_ns = :at WHERE id = :volume", {"at": at_ns, "volume": volume_id}
             )
 
     def files_on(self, *volume_ids: int) -> Iterator[Located]:

@@ -77,6 +77,7 @@ class Queries(Database):
                 volumes.c.bytes,
                 volumes.c.description,
                 volumes.c.verified_at_ns,
+                volumes.c.damaged_at_ns,
             )
             .join_from(volumes, runs, isouter=True)
             .where(volumes.c.state != REMOVING)

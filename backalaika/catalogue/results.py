@@ -14,7 +14,7 @@ class VolumeRow(NamedTuple):
 
     ``run_state`` is None for a medium added by hand; ``files`` and ``bytes`` leave out folders.
     Nanoseconds since 1970, UTC: ``added_at_ns`` is when the volume was begun, ``verified_at_ns`` when it was last found
-    whole; None: never.
+    whole; None: never. ``damaged_at_ns`` is when it was last found damaged; None: not since it was found whole.
     """
 
     title: str
@@ -26,6 +26,7 @@ class VolumeRow(NamedTuple):
     bytes: int
     description: str
     verified_at_ns: int | None = None
+    damaged_at_ns: int | None = None
 
 
 class FileEntry(NamedTuple):

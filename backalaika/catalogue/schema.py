@@ -136,6 +136,11 @@ volumes = Table(
         BigInteger,
         comment="when all its bytes were last seen to be right, nanoseconds since 1970, UTC; null: never checked",
     ),
+    Column(
+        "damaged_at_ns",
+        BigInteger,
+        comment="when some of it was seen to be wrong, nanoseconds since 1970, UTC; null: not since it was right",
+    ),
     Column("host", _TEXT, comment="where a medium is being catalogued"),
     Column("pid", BigInteger, comment="by which process there; null: by none"),
     Column("pid_seen", Double, comment="when it had that number, seconds since 1970"),

@@ -13,12 +13,13 @@ Ways = frozenset[frozenset[int]]
 """In which ways a content is there: of each the volumes that it takes."""
 
 
-def spare(order: Sequence[int], contents: Iterable[Ways]) -> list[int]:
+def spare(order: Sequence[int], contents: Iterable[Ways], damaged: Collection[int] = ()) -> list[int]:
     """Those that can all be thrown away; each content that they have is left in a way that takes none of them.
 
     Args:
         order: the volumes; the first go first.
         contents: of each the ways in which it is there.
+        damaged: volumes that may have lost anything: nothing is thrown away because they have it too.
 
     Returns:
         As many as can go in this order.
@@ -27,16 +28,15 @@ def spare(order: Sequence[int], contents: Iterable[Ways]) -> list[int]:
     for ways in contents:
         for volume in frozenset().union(*ways):
             of_volume.setdefault(volume, []).append(ways)
-    left, gone = set(order), []
+    healthy, gone = set(order).difference(damaged), []
     for volume in order:
-        left.discard(volume)
-        if all(_stays(ways, left) for ways in of_volume.get(volume, ())):
+        others = healthy - {volume}
+        if all(_stays(ways, others) for ways in of_volume.get(volume, ())):
+            healthy = others
             gone.append(volume)
-        else:
-            left.add(volume)
     return gone
 
 
-def _stays(ways: Ways, left: Collection[int]) -> bool:
+def _stays(ways: Ways, left: set[int]) -> bool:
     """Whether one of the ways takes only volumes that are left."""
-    return any(all(volume in left for volume in way) for way in ways)
+    return any(way <= left for way in ways)

@@ -55,6 +55,8 @@ def volumes(db: str | None, as_json: bool) -> None:
                 continue
             why = f" ({volume.run_state})" if volume.run_state in ("running", "interrupted", "failed") else ""
             seen = "" if volume.verified_at_ns is None else f"  seen whole {display.moment(volume.verified_at_ns)[:10]}"
+            if volume.damaged_at_ns is not None:
+                seen = f"  seen DAMAGED {display.moment(volume.damaged_at_ns)[:10]}"
             state = "" if volume.state == "complete" else f"  {volume.state.upper()}{why}"
             click.echo(
                 f"{display.moment(volume.added_at_ns)}  {display.files(volume.files):>16}  "

@@ -34,8 +34,8 @@ Examples:
 \b
 All files of a volume are compared with SUMS.xxh128 and with the catalogue, and
 the manifest with the catalogue; of a damaged archive it is told which files
-are lost. The catalogue then knows when a volume was last seen whole, and
-'volumes' shows it.
+are lost. The catalogue then knows when a volume was last seen whole, or
+damaged, and 'volumes' shows it.
 
 \b
 A volume with PAR2 recovery files can be repaired by them: of a damaged one it

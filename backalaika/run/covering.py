@@ -130,7 +130,7 @@ def cover(
                 tell(ONE, file.path)
             else:
                 covered.more += 1
-            if not there.volumes & seen:
+            if not any(way <= seen for way in there.ways):
                 covered.stale += 1
                 tell(STALE, file.path)
     report.sources = list(by_source.values())

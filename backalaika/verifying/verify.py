@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import xxhash
 
 from ..catalogue.results import VolumeAt
+from ..errors import CatalogueError
 from ..manifest import MANIFEST, SUMS
 from ..recovery.layout import INDEX
 from ..recovery.packets import RecoverySet, damaged_blocks
@@ -127,7 +128,7 @@ class Verify:
         self._waiting: set[Future[Any]] = set()
 
     def run(self, deep: bool) -> VerifyReport:
-        """Check the volume; the catalogue then knows when it was last seen whole.
+        """Check the volume; the catalogue then knows when it was last seen whole, or damaged.
 
         Args:
             deep: decode every member too.
@@ -150,12 +151,18 @@ class Verify:
         report.seconds = time.monotonic() - started
         if report.state == HEALTHY and report.problems:
             report.state = DAMAGED
-        known = self._volume is not None and self._catalogue is not None and not report.without_digest
-        if report.state == HEALTHY and known and not self._is_copy:
-            assert self._volume is not None
-            assert self._catalogue is not None
-            self._catalogue.enter_verified(self._volume.id, time.time_ns())
+        if self._volume is not None and self._catalogue is not None and not self._is_copy:
+            self._enter(self._volume, self._catalogue)
         return report
+
+    def _enter(self, volume: VolumeAt, catalogue: State) -> None:
+        if self.report.state == HEALTHY and not self.report.without_digest:
+            catalogue.enter_verified(volume.id, time.time_ns())
+        elif self.report.state == DAMAGED:
+            try:
+                catalogue.enter_damaged(volume.id, time.time_ns())
+            except CatalogueError as error:  # the report says more
+                self.report.notes.append(f"that it is damaged could not be entered: {error}")
 
     def _is_of_run(self) -> bool:
         return self._volume is not None and self._volume.run_id is not None

@@ -103,6 +103,7 @@ def test_a_migration_does_not_wait_for_who_reads_long(tmp_path: Path, monkeypatc
     monkeypatch.setattr(migrating, "_READERS_TIMEOUT_MS", 100)
     with new_database(DATABASES["postgresql"], tmp_path) as database:
         open_catalogue(database.uri).close()
+        database.do("ALTER TABLE volumes DROP COLUMN damaged_at_ns")
         database.do("DROP INDEX ix_files_volume_id_id")
         database.do("CREATE INDEX ix_files_volume_id ON files (volume_id)")
         database.do("UPDATE alembic_version SET version_num = '0010'")

@@ -20,16 +20,19 @@ def there(ways: Ways, left: set[int]) -> bool:
     return any(way <= left for way in ways)
 
 
-@given(st.permutations(range(8)), st.lists(WAYS))
-def test_what_all_spare_volumes_have_is_left_in_some_way_and_no_more_of_them_could_go(
-    order: list[int], contents: list[Ways]
+@given(st.permutations(range(8)), st.lists(WAYS), st.sets(VOLUMES, max_size=3))
+def test_what_all_spare_volumes_have_is_left_in_a_healthy_way_and_no_more_of_them_could_go(
+    order: list[int], contents: list[Ways], damaged: set[int]
 ) -> None:
-    gone = spare(order, contents)
-    left = set(order) - set(gone)
+    gone = set(spare(order, contents, damaged))
+    healthy = set(order) - gone - damaged
 
-    assert all(there(ways, left) for ways in contents)
-    for volume in left:
-        assert not all(there(ways, left - {volume}) for ways in contents)
+    def concerned(some: set[int]) -> list[Ways]:
+        return [ways for ways in contents if any(way & some for way in ways)]
+
+    assert all(there(ways, healthy) for ways in concerned(gone))
+    for volume in set(order) - gone:
+        assert not all(there(ways, healthy - {volume}) for ways in concerned({volume}))
 
 
 def save_parts(catalogue: Catalogue, run_id: int | None, name: str, number: int, **values: Any) -> None:
@@ -98,6 +101,26 @@ def test_a_part_on_a_medium_that_was_added_is_needed_with_those_of_its_own_file(
 
     save_parts(catalogue, None, "copy", 1)
     assert catalogue.spare_volumes() == ["medium/vol001"]
+
+
+def test_a_volume_that_was_seen_damaged_keeps_no_other_from_being_needed_until_it_is_whole(
+    catalogue: Catalogue,
+) -> None:
+    run_id = start_run(catalogue)
+    for title in ("run/vol001", "run/vol002"):
+        save(catalogue, run_id, title)
+    numbers = {title: catalogue.volume_id(title) for title in ("run/vol001", "run/vol002")}
+
+    catalogue.enter_verified(numbers["run/vol002"], 10)
+    catalogue.enter_damaged(numbers["run/vol002"], 20)
+    assert catalogue.spare_volumes() == ["run/vol002"]
+    assert list(catalogue.verified_at().values()) == [None, None]
+    assert [(volume.verified_at_ns, volume.damaged_at_ns) for volume in catalogue.volumes()] == [(None, None), (10, 20)]
+    catalogue.enter_damaged(numbers["run/vol001"], 30)
+    assert catalogue.spare_volumes() == []  # each may have what the other has lost
+    catalogue.enter_verified(numbers["run/vol002"], 40)
+    assert catalogue.spare_volumes() == ["run/vol001"]
+    assert list(catalogue.verified_at().values()) == [None, 40]
 
 
 def test_a_file_without_digest_may_be_anything_so_that_its_namesake_does_not_stand_for_it(catalogue: Catalogue) -> None:

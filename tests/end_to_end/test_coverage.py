@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+from datetime import date
 
 import pytest
 from real_backups import manifest_of
-from restores import restore
+from restores import command, restore
 from starting import PROGRAM, run_program
 from test_restore_states import this_second
 from trees_compared import look, noise, text, write
@@ -174,6 +175,37 @@ def test_an_earlier_version_of_a_file_that_was_cut_comes_back_after_all_spare_vo
     place = office.place()
     restore(office, "--job", "office", "--as-of", early, to=place)
     assert look(place / "tree") == before
+
+
+def test_a_copy_on_a_volume_that_verify_found_damaged_does_not_make_the_other_spare(office):
+    for number in range(3):
+        write(office.tree / f"{number}.bin", noise(100_000, number))
+    first, second = office.backup(options="gz"), office.backup(options="gz")
+    whole = second.archive.read_bytes()
+    command(office, "verify", *titles(second))
+    second.archive.write_bytes(whole[:5000] + b"?" + whole[5001:])
+    command(office, "verify", *titles(second), status=1)
+    listed = run_program([*PROGRAM, "volumes"], office.environment, office.root).stdout
+
+    assert "seen whole" not in listed
+    assert listed.splitlines()[1].partition("  seen DAMAGED ")[2] == str(date.today())
+    assert coverage(office)["spare_volumes"] == titles(second)
+    assert coverage(office)["jobs"][0]["sources"][0]["stale"] == 3
+    second.archive.write_bytes(whole)
+    command(office, "verify", *titles(second))
+    assert coverage(office)["spare_volumes"] == titles(first)
+    assert coverage(office)["jobs"][0]["sources"][0]["stale"] == 0
+
+
+def test_a_file_that_was_cut_is_seen_healthy_when_all_its_parts_are(office):
+    write(office.tree / "film", noise(1_300_000))
+    first, second = titles(office.backup(options="gz", max_size=900_000))
+
+    stale = []
+    for title in (first, second):
+        command(office, "verify", title)
+        stale.append(coverage(office)["jobs"][0]["sources"][0]["stale"])
+    assert stale == [1, 0]
 
 
 @pytest.mark.parametrize("pieces", [0, 1])
