@@ -25,11 +25,12 @@ from .locating import folders_below
 from .paging import Pausing
 from .recording import OF_UNKNOWN, UNKNOWN, Recording, enter_end, enter_errors, path_key
 from .results import OpenEntry, PictureEntry, RunRow, Tree
-from .rows import COMPLETE, KINDS, ErrorRow, RunEnd, storable_text
+from .rows import COMPLETE, DIRECTORY, KINDS, SYMLINK, ErrorRow, RunEnd, storable_text
 from .taking import record_picture
 from .transaction import Transaction, chunks
 
 _PAGE = 5000
+_DIRECTORY, _SYMLINK = KINDS.index(DIRECTORY), KINDS.index(SYMLINK)
 # Far below the depth of an expression that SQLite takes.
 _PAIRS = 200
 # What rows of ``known`` must be like that count. In the query itself: directly on SQLite, each query sees what others
@@ -117,6 +118,28 @@ class Pictures(Recording):
         with self._looking() as transaction:
             rows = transaction.ask_among(sql, file_ids)
         return {number: (bytes(folder), bytes(name)) for number, folder, name in rows}
+
+    def copies_of_names(self, file_ids: Sequence[int]) -> dict[int, int]:
+        """On how many complete volumes some saved links and empty files are, by folder and name; links with the target.
+
+        An empty file and a hard link to one are the same.
+        """
+        columns = "SELECT id, volume_id, folder_id, name, kind, size, target FROM files"
+        with self._looking() as transaction:
+            complete = transaction.ask("SELECT id FROM volumes WHERE state = :complete", {"complete": COMPLETE})
+            rows = transaction.ask_among(f"{columns} WHERE id IN :keys", list(file_ids))
+            folders = sorted({row[2] for row in rows})
+            # Files from one table alone, and no join of two: a folder may have a hundred thousand empty ones.
+            there = transaction.ask_among(
+                f"{columns} WHERE (size = 0 OR kind = {_SYMLINK}) AND kind != {_DIRECTORY} AND folder_id IN :keys",
+                folders,
+            )
+        numbers = {number for (number,) in complete}
+        places: dict[tuple[Any, ...], set[int]] = {}
+        for row in there:
+            if row[1] in numbers:
+                places.setdefault(_named(row), set()).add(row[1])
+        return {row[0]: len(places.get(_named(row), ())) for row in rows}
 
     def run_rows(self, job: str | None = None) -> list[RunRow]:
         """All runs, oldest first, or those of a job, with what changed at their sources."""
@@ -276,6 +299,12 @@ def _has_all_parts(transaction: Transaction, last: int) -> bool:
         {"last": last},
     )
     return bool(found) and found[0][0] == found[0][1]
+
+
+def _named(row: Sequence[Any]) -> tuple[Any, ...]:
+    """What is the same of a link or an empty file on several volumes."""
+    _, _, folder_id, name, kind, _, target = row
+    return folder_id, bytes(name), bytes(target) if kind == _SYMLINK and target is not None else None
 
 
 def _is_below(folder: bytes, name: bytes, paths: tuple[bytes, ...]) -> bool:

@@ -140,6 +140,11 @@ class KnownFiles:
         safe |= {place for place, entry in alike.items() if entry.kind == DIRECTORY and entry.mode is not None}
         saved = {place: entry.file_id for place, entry in alike.items() if place not in pairs and entry.file_id}
         members = self._pictures.safe_members(sorted({number for number in saved.values() if number}))
+        if self._trust.copies > 1:
+            names = {number for place, number in saved.items() if number and alike[place].kind != DIRECTORY}
+            copies = self._pictures.copies_of_names(sorted(names))
+            few = {number for number, count in copies.items() if count < self._trust.copies}
+            members = {number: at for number, at in members.items() if number not in few}
         found = set()
         for place, number in saved.items():
             folder, name = where(place)
@@ -211,16 +216,17 @@ class KnownFiles:
             known: list[Entry] = []
             for j, entry in enumerate(entries):
                 pair = pairs.get((i, j))
-                if keeps_links and entry.key is not None and (archive, entry.key) in names:
-                    left.append(entry)  # a hard link to what is saved takes no room
-                elif pair is None or (pair not in enough and pair not in self._chosen):
+                is_link = keeps_links and entry.key is not None and (archive, entry.key) in names
+                if is_link or pair is None or (pair not in enough and pair not in self._chosen):
                     left.append(entry)
+                    if self._trust.copies > 1 and entry.kind != DIRECTORY:
+                        source.unsafe.add(path)  # until it is on enough volumes, it is looked at each time
+                    if is_link:
+                        continue  # it takes no room
                     if pair is not None:
                         self._chosen.add(pair)
                     if entry.key is not None:
                         names[archive, entry.key] = entry.name
-                    if self._trust.copies > 1 and entry.kind == FILE:
-                        source.unsafe.add(path)  # until it is on enough volumes, it is looked at each time
                 else:
                     known.append(entry)
                     self._note(source, path, entry, pair, pair not in enough, before.get((i, j)))

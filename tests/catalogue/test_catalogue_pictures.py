@@ -10,7 +10,7 @@ from catalogue_samples import file_row, save_volume, start_run
 
 from backalaika.catalogue import Catalogue, paging
 from backalaika.catalogue.changes import Recorded, SourcePicture
-from backalaika.catalogue.rows import DIRECTORY, FILE, HARD_LINK, KnownEntry, RunEnd
+from backalaika.catalogue.rows import DIRECTORY, FILE, HARD_LINK, SYMLINK, KnownEntry, RunEnd
 
 SOURCE = b"/srv/office"
 NOTHING: list[Any] = []
@@ -298,3 +298,15 @@ def test_a_run_that_went_on_has_of_each_path_what_it_saved_last(catalogue: Catal
         b"/srv/office/c": b"d" * 16,
         b"/srv/office/d": b"f" * 16,
     }
+
+
+def test_links_and_empty_files_count_by_the_complete_volumes_that_have_them(catalogue: Catalogue) -> None:
+    run_id = start_run(catalogue)
+    for title, target in (("run/vol001", b"a"), ("run/vol002", b"a"), ("run/vol003", b"b")):
+        volume_id = catalogue.add_volume(run_id, title, 1, f"/b/{title}", 1_000)
+        link = file_row(volume_id, None, "/srv/office/link", kind=SYMLINK, target=target, digest=None)
+        catalogue.record([], [link, file_row(volume_id, None, "/srv/office/e", size=0)])
+        if target == b"a":
+            catalogue.finish_volume(volume_id, 500)
+
+    assert catalogue.copies_of_names([1, 2, 3, 4, 5, 6]) == {1: 2, 2: 2, 3: 2, 4: 2, 5: 0, 6: 2}

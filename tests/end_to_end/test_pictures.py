@@ -271,6 +271,24 @@ def test_a_file_is_saved_again_until_enough_volumes_have_it(share):
     assert share.backup(skip_known=True).files == 0
 
 
+@pytest.mark.parametrize("option", ["zip", "gz"])
+def test_empty_files_and_links_are_saved_again_until_enough_volumes_have_them(share, option):
+    write(share.tree / "full", text(5000))
+    write(share.tree / "e")
+    write(share.tree / "deep/e")
+    os.makedirs(share.tree / "other")
+    os.link(share.tree / "e", share.tree / "other/same")
+    os.link(share.tree / "full", share.tree / "other/full")
+    os.symlink("full", share.tree / "other/link")
+
+    found = [share.backup(option, skip_known=True, copies=2).files for _ in range(3)]
+    assert found[1:] == [found[0], 0]
+    os.symlink("e", share.tree / "deep/link")
+    assert [share.backup(option, skip_known=True, copies=3).files for _ in range(4)] == [found[0] + 1, 1, 1, 0]
+    assert share.backup(option, skip_known=True).files == 0
+    assert share.told() == state_of(share.tree)
+
+
 def test_the_configuration_may_ask_for_copies(share):
     write(share.tree / "a", text(5000))
     assert [share.backup(skip_known=True, config={"copies": 2}).files for _ in range(3)] == [1, 1, 0]
