@@ -323,13 +323,15 @@ class Verify:
 
     def _check_members(self, work: Work, digest: str, only: set[bytes] | None) -> None:
         """Decode members, of all archives or of some."""
+        lost: set[tuple[bytes, bytes]] = set()
         for archive, spool in sorted(work.archives.items()):
             if only is not None and archive not in only:
                 continue
-            failed = 0
+            failed: set[tuple[bytes, bytes]] = set()
             tasks = ((task,) for task in cut_into_tasks(self._folder, archive, digest, iter(spool)))
             for checked in self._map(check_members, tasks):
-                failed += self._take(archive, checked)
+                failed |= self._take(archive, checked)
+            lost |= failed
             if (
                 only is not None
                 and not failed
@@ -338,10 +340,15 @@ class Verify:
                 continue
             if archive in self.damaged and not failed:
                 self.report.notes.append(f"{os.fsdecode(archive)}: all its members are whole in spite of the damage")
+        for link in work.links:
+            if (link.archive, link.target or b"") in lost:
+                why = f"is a hard link to {os.fsdecode(link.target or b'')}, which is lost"
+                self._problem(f"{os.fsdecode(link.archive)}: {os.fsdecode(link.path)}", why)
         for work_spool in work.archives.values():
             work_spool.close()
 
-    def _take(self, archive: bytes, checked: Checked) -> int:
+    def _take(self, archive: bytes, checked: Checked) -> set[tuple[bytes, bytes]]:
+        """Tell of the members that are lost; returns them."""
         self.report.members += checked.members
         self._observer.advance(0, 0, os.fsdecode(checked.name))
         for item, why in checked.failed:
@@ -350,7 +357,7 @@ class Verify:
         # What a damaged manifest says of members may be wrong, and they be whole.
         if checked.failed and archive and not any(path == MANIFEST for path, _ in self.report.problems):
             self.damaged.add(archive)
-        return len(checked.failed)
+        return {(archive, item.path) for item, _ in checked.failed}
 
     # A medium that this program did not write
 

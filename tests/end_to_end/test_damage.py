@@ -160,6 +160,28 @@ def test_verify_tells_the_files_that_are_lost_and_when_a_volume_was_whole(office
     assert "DAMAGED" in err
 
 
+@pytest.mark.parametrize("deep", [[], ["--deep"]])
+@pytest.mark.parametrize("harm", ["damaged", "missing"])
+def test_verify_names_all_hard_links_to_a_file_that_is_lost(office, harm, deep):
+    write(office.tree / "a", noise(1_500_000))
+    write(office.tree / "c", noise(1_500_000, 1))
+    os.link(office.tree / "a", office.tree / "z")
+    os.link(office.tree / "c", office.tree / "y")
+    saved = office.backup(options="zst")
+    line = next(line for line in manifest_of(saved.volumes[0]) if line["path"] == "tree/a")
+    if harm == "missing":
+        saved.archive.unlink()
+    else:
+        with open(saved.archive, "r+b") as file:
+            file.seek(line["frame"] + 700_000)
+            file.write(b"?")
+
+    found = errors_of(command(office, "verify", saved.volumes[0], *deep, status=1)[0])
+    names = {path.rpartition("tree/")[2] for path in found if ": tree/" in path}
+    assert names - {""} == {"a", "z"} | ({"c", "y"} if harm == "missing" else set())
+    assert found[f"{saved.archive.name}: tree/z"] == "is a hard link to tree/a, which is lost"
+
+
 def test_what_is_missing_or_does_not_belong_to_a_volume(office):
     write(office.tree / "a", text(1000))
     (volume,) = office.backup(options="zip").volumes
