@@ -21,7 +21,8 @@ SINCE = "Only files modified since when? (2008-12-25, 2008-12-25 14:30; Enter: a
 COMMENT = "A brief comment? (Enter: none) "
 
 _DATE = re.compile(r"\d{4}-\d{2}-\d{2}([ T]\d{2}:\d{2}(:\d{2})?)?", re.ASCII)
-_DATE_FORMS = "write 2008-12-25, 2008-12-25 14:30, 2008-12-25 14:30:05 or all"
+_DATE_FORMS = "write 2008-12-25, 2008-12-25 14:30 or 2008-12-25 14:30:05"
+_SINCE_FORMS = "write 2008-12-25, 2008-12-25 14:30, 2008-12-25 14:30:05 or all"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,29 +109,39 @@ def parse_date(text: str, now_ns: int) -> int | None:
         UsageError: it is no date, or in the future: no file would be backed up.
     """
     text = text.strip()
-    if text.lower() in ("", "all"):
-        return None
-    if not _DATE.fullmatch(text):
-        raise UsageError(f"{text!r} is not a date; {_DATE_FORMS}")
-    try:
-        since_ns = int(datetime.fromisoformat(text).timestamp()) * 1_000_000_000
-    except (ValueError, OverflowError, OSError):  # 2008-02-30, or a year that the system's clock does not know
-        raise UsageError(f"{text!r} is not in the calendar; {_DATE_FORMS}") from None
-    if since_ns > now_ns:
+    since_ns = _begin_of(text, _SINCE_FORMS)
+    if since_ns is not None and since_ns > now_ns:
         raise UsageError(f"{text!r} is in the future, so that no file would be backed up; write an earlier date or all")
     return since_ns
 
 
+def _begin_of(text: str, forms: str) -> int | None:
+    """The first nanosecond that a date means; ``forms`` tells how to write one."""
+    if text.lower() in ("", "all"):
+        return None
+    if not _DATE.fullmatch(text):
+        raise UsageError(f"{text!r} is not a date; {forms}")
+    try:
+        return int(datetime.fromisoformat(text).timestamp()) * 1_000_000_000
+    except (ValueError, OverflowError, OSError):  # 2008-02-30, or a year that the system's clock does not know
+        raise UsageError(f"{text!r} is not in the calendar; {forms}") from None
+
+
 def end_of(date: str | None) -> int | None:
-    """The last nanosecond of a day, minute or second, since 1970: what was saved in it counts. None for none.
+    """The last nanosecond of a day, minute or second as of which is asked: what was saved in it counts. None for none.
 
     Raises:
         UsageError: it is no date, or in the future.
     """
-    begins_ns = parse_date(date or "", time.time_ns())
-    if date is None or begins_ns is None:
+    text = (date or "").strip()
+    begins_ns = _begin_of(text, _DATE_FORMS)
+    if begins_ns is None:
         return None
-    length = {10: timedelta(days=1), 16: timedelta(minutes=1)}.get(len(date.strip()), timedelta(seconds=1))
+    if begins_ns > time.time_ns():
+        raise UsageError(
+            f"--as-of: {text!r} is in the future; write an earlier date, or leave it out for how the sources were last"
+        )
+    length = {10: timedelta(days=1), 16: timedelta(minutes=1)}.get(len(text), timedelta(seconds=1))
     begins = datetime.fromtimestamp(begins_ns // 1_000_000_000)
     return int((begins + length).timestamp()) * 1_000_000_000 - 1
 

@@ -14,6 +14,7 @@ from backalaika.cli.questions import (
     Given,
     ask_answers,
     default_answers,
+    end_of,
     parse_date,
     unanswered,
 )
@@ -110,6 +111,18 @@ def test_a_date_in_the_future_is_refused_for_it_would_save_nothing():
     for text in ("2026-11-22 09:15:01", "2026-11-23", "9999-12-31"):
         with pytest.raises(UsageError, match="in the future"):
             parse_date(text, now)
+
+
+def test_as_of_a_date_in_the_future_is_refused_in_words_that_fit():
+    assert end_of(None) is None
+    for text in ("9999-12-31", " 9999-12-31 09:15"):
+        with pytest.raises(
+            UsageError, match=r"--as-of: '9999-.* is in the future; .* how the sources were last"
+        ) as told:
+            end_of(text)
+        assert "backed up" not in str(told.value)
+    with pytest.raises(UsageError, match=r"write 2008-12-25, 2008-12-25 14:30 or 2008-12-25 14:30:05$"):
+        end_of("soon")
 
 
 @given(st.text())
