@@ -19,6 +19,7 @@ from .program import DONE, NOT_POSSIBLE, create, recovery_files, repair
 
 _READ = 1 << 20
 _SECTOR = 2048
+_PERCENT = 10
 
 
 @dataclass(slots=True)
@@ -190,9 +191,10 @@ def _renew_recovery_files(
     tell: Callable[[str], None],
 ) -> None:
     """Make the recovery files of a whole copy anew if some of them are damaged or missing."""
-    count = max(found.promised, found.recovery_blocks)
-    if not found.troubles or not count:
+    if not found.troubles:
         return
+    # Where none is left, nothing tells how many there were.
+    count = max(found.promised, found.recovery_blocks) or -(-found.blocks * _PERCENT // 100)
     making = Making(found.block, count, max(1, sum(".vol" in name for name in recovery_files(target))))
     create(
         program, target, sorted(found.files), making, threads, stop,

@@ -28,6 +28,7 @@ class Recovery:
         differs: whether anything is not what it was when they were made, themselves included.
         unknown: whether too little is left of the recovery files to say what they are for.
         moved: whether what is damaged is looked for elsewhere.
+        only_own: whether nothing but recovery files is damaged or missing.
     """
 
     blocks: int
@@ -37,6 +38,7 @@ class Recovery:
     differs: bool = True
     unknown: bool = False
     moved: bool = False
+    only_own: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """As plain values."""
@@ -53,6 +55,8 @@ class Recovery:
             return "too little is left of the recovery files to repair anything"
         if not self.differs:
             return "recovery files are of no help: by them, all is as it was when they were made"
+        if self.only_own and self.repairable:
+            return "this damage can be repaired: it is of the recovery files alone, which can be made anew"
         where = "damaged or elsewhere" if self.moved and self.repairable is not False else "damaged"
         have = f"{self.needed:,} of {self.blocks:,} blocks are {where}, {self.available:,} recovery blocks are there"
         if self.repairable is None:
@@ -98,9 +102,10 @@ def weigh_damage(
     results = list(work(damaged_blocks, ((folder, file, found.block) for file in protected)))
     needed = sum(bad for _, bad, _ in results)
     unknown = bool(found.undescribed) or not found.files
-    differs = bool(found.troubles) or any(wrong for _, _, wrong in results)
+    any_wrong = any(wrong for _, _, wrong in results)
+    differs = bool(found.troubles) or any_wrong
     repairable: bool | None = differs and not unknown and needed <= found.recovery_blocks
     moved = not unknown and needed > found.recovery_blocks and may_have_moved(folder, found)
     if moved:
         repairable = ask_program(folder, found, threads, asked)
-    return Recovery(found.blocks, found.recovery_blocks, needed, repairable, differs, unknown, moved)
+    return Recovery(found.blocks, found.recovery_blocks, needed, repairable, differs, unknown, moved, not any_wrong)

@@ -136,6 +136,30 @@ def test_damage_anywhere_is_found_and_a_copy_of_the_volume_repaired(office, whic
     }
 
 
+@pytest.mark.parametrize("redundancy", [10, 5])
+def test_recovery_files_of_which_only_the_index_is_left_are_made_anew(office, redundancy):
+    fill(office)
+    (volume,) = office.backup(options="zst", redundancy=redundancy).volumes
+    before = snapshot(volume)
+    for name in recovery_files(volume):
+        if ".vol" in name:
+            (volume / name).unlink()
+
+    told, err = command(office, "verify", volume, status=1)
+    repaired, said = command(office, "verify", volume, "--repair", "--to", office.root / "whole")
+
+    assert told["recovery"]["repairable"] is True
+    assert "this damage can be repaired: it is of the recovery files alone" in err
+    assert "0 recovery blocks" not in err
+    assert repaired["repair"]["copy"]["state"] == "healthy"
+    assert "REPAIRED" in said
+    assert par2("verify", office.root / "whole") == 0
+    damage(next(path for path in (office.root / "whole").glob("tree*.zst")), 100)
+    assert par2("repair", office.root / "whole") == 0
+    if redundancy == 10:  # nothing is left that tells of any other
+        assert before == {name: (office.root / "whole" / name).read_bytes() for name in before}
+
+
 @pytest.mark.parametrize("missing", ["archive", "SUMS.xxh128", "README.txt"])
 def test_a_file_that_is_missing_is_made_again(office, missing):
     fill(office)
