@@ -25,6 +25,9 @@ from .seekable import Seekable
 from .streams import DICTIONARY_LIMIT, PIECE, Budget, Stream, decoded, guarded, one_stream, xz_stream, zstd_pieces
 
 LOCAL, CENTRAL, END, SPANNED = b"PK\x03\x04", b"PK\x01\x02", b"PK\x05\x06", b"PK\x07\x08"
+# In front of the first member, where the zip is of several volumes, or was to be.
+_OF_VOLUMES = (SPANNED, b"PK00")
+BEGINNINGS = (LOCAL, *_OF_VOLUMES)
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _LOCAL = struct.Struct("<4s5H3L2H")
 _END = struct.Struct("<4s4H2LH")
@@ -140,6 +143,22 @@ def central_members(file: Seekable, directory: Directory, encoding: str | None) 
     # Old programs wrote more than 65,535 members without ZIP64, and the number overflowed.
     if number % 65536 != directory.count % 65536:
         raise ArchiveError(f"is damaged: its directory lists {number:,} of {directory.count:,} members")
+
+
+def begins_further_on(file: Seekable, directory: Directory) -> bool:
+    """Whether the directory is of a zip that lies behind the first of the file's own members, or behind all of them.
+
+    In a zip that is cut the last directory is that of a zip among its members.
+    """
+    in_front = 4 if file.at(0, 4) in _OF_VOLUMES else 0
+    if directory.shift <= in_front or directory.disk:
+        return False
+    try:
+        first = next(central_members(file, directory, None), None)
+    except ArchiveError:
+        return False
+    # Where nothing is there the place of the directory was told wrongly, and it is this zip's all the same.
+    return first is not None and file.at(first.offset, 4) == LOCAL
 
 
 class _Guess:
@@ -397,7 +416,7 @@ def streamed_members(source: Stream, encoding: str | None) -> Iterator[ZipMember
         ArchiveError: no member and no directory follows.
     """
     guess = _Guess(encoding, lambda: iter(()))
-    if source.peek(4) in (SPANNED, b"PK00"):
+    if source.peek(4) in _OF_VOLUMES:
         source.skip(4)
     while source.peek(4) == LOCAL:
         offset = source.position

@@ -26,6 +26,10 @@ _WORTH_A_THREAD = 64 * 1024
 _WINDOW = 64
 # Members of a damaged directory that are kept in mind, to tell the others apart: 50 bytes of memory each.
 _MANY = 1_000_000
+_OF_ANOTHER = (
+    "is cut, or other zips follow it: the directory at its end is that of another zip; what its members' own headers "
+    "say is listed"
+)
 
 Pieces = Iterator[bytes | memoryview]
 # Path of the archive, member, its content, depth of the archive: see `Archives.digest_of`.
@@ -53,7 +57,7 @@ class ZipTeller:
             OSError: the medium cannot.
         """
         told = self._told
-        begins = file.at(0, 4) in (zip_reader.LOCAL, zip_reader.SPANNED, b"PK00")
+        begins = file.at(0, 4) in zip_reader.BEGINNINGS
         try:
             directory = zip_reader.find_directory(file)
             if begins and not directory.count and not directory.size:
@@ -64,6 +68,12 @@ class ZipTeller:
             told.trouble(path, f"{error}; what its members' own headers say is listed")
             self.tell_stream(path, file.stream(0, file.size), depth)
             return
+        start = 0
+        if begins and zip_reader.begins_further_on(file, directory):
+            start = directory.shift
+            told.trouble(path, _OF_ANOTHER)
+            if not self.tell_stream(path, file.stream(0, file.size), depth, end=start):
+                return
         seen: set[int] = set()
         try:
             self._tell_directory(path, file, directory, depth, threads, seen)
@@ -74,7 +84,9 @@ class ZipTeller:
             if not begins or len(seen) >= _MANY:
                 raise
             told.trouble(path, f"{error}; what the members' own headers say of the others is listed")
-            self.tell_stream(path, file.stream(0, file.size), depth, seen)
+            source = file.stream(0, file.size)
+            source.skip(start)
+            self.tell_stream(path, source, depth, seen)
 
     def _tell_directory(
         self,
@@ -165,27 +177,45 @@ class ZipTeller:
             warn(f"cannot be read: {describe_error(error)}")
             self._told.unreadable = True
 
-    def tell_stream(self, path: bytes, source: Stream, depth: int, seen: Container[int] = ()) -> None:
-        """The members of a zip that is read in order, by their own headers; those that begin at ``seen`` are known.
+    def tell_stream(
+        self, path: bytes, source: Stream, depth: int, seen: Container[int] = (), end: int | None = None
+    ) -> bool:
+        """The members of a zip that is read in order, by their own headers.
 
-        After damage it goes on with what looks like the next header.
+        After damage, and after a directory, it goes on with what looks like the next header.
+
+        Args:
+            path: of the zip.
+            source: its bytes.
+            depth: of the zip.
+            seen: where members begin that are told already.
+            end: where another zip begins, which is not read if those before it end with a directory.
+
+        Returns:
+            Whether it came to ``end``.
 
         Raises:
             ArchiveError: it cannot be read any further.
             OSError: the medium cannot.
         """
         while True:
+            is_whole = False
             try:
                 for found in zip_reader.streamed_members(source, self._told.settings.encoding):
                     self._in_stream(path, found, source, depth, found.offset in seen)
-                return
+                is_whole = True
             except BombError:
                 raise
             except ArchiveError as error:
                 self._told.trouble(path, str(error))
             self._told.moved(0)
+            is_before = end is not None and source.position < end
             if not zip_reader.find_member(source):
-                return
+                return False
+            if is_whole and is_before and end is not None and source.position >= end:
+                return True
+            if is_whole:
+                self._told.trouble(path, "goes on after a directory, as zips do that were joined; all are listed")
 
     def _in_stream(self, path: bytes, found: ZipMember, source: Stream, depth: int, is_known: bool) -> None:
         told, member = self._told, found.member

@@ -174,6 +174,58 @@ def test_a_program_in_front_of_a_zip_does_no_harm(tmp_path):
     assert Told(path).digests(b"setup.exe") == {b"a": (7, sha256(b"content"))}
 
 
+LETTERS = [(b"letter%d.docx" % number, zip_of([(b"word/%d.xml" % number, b"x" * 3000)])) for number in range(4)]
+
+
+@pytest.mark.parametrize("missing", [1, 21, 23, 230, 400, 1500, 3400, 3700, 6000, 9000, 12000])
+@pytest.mark.parametrize("hashing", [False, True])
+def test_a_cut_zip_is_not_taken_for_a_zip_that_is_a_member_of_it(missing, hashing, tmp_path):
+    path = tmp_path / "letters.zip"
+    path.write_bytes(zip_of(LETTERS)[:-missing])
+    told = Told(path, hashing=hashing)
+
+    size = path.stat().st_size
+    ends, end = {}, 0
+    for name, content in LETTERS:
+        end += 30 + len(name) + len(content)
+        ends[name] = end
+    whole = {name: (len(content), sha256(content) if hashing else None) for name, content in LETTERS}
+    found = told.digests(b"letters.zip")
+    assert told.troubles
+    assert {name: what for name, what in found.items() if ends[name] <= size} == {
+        name: what for name, what in whole.items() if ends[name] <= size
+    }
+    assert [digest for name, (_, digest) in found.items() if ends[name] > size] in ([], [None])
+
+
+@pytest.mark.parametrize("damaged", [False, True])
+def test_zips_that_were_joined_are_all_listed(damaged, tmp_path):
+    parts = [LETTERS, [(b"other", b"o"), (b"more.zip", LETTERS[0][1])], LETTERS[2:], [(b"last", b"last"), (b"e", b"")]]
+    path = tmp_path / "joined.zip"
+    content = b"".join(zip_of(part) for part in parts)
+    if damaged:  # the name of the last member in the last directory
+        at = content.rindex(b"PK\1\2")
+        content = content[:at] + b"XXXX" + content[at + 4 :]
+    path.write_bytes(content)
+    told = Told(path)
+
+    assert told.paths(b"joined.zip") == [name for part in parts for name, _ in part]
+    assert all(row.digest for row in told.rows)
+    assert "other zips follow" in told.troubles[0].message
+
+
+def test_a_cut_zip_behind_a_whole_one_and_a_zip_in_a_stream_are_listed_to_their_ends(tmp_path, monkeypatch):
+    monkeypatch.setattr("backalaika.reading.archives._MAX_IN_MEMORY", 100)
+    joined = zip_of([(b"a", b"a")]) + zip_of(LETTERS)[:-1500]
+    (tmp_path / "x.zip").write_bytes(joined)
+    (tmp_path / "x.tar").write_bytes(_tar({"x.zip": joined}))
+    for path, archive, depth in ((tmp_path / "x.zip", b"x.zip", 1), (tmp_path / "x.tar", b"x.tar!/x.zip", 2)):
+        told = Told(path, depth=depth)
+
+        assert [*told.digests(archive)][:4] == [b"a", *(name for name, _ in LETTERS[:3])]
+        assert any("cut" in trouble.message for trouble in told.troubles)
+
+
 @pytest.mark.parametrize(
     ("names", "encoding"),
     [
