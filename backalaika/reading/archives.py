@@ -50,7 +50,7 @@ class Archives:
         """
         told = self._told
         told.flush()
-        told.send(ArchiveBegins(path, kind))
+        told.send(ArchiveBegins(path, kind, told.path))
         before = told.encrypted, told.other
         told.encrypted = told.other = 0
         try:
@@ -214,7 +214,7 @@ class Archives:
             drain(stream)
         if kind is not None:
             told.flush()
-            told.send(ArchiveEnds(inside, stream.position, None))
+            told.send(ArchiveEnds(inside, stream.position, None, told.path))
         if failures:  # of the outer archive, not of this one
             raise failures[0]
         return hasher.digest() if self._settings.hashing else None

@@ -110,9 +110,13 @@ def compare(
             same.add(mark(member.path, member.kind, member.size, member.mtime_ns))
     kept = Kept(Marks(), Marks())
     gone = array("q")
+    shared = _shared(catalogue, volume_id, seen)
     for number, folder, name, kind, size, mtime_ns in catalogue.loose_files(volume_id):
         path = joined(folder, name)
         here, whole = mark(path, "", 0, 0), mark(path, kind, size, mtime_ns)
+        if path in shared:
+            gone.append(number)
+            continue
         if whole in same:
             kept.done.add(whole)
         elif here in seen or not unread:
@@ -125,3 +129,15 @@ def compare(
         if not kept.has_read(archive.path):
             catalogue.drop_archive(archive.id)
     return kept
+
+
+def _shared(catalogue: Catalogue | DirectCatalogue, volume_id: int, seen: Marks) -> set[bytes]:
+    """Files of which another may hold an archive of the name of one in it: all that they are and hold is read anew.
+
+    Which of the two an archive is in that is recorded, its name does not tell.
+    """
+    shared: set[bytes] = set()
+    for _, name in catalogue.archives_of(volume_id):
+        if INSIDE in name and len(tops := [top for top in _tops(name) if mark(top, "", 0, 0) in seen]) > 1:
+            shared.update(tops)
+    return shared

@@ -114,7 +114,7 @@ class Entering:
             return
         if kind is not None:
             told.flush()
-            told.send(ArchiveEnds(file.path, file.size, whole))
+            told.send(ArchiveEnds(file.path, file.size, whole, file.path))
         digest = hashers.digest() if hashers is not None and is_whole else None
         told.row(None, Member(file.path, FILE, file.size, file.mtime_ns), digest)
         if kind is not None:

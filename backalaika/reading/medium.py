@@ -33,7 +33,6 @@ from .image import in_disc_order
 from .looking import SilenceError
 from .members import folder_and_name, joined
 from .messages import (
-    INSIDE,
     ArchiveBegins,
     ArchiveEnds,
     LooseFile,
@@ -45,6 +44,7 @@ from .messages import (
     Summed,
     Trouble,
 )
+from .opened import Opened
 from .ours import OwnMedium
 from .own import OwnVolume, archive_format
 from .pool import Again, GivenUp, Heard, ReadingPool
@@ -136,7 +136,7 @@ class _Work(OwnMedium):
         super().__init__(catalogue, medium, tree, settings, report)
         self._observer = observer
         self._rows: list[FileRow] = []
-        self._open: dict[bytes, int] = {}
+        self._opened = Opened(catalogue)
         self._told: set[tuple[bytes, str]] = set()
         self._done = Marks()
         self._before: dict[Problem, None] = {}
@@ -162,9 +162,8 @@ class _Work(OwnMedium):
             # drive gave it once, and not again.
             self._trouble(Trouble(self._path_of_manifest(), f"{error}; the archives are read instead"))
             self._rows = []
-            for number in self._open.values():
-                self._catalogue.drop_archive(number)
-            self._open, self._sound = {}, {}
+            self._opened.drop_all()
+            self._sound = {}
             self._report.archives, self._report.members = self._catalogue.count_archives(self._volume_id)
 
     def _record_manifest(self, own: OwnVolume) -> None:
@@ -172,18 +171,18 @@ class _Work(OwnMedium):
         for name in lost:
             self._count_sound(self._damaged[name].file)
         for name in self._sound:
-            self.take(ArchiveBegins(name, archive_format(name)))
+            self.take(ArchiveBegins(name, archive_format(name), name))
         for row in self._tree.manifest_rows(own):
-            if row.archive in self._sound:
+            if row.archive is not None and row.archive in self._sound:
                 member = joined(row.folder, row.name), row.part and row.part.number
                 if not self.settings.hashing or member in lost.get(row.archive, ()):
                     row = row._replace(digest=None)
-                self._record(row)
+                self._record(row, row.archive)
             elif row.archive not in own.archives:
                 raise ArchiveError("is damaged: it tells of an archive that is not in the sums")
         for name, size in self._sound.items():
             digest = self._damaged[name].digest if name in lost else own.archives[name]
-            self.take(ArchiveEnds(name, size, digest))
+            self.take(ArchiveEnds(name, size, digest, name))
 
     def _enter_volume(self, stop: Callable[[], None]) -> None:
         medium = self._medium
@@ -268,18 +267,16 @@ class _Work(OwnMedium):
         report = self._report
         if isinstance(heard, Rows):
             for row in heard.rows:
-                self._record(row)
+                self._record(row, heard.file)
         elif isinstance(heard, Moved):
             self._observer.advance(0, heard.size, os.fsdecode(heard.path))
         elif isinstance(heard, ArchiveBegins):
             self._flush()
-            self._open[heard.path] = self._catalogue.add_archive(self._volume_id, os.fsdecode(heard.path), heard.kind)
+            self._opened.begin(self._volume_id, heard.file, heard.path, heard.kind)
             report.archives += 1
         elif isinstance(heard, ArchiveEnds):
             self._flush()
-            self._catalogue.finish_archive(self._open.pop(heard.path), heard.size, heard.digest)
-            for path in self._opened_in(heard.path):  # in an archive that was ended by its limits
-                self._catalogue.finish_archive(self._open.pop(path), 0, None)
+            self._opened.end(heard.file, heard.path, heard.size, heard.digest)
         elif isinstance(heard, Summed):
             self._compare(heard)
         elif isinstance(heard, Trouble):
@@ -289,8 +286,7 @@ class _Work(OwnMedium):
             report.not_entered.append(Unentered(whole_path, heard.kind))
         elif isinstance(heard, Again):
             self._flush()
-            for path in self._opened_in(heard.path):
-                self._catalogue.drop_archive(self._open.pop(path))
+            self._opened.drop(heard.path)
         elif isinstance(heard, GivenUp):
             self._give_up(heard)
 
@@ -299,13 +295,9 @@ class _Work(OwnMedium):
         if heard.file.only_sum:
             return
         self._flush()
-        for path in self._opened_in(heard.file.path):
-            self._catalogue.finish_archive(self._open.pop(path), 0, None)
+        self._opened.leave(heard.file.path)
         place = folder_and_name(heard.file.path, FILE)
         self._record(Row(None, *place, FILE, heard.file.size, heard.file.mtime_ns, None, None))
-
-    def _opened_in(self, path: bytes) -> list[bytes]:
-        return [name for name in self._open if name == path or name.startswith(path + INSIDE)]
 
     def _trouble(self, trouble: Trouble) -> None:
         path = os.path.join(self._medium.path, os.fsdecode(trouble.path)) if trouble.path else self._medium.path
@@ -324,10 +316,11 @@ class _Work(OwnMedium):
         self._new_problems.append(problem)
         self._observer.problem(problem)
 
-    def _record(self, row: Row) -> None:
+    def _record(self, row: Row, file: bytes = b"") -> None:
+        """Record a row; if it is one of an archive, that is or is in ``file``."""
         archive_id = None
         if row.archive is not None:
-            archive_id = self._open[row.archive]
+            archive_id = self._opened.number(file, row.archive)
             self._report.members += 1
         elif row.kind == FILE:
             self._observer.advance(1, 0, os.fsdecode(joined(row.folder, row.name)))

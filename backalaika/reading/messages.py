@@ -62,24 +62,30 @@ class Row(NamedTuple):
 
 
 class Rows(NamedTuple):
-    """Rows, in the order they were found."""
+    """Rows, in the order they were found; those of archives are all of ``file`` on the medium."""
 
     rows: list[Row]
+    file: bytes
 
 
 class ArchiveBegins(NamedTuple):
-    """Rows of this archive follow."""
+    """Rows of this archive follow, which ``file`` on the medium is or holds."""
 
     path: bytes
     kind: str
+    file: bytes
 
 
 class ArchiveEnds(NamedTuple):
-    """All of an archive was told; ``digest`` is XXH3-128 of its bytes, None if they were not read."""
+    """All of an archive was told; ``digest`` is XXH3-128 of its bytes, None if they were not read.
+
+    ``file`` is that of `ArchiveBegins`.
+    """
 
     path: bytes
     size: int
     digest: bytes | None
+    file: bytes
 
 
 class Trouble(NamedTuple):

@@ -83,7 +83,7 @@ class Telling:
         """Send the rows that are held back."""
         if self._rows:
             rows, self._rows = self._rows, []
-            self.send(Rows(rows))
+            self.send(Rows(rows, self.path))
 
     def trouble(self, path: bytes, message: str, is_note: bool = False) -> None:
         """What could not be read, or not as it should be; of very many the first are sent."""
