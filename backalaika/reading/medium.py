@@ -286,7 +286,8 @@ class _Work(OwnMedium):
             report.not_entered.append(Unentered(whole_path, heard.kind))
         elif isinstance(heard, Again):
             self._flush()
-            self._opened.drop(heard.path)
+            dropped = self._opened.drop(heard.path)
+            report.archives, report.members = report.archives - dropped.archives, report.members - dropped.members
         elif isinstance(heard, GivenUp):
             self._give_up(heard)
 
@@ -320,10 +321,12 @@ class _Work(OwnMedium):
         """Record a row; if it is one of an archive, that is or is in ``file``."""
         archive_id = None
         if row.archive is not None:
-            archive_id = self._opened.number(file, row.archive)
+            archive_id = self._opened.count_member(file, row.archive)
             self._report.members += 1
         elif row.kind == FILE:
-            self._observer.advance(1, 0, os.fsdecode(joined(row.folder, row.name)))
+            path = joined(row.folder, row.name)
+            self._opened.forget(path)
+            self._observer.advance(1, 0, os.fsdecode(path))
         number, start, whole_size, whole_digest = row.part or (None, None, None, None)
         self._rows.append(
             FileRow(

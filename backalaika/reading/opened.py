@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from .messages import INSIDE
 
@@ -18,13 +18,24 @@ if TYPE_CHECKING:
 
 @dataclass(slots=True)
 class _InFile:
-    """Numbers of the archives in one file that are open."""
+    """What is recorded of the archives that one file is and holds: those open, numbers of those that ended, rows."""
 
     open: dict[bytes, int] = field(default_factory=dict)
+    ended: list[int] = field(default_factory=list)
+    members: int = 0
+
+
+class Dropped(NamedTuple):
+    """How much of a file is no longer recorded."""
+
+    archives: int
+    members: int
 
 
 class Opened:
     """Archives that were begun. What is said of them to the catalogue comes after the rows that were told before.
+
+    Those that ended are kept in mind until their file's own row comes, for it may be read once more before that.
 
     Args:
         catalogue: where they are recorded.
@@ -39,28 +50,40 @@ class Opened:
         number = self._catalogue.add_archive(volume_id, os.fsdecode(path), kind)
         self._files.setdefault(file, _InFile()).open[path] = number
 
-    def number(self, file: bytes, path: bytes) -> int:
-        """The number of an archive that is open."""
-        return self._files[file].open[path]
+    def count_member(self, file: bytes, path: bytes) -> int:
+        """One more row of an archive that is open; the archive's number."""
+        there = self._files[file]
+        there.members += 1
+        return there.open[path]
 
     def end(self, file: bytes, path: bytes, size: int, digest: bytes | None) -> None:
         """All of an archive is recorded, and of those in it, if it was ended by its limits."""
         there = self._files[file]
-        self._catalogue.finish_archive(there.open.pop(path), size, digest)
+        self._finish(there, path, size, digest)
         for inside in [name for name in there.open if name.startswith(path + INSIDE)]:
-            self._catalogue.finish_archive(there.open.pop(inside), 0, None)
-        if not there.open:
-            del self._files[file]
+            self._finish(there, inside, 0, None)
+
+    def _finish(self, there: _InFile, path: bytes, size: int, digest: bytes | None) -> None:
+        number = there.open.pop(path)
+        self._catalogue.finish_archive(number, size, digest)
+        there.ended.append(number)
+
+    def forget(self, file: bytes) -> None:
+        """The file's own row came: it is read no more."""
+        self._files.pop(file, None)
 
     def leave(self, file: bytes) -> None:
         """What is recorded of a file's archives is all there will be."""
         for number in self._files.pop(file, _InFile()).open.values():
             self._catalogue.finish_archive(number, 0, None)
 
-    def drop(self, file: bytes) -> None:
+    def drop(self, file: bytes) -> Dropped:
         """Remove what is recorded of a file's archives."""
-        for number in self._files.pop(file, _InFile()).open.values():
+        there = self._files.pop(file, _InFile())
+        numbers = [*there.open.values(), *there.ended]
+        for number in numbers:
             self._catalogue.drop_archive(number)
+        return Dropped(len(numbers), there.members)
 
     def drop_all(self) -> None:
         """As `drop`, of all files."""
