@@ -16,7 +16,7 @@ import os
 from collections.abc import Sequence
 from typing import Any
 
-from .transaction import FETCHED, Transaction
+from .transaction import Transaction
 from .wanted import searchable
 
 # SQLite's index of the lists, where there is one.
@@ -25,8 +25,10 @@ FTS = "name_search"
 # Longer lists make a smaller index, and more to look through for a number such as 999998, whose trigrams are in each.
 _NAMES = 64
 _BYTES = 16_384
-# Of files, in one transaction.
-_PAGES = 20
+# Files whose names are fetched at a time; names have 64 kB at most, so that a page has 40 MB. So many pages are one
+# transaction.
+FETCHED = 10 * _NAMES
+_PAGES = 160
 # Files between them may belong to other volumes, which are read too.
 _SPAN = 1024
 _COLUMNS = ("volume_id", "first_id", "last_id", "names")

@@ -16,7 +16,7 @@ from ..walk import FILE, describe_error
 from . import image as images
 from . import tar as tar_reader
 from .iso9660 import ImageMember
-from .members import Member
+from .members import LONGEST_PATH, Member, beginning_of
 from .messages import INSIDE, ArchiveBegins, ArchiveEnds
 from .seekable import Seekable, of_bytes
 from .sevenzips import SevenZipTeller
@@ -208,6 +208,11 @@ class Archives:
         stream = Stream(fetch)
         inside = path + INSIDE + member.path
         kind = self._kind(stream, member)
+        if kind is not None and len(inside) > LONGEST_PATH:
+            kind = None
+            if len(member.path) <= LONGEST_PATH:  # else it has no row, of which is told
+                there = beginning_of(member.path)
+                told.trouble(path, f"holds an archive that is not entered, for its path is too long: {there}")
         if kind is not None:
             self.guarding(inside, kind, lambda: self._nested(inside, kind, stream, member.mtime_ns, depth + 1, file))
         if not failures:

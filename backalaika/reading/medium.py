@@ -31,7 +31,7 @@ from .batching import batches
 from .earlier import Kept, Marks, compare, mark, switches
 from .image import in_disc_order
 from .looking import SilenceError
-from .members import folder_and_name, joined
+from .members import LONGEST_PATH, folder_and_name, is_too_long, joined, left_out, shortened
 from .messages import (
     ArchiveBegins,
     ArchiveEnds,
@@ -59,6 +59,8 @@ if TYPE_CHECKING:
     from ..catalogue.media import UnfinishedMedium
 
 _ROWS_AT_A_TIME = 5000
+# Of their paths: a server takes no statement of any length, and memory is bounded.
+_BYTES_AT_A_TIME = 4 * 1024 * 1024
 _BORDER = "is another file system and was not catalogued; add it by itself"
 
 
@@ -136,6 +138,7 @@ class _Work(OwnMedium):
         super().__init__(catalogue, medium, tree, settings, report)
         self._observer = observer
         self._rows: list[FileRow] = []
+        self._bytes = 0
         self._opened = Opened(catalogue)
         self._told: set[tuple[bytes, str]] = set()
         self._done = Marks()
@@ -161,7 +164,7 @@ class _Work(OwnMedium):
             # Its sums are right, so it was written like this, and what it says of the rest is worth nothing. Or the
             # drive gave it once, and not again.
             self._trouble(Trouble(self._path_of_manifest(), f"{error}; the archives are read instead"))
-            self._rows = []
+            self._rows, self._bytes = [], 0
             self._opened.drop_all()
             self._sound = {}
             self._report.archives, self._report.members = self._catalogue.count_archives(self._volume_id)
@@ -174,8 +177,10 @@ class _Work(OwnMedium):
             self.take(ArchiveBegins(name, archive_format(name), name))
         for row in self._tree.manifest_rows(own):
             if row.archive is not None and row.archive in self._sound:
-                member = joined(row.folder, row.name), row.part and row.part.number
-                if not self.settings.hashing or member in lost.get(row.archive, ()):
+                path = joined(row.folder, row.name)
+                if max(len(path), len(row.target or b"")) > LONGEST_PATH:
+                    raise ArchiveError("is damaged: it tells of a path that is too long")
+                if not self.settings.hashing or (path, row.part and row.part.number) in lost.get(row.archive, ()):
                     row = row._replace(digest=None)
                 self._record(row, row.archive)
             elif row.archive not in own.archives:
@@ -247,6 +252,9 @@ class _Work(OwnMedium):
             path = member.path
             if self._is_in_manifest(path):
                 continue
+            if is_too_long(member):
+                self._trouble(Trouble(b"", left_out(path)))
+                continue
             if found.is_border:
                 self._trouble(Trouble(path, _BORDER, True))
             done = mark(path, member.kind, member.size, member.mtime_ns) in self._done
@@ -311,6 +319,7 @@ class _Work(OwnMedium):
         self._problem(Problem(path, trouble.message))
 
     def _problem(self, problem: Problem) -> None:
+        problem = problem._replace(path=os.fsdecode(shortened(os.fsencode(problem.path))))
         if problem in self._before:
             return
         self._report.problems.append(problem)
@@ -335,7 +344,8 @@ class _Work(OwnMedium):
                 whole_digest, row.raw_path,
             )
         )  # fmt: skip
-        if len(self._rows) >= _ROWS_AT_A_TIME:
+        self._bytes += len(row.folder) + len(row.name) + len(row.target or b"")
+        if len(self._rows) >= _ROWS_AT_A_TIME or self._bytes >= _BYTES_AT_A_TIME:
             self._flush()
 
     def _flush(self) -> None:
@@ -345,7 +355,7 @@ class _Work(OwnMedium):
             self._new_problems = []
         if self._rows:
             self._catalogue.record([], self._rows)
-            self._rows = []
+            self._rows, self._bytes = [], 0
 
     def finish(self) -> None:
         """All is read."""

@@ -8,8 +8,17 @@ from dataclasses import dataclass
 
 from ..walk import DIRECTORY
 
+LONGEST_PATH = 65_535
+"""Bytes of a path, of a link's target, and of the path of an archive in an archive: more no column of MySQL holds.
+
+What is longer is left out, whatever the database; no system has paths of a tenth of it.
+"""
+
 # For names in zips without the UTF-8 flag, likeliest first: DOS in the West and in Russia, Windows, Japan.
 _CANDIDATES = ("cp437", "cp866", "cp1252", "cp1251", "cp932")
+
+# Bytes of a path that is too long, by which it is known again.
+_SHOWN = 100
 
 
 @dataclass(slots=True)
@@ -37,6 +46,26 @@ class Member:
     raw_path: bytes | None = None
     mode: int | None = None
     owner: tuple[int, int, bytes, bytes] | None = None
+
+
+def is_too_long(member: Member) -> bool:
+    """Whether its path or its target is longer than `LONGEST_PATH`."""
+    return len(member.path) > LONGEST_PATH or (member.target is not None and len(member.target) > LONGEST_PATH)
+
+
+def left_out(path: bytes) -> str:
+    """What is told of a member for which `is_too_long` is so."""
+    return f"has a path or a link of more than {LONGEST_PATH:,} bytes, which is left out: {beginning_of(path)}"
+
+
+def beginning_of(path: bytes) -> str:
+    """So much of a path as can be read on a screen."""
+    return path[:_SHOWN].decode(errors="replace") + ("..." if len(path) > _SHOWN else "")
+
+
+def shortened(path: bytes) -> bytes:
+    """A path for those who are to find out what is wrong there; no longer than `LONGEST_PATH`."""
+    return path if len(path) <= LONGEST_PATH else path[: LONGEST_PATH - 3] + b"..."
 
 
 def folder_and_name(path: bytes, kind: str) -> tuple[bytes, bytes]:

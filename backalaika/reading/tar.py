@@ -13,7 +13,7 @@ from zlib import adler32
 
 from ..errors import ArchiveError
 from ..walk import DIRECTORY, FILE, HARD_LINK, SYMLINK
-from .members import Member
+from .members import LONGEST_PATH, Member
 from .streams import PIECE, Budget, Stream
 
 BLOCK = 512
@@ -170,7 +170,7 @@ def members(source: Stream, budget: Budget, warn: Callable[[str], None]) -> Iter
             extended.size += BLOCK + size
             if extended.size > _MAX_EXTENSION:
                 raise ArchiveError("is damaged: the tar headers before a member are too large")
-            _extend(extended, defaults, flag, _extension(source, size), warn)
+            _extend(extended, defaults, flag, _extension(source, size, flag), warn)
             continue
         member, body = _member(source, block, flag, size, extended, budget)
         extended = _Extended(defaults)
@@ -179,9 +179,12 @@ def members(source: Stream, budget: Budget, warn: Callable[[str], None]) -> Iter
         body.finish()
 
 
-def _extension(source: Stream, size: int) -> bytes:
-    data = source.read(size)
-    if len(data) != size or source.skip(-size % BLOCK) != -size % BLOCK:
+def _extension(source: Stream, size: int, flag: bytes) -> bytes:
+    # Of a name or target that is too long, no more than shows that it is.
+    wanted = min(size, LONGEST_PATH + 1) if flag in b"LK" else size
+    data = source.read(wanted)
+    rest = size - wanted + -size % BLOCK
+    if len(data) != wanted or source.skip(rest) != rest:
         raise ArchiveError("is cut: it ends in the midst of a tar header")
     return data
 

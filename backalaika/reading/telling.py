@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from ..digests import DIGESTS, hasher_factory
-from .members import Member, folder_and_name
+from .members import Member, folder_and_name, is_too_long, left_out, shortened
 from .memory import Memory
 from .messages import Message, Moved, Row, Rows, Settings, Trouble
 from .sniffing import kind_by_name
@@ -13,6 +13,8 @@ from .streams import Budget
 from .troubles import Troubles
 
 _ROWS_AT_A_TIME = 2000
+# Of their paths: of long ones, fewer are held back.
+_BYTES_AT_A_TIME = 1024 * 1024
 
 
 class Telling:
@@ -40,6 +42,7 @@ class Telling:
         self.unreadable = False
         self.encrypted = self.other = 0
         self._rows: list[Row] = []
+        self._bytes = 0
         self._troubles = Troubles(b"", send)
 
     def begin(self, path: bytes, size: int) -> None:
@@ -53,11 +56,15 @@ class Telling:
         self._troubles.end()
 
     def row(self, archive: bytes | None, member: Member, digest: bytes | None) -> None:
-        """Tell a row."""
+        """Tell a row; or why there is none, where the catalogue would not hold it."""
+        if is_too_long(member):
+            self.trouble(self.path if archive is None else archive, left_out(member.path))
+            return
         folder, name = folder_and_name(member.path, member.kind)
         looks = member.kind, member.size, member.mtime_ns
         self._rows.append(Row(archive, folder, name, *looks, digest, member.target, None, member.raw_path))
-        if len(self._rows) >= _ROWS_AT_A_TIME:
+        self._bytes += len(member.path) + len(member.target or b"")
+        if len(self._rows) >= _ROWS_AT_A_TIME or self._bytes >= _BYTES_AT_A_TIME:
             self.flush()
 
     def member(self, archive: bytes, member: Member, digest: Callable[[], bytes | None] | None, depth: int) -> None:
@@ -82,12 +89,12 @@ class Telling:
     def flush(self) -> None:
         """Send the rows that are held back."""
         if self._rows:
-            rows, self._rows = self._rows, []
+            rows, self._rows, self._bytes = self._rows, [], 0
             self.send(Rows(rows, self.path))
 
     def trouble(self, path: bytes, message: str, is_note: bool = False) -> None:
         """What could not be read, or not as it should be; of very many the first are sent."""
-        self._troubles.tell(Trouble(path, message, is_note))
+        self._troubles.tell(Trouble(shortened(path), message, is_note))
 
     def moved(self, size: int) -> None:
         """So many bytes of the medium were read; 0 is a sign of life."""

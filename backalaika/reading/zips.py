@@ -13,14 +13,15 @@ from typing import NamedTuple
 from ..errors import ArchiveError
 from ..walk import DIRECTORY, FILE, SYMLINK, describe_error
 from . import zip as zip_reader
-from .members import Member
+from .members import LONGEST_PATH, Member
 from .messages import INSIDE
 from .seekable import Seekable
 from .streams import PIECE, BombError, Stream
 from .telling import Telling
 from .zip import ZipMember
 
-_MAX_TARGET = 65536
+# One byte more than is kept: so it is known for too long.
+_MAX_TARGET = LONGEST_PATH + 1
 # A thread takes 30 microseconds to be asked; so many members at most are decoded ahead.
 _WORTH_A_THREAD = 64 * 1024
 _WINDOW = 64
