@@ -8,6 +8,8 @@ again is left out. A pipe that is full makes its process wait, which bounds memo
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 import time
 from collections import deque
@@ -113,8 +115,25 @@ class _Signs:
         self._send(message)
 
 
+def silence_libraries() -> None:
+    """Let nothing but Python write to this process's standard error.
+
+    rapidgzip writes there, of what it cannot read, lines that name no file, and has no option for it; what is wrong is
+    told by the plain decoder.
+    """
+    if sys.stderr is None:  # it was closed by who started us
+        return
+    sys.stderr.flush()
+    ours = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    os.close(nowhere)
+    sys.stderr = ours
+
+
 def _read_files(connection: Connection, tree: Tree, settings: Settings, share: int) -> None:
     """What a process does until its pipe is closed."""
+    silence_libraries()
     signs = _Signs(connection)
     entering = Entering(tree, settings, signs, Memory(share, signs.ask_turn, signs.return_turn))
     try:
