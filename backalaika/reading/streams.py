@@ -426,6 +426,8 @@ class ParallelStream(Stream):
     def _decode_on(self) -> bytes:
         if self._plain is not None:
             return bytes(self._plain.take(PIECE))
+        if self._threads is None:  # at its end
+            return b""
         try:
             piece: bytes = self._threads.read(4 * PIECE)
             reached = self._threads.tell_compressed() // 8

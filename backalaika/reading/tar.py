@@ -155,7 +155,12 @@ def members(source: Stream, budget: Budget, warn: Callable[[str], None]) -> Iter
                 raise ArchiveError("is cut: a tar header has no member")
             if block and source.read(BLOCK).strip(b"\0"):
                 raise ArchiveError("goes on after a block of zeros; what follows was not read")
-            return
+            if not block or not _another_follows(source):
+                return
+            warn("goes on after its end, as tars do that were joined; what follows is listed too")
+            defaults = {}
+            extended = _Extended(defaults)
+            continue
         if len(block) < BLOCK:
             raise ArchiveError("is cut: it ends in the midst of a tar header")
         if not has_checksum(block, octal(block[148:156])):
@@ -177,6 +182,13 @@ def members(source: Stream, budget: Budget, warn: Callable[[str], None]) -> Iter
         if flag not in _IGNORED:
             yield member, body
         body.finish()
+
+
+def _another_follows(source: Stream) -> bool:
+    """Whether the header of a member follows the zeros at the end, of which there may be any number of blocks."""
+    while (block := source.peek(BLOCK)) == _NOTHING:
+        source.skip(BLOCK)
+    return looks_like_tar(block)
 
 
 def _extension(source: Stream, size: int, flag: bytes) -> bytes:

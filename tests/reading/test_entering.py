@@ -286,6 +286,16 @@ def _tar(members: dict[str, bytes]) -> bytes:
     return out.getvalue()
 
 
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_tars_that_were_joined_are_all_listed_and_told(compress, tmp_path):
+    path = tmp_path / "joined.tgz"
+    path.write_bytes(b"".join(compress(_tar({name: name.encode()})) for name in ("first", "second", "third")))
+    told = Told(path)
+
+    assert told.paths(b"joined.tgz") == [b"first", b"second", b"third"]
+    assert ["goes on after its end" in trouble.message for trouble in told.troubles] == [True]
+
+
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("compress", [bz2.compress, lzma.compress, lambda data: zstandard.compress(data)])
 def test_a_bomb_ends_its_archive_with_an_error(compress, tmp_path, monkeypatch):
