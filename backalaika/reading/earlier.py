@@ -137,7 +137,8 @@ def _shared(catalogue: Catalogue | DirectCatalogue, volume_id: int, seen: Marks)
     Which of the two an archive is in that is recorded, its name does not tell.
     """
     shared: set[bytes] = set()
-    for _, name in catalogue.archives_of(volume_id):
-        if INSIDE in name and len(tops := [top for top in _tops(name) if mark(top, "", 0, 0) in seen]) > 1:
+    for archive in catalogue.archives_of(volume_id):
+        tops = [top for top in _tops(archive.path) if mark(top, "", 0, 0) in seen]
+        if INSIDE in archive.path and len(tops) > 1:
             shared.update(tops)
     return shared

@@ -33,6 +33,7 @@ from .image import in_disc_order
 from .looking import SilenceError
 from .members import LONGEST_PATH, folder_and_name, is_too_long, joined, left_out, shortened
 from .messages import (
+    INSIDE,
     ArchiveBegins,
     ArchiveEnds,
     LooseFile,
@@ -176,14 +177,15 @@ class _Work(OwnMedium):
         for name in self._sound:
             self.take(ArchiveBegins(name, archive_format(name), name))
         for row in self._tree.manifest_rows(own):
-            if row.archive is not None and row.archive in self._sound:
+            archive = row.archive
+            if archive is not None and archive in self._sound:
                 path = joined(row.folder, row.name)
                 if max(len(path), len(row.target or b"")) > LONGEST_PATH:
                     raise ArchiveError("is damaged: it tells of a path that is too long")
-                if not self.settings.hashing or (path, row.part and row.part.number) in lost.get(row.archive, ()):
+                if not self.settings.hashing or (path, row.part and row.part.number) in lost.get(archive, ()):
                     row = row._replace(digest=None)
-                self._record(row, row.archive)
-            elif row.archive not in own.archives:
+                self._record(row, archive)
+            elif archive not in own.archives:
                 raise ArchiveError("is damaged: it tells of an archive that is not in the sums")
         for name, size in self._sound.items():
             digest = self._damaged[name].digest if name in lost else own.archives[name]
