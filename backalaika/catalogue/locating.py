@@ -94,6 +94,11 @@ class Locating(Transactions):
                 "UPDATE volumes SET damaged_at_ns = :at WHERE id = :volume", {"at": at_ns, "volume": volume_id}
             )
 
+    def clear_damaged(self, volume_id: int) -> None:
+        """Enter that nothing on a volume is seen to be wrong any more, and not that all is right."""
+        with self._changing() as transaction:
+            transaction.change("UPDATE volumes SET damaged_at_ns = NULL WHERE id = :volume", {"volume": volume_id})
+
     def files_on(self, *volume_ids: int) -> Iterator[Located]:
         """All that is recorded on complete volumes, the newest rows first; streamed."""
         return heapq.merge(*map(self._files_on, volume_ids), key=lambda row: -row.id)

@@ -130,12 +130,19 @@ class Media(Transactions):
         with self._changing() as transaction:
             transaction.change_many("DELETE FROM troubles WHERE id = :id", [{"id": number} for number in numbers])
 
-    def archives_of(self, volume_id: int) -> list[EnteredArchive]:
-        """The archives recorded on a medium."""
-        asked = "SELECT id, name, size, digest FROM archives WHERE volume_id = :volume"
-        with self._looking() as transaction:
-            found = transaction.ask(asked, {"volume": volume_id})
-        return [EnteredArchive(number, bytes(name), size, of and bytes(of)) for number, name, size, of in found]
+    def archives_of(self, volume_id: int) -> Iterator[EnteredArchive]:
+        """The archives recorded on a medium; some at a time."""
+        asked = (
+            "SELECT id, name, size, digest FROM archives WHERE volume_id = :volume AND id > :after "
+            "ORDER BY id LIMIT :most"
+        )
+        after: int | None = 0
+        while after is not None:
+            with self._looking() as transaction:
+                found = transaction.ask(asked, {"volume": volume_id, "after": after, "most": FETCHED})
+            for number, name, size, digest in found:
+                yield EnteredArchive(number, bytes(name), size, digest and bytes(digest))
+            after = found[-1][0] if len(found) == FETCHED else None
 
     def archives_of_runs(self, names: Sequence[bytes], digests: Sequence[bytes]) -> list[SavedArchive]:
         """All archives of those complete volumes of runs that have one of these; the oldest volume first.

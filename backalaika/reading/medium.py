@@ -161,7 +161,7 @@ class _Work(OwnMedium):
             return
         try:
             self._record_manifest(self._own)
-        except (ArchiveError, SilenceError) as error:
+        except (ArchiveError, SilenceError, OSError) as error:
             # Its sums are right, so it was written like this, and what it says of the rest is worth nothing. Or the
             # drive gave it once, and not again.
             self._trouble(Trouble(self._path_of_manifest(), f"{error}; the archives are read instead"))

@@ -67,6 +67,8 @@ class OwnMedium(ABC):
             self._trouble(Trouble(os.fsencode(MANIFEST), f"cannot be read: {describe_error(error)}"))
         if self._own is not None:
             self._known = self._catalogue.volume_with_archives(list(self._own.archives.values()))
+        if self._own is not None and self._known is None and self._own.folder:
+            self._own = None  # its manifest tells of archives in that folder, and rows are of paths on the medium
         if self._own is not None and not self._own.is_sound:
             instead = "" if self._known is not None else "; the archives are read instead"
             self._trouble(Trouble(self._path_of_manifest(), f"is not what {SUMS} says{instead}"))

@@ -15,7 +15,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ..manifest import MANIFEST, SUMS
-from ..walk import DIRECTORY
+from ..walk import DIRECTORY, describe_error
+from .looking import SilenceError
 from .members import joined
 from .messages import INSIDE, Trouble
 from .own import is_own_file
@@ -76,13 +77,18 @@ def take_out_copies(
     copies = _find_copies(catalogue, volume_id, damaged)
     if len(copies) == 1 and _is_alone(catalogue, volume_id, copies[0]):
         [copy] = copies
+        troubles = _missing(tree, copy.folder)
         catalogue.drop_volume(volume_id)
-        files = [joined(copy.folder, os.fsencode(name)) for name in (MANIFEST, SUMS)]
-        there = tree.top(files)
-        return copy, [Trouble(path, "is missing") for path in files if path not in there]
+        return copy, troubles
     troubles = []
+    inside = {path for copy in copies for path in copy.archives}
+    nested = defaultdict(list)
+    for found in catalogue.archives_of(volume_id) if copies else ():
+        top, between, _ = found.path.partition(INSIDE)
+        if between and top in inside:
+            nested[top].append(found.id)
     for copy in copies:
-        for number in copy.entered:
+        for number in (*copy.entered, *(number for path in copy.archives for number in nested[path])):
             catalogue.drop_archive(number)
         which = f"{copy.title}, which the catalogue has: its files are not entered once more"
         if copy.is_sound:
@@ -91,6 +97,17 @@ def take_out_copies(
             message = f"is a damaged copy of {which}"
         troubles.append(Trouble(copy.folder, message, copy.is_sound))
     return None, troubles
+
+
+def _missing(tree: WatchedTree, folder: bytes) -> list[Trouble]:
+    """What of a volume is not there that tells what is in its archives."""
+    files = [joined(folder, os.fsencode(name)) for name in (MANIFEST, SUMS)]
+    try:
+        there = tree.top(files)
+    except (SilenceError, OSError) as error:
+        why = str(error) if isinstance(error, SilenceError) else f"cannot be read: {describe_error(error)}"
+        return [Trouble(files[0], why)]
+    return [Trouble(path, "is missing") for path in files if path not in there]
 
 
 def _find_copies(catalogue: Catalogue | DirectCatalogue, volume_id: int, damaged: Collection[bytes]) -> list[Copy]:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from ..catalogue.results import VolumeAt
 from ..errors import ArchiveError, SourceError, UsageError
+from ..reading.messages import INSIDE
 from ..restoring.items import item_of
 from ..restoring.shelf import Shelf, volume_folders
 from ..walk import FILE
@@ -97,7 +98,7 @@ class Finding:
             return
         places = [*self._folders, *([] if volume.path is None else [volume.path])]
         there = [place for place in places if os.path.exists(place)]
-        folder = self._as_ours(volume) or next((place for place in there if self._is_in(volume, place)), None)
+        folder = next((place for place in there if self._is_in(volume, place)), None) or self._as_ours(volume)
         if folder is not None:
             found.volumes[folder] = volume
         elif not there:
@@ -113,12 +114,16 @@ class Finding:
         return place if place is not None and place in volume_folders(place) else None
 
     def _in_folder(self, folder: str) -> Iterator[tuple[str, VolumeAt | None]]:
-        """Volumes of ours in a folder or below; else the medium that it is."""
-        ours = volume_folders(folder)
+        """Volumes of ours in a folder or below; else the medium that it is.
+
+        A volume of ours in a folder of a medium that was read like a stranger's is a part of that.
+        """
+        ours, medium = volume_folders(folder), self._medium_in(folder)
         for place in ours:
             number = self._shelf.recognise(place).volume_id
-            yield place, None if number is None else self._shelf.volumes[number]
-        if not ours and (medium := self._medium_in(folder)) is not None:
+            volume = None if number is None else self._shelf.volumes[number]
+            yield folder if volume is not None and volume == medium else place, volume
+        if not ours and medium is not None:
             yield folder, medium
 
     def _medium_in(self, folder: str) -> VolumeAt | None:
@@ -139,7 +144,7 @@ class Finding:
             return 0
         expected = self._files(volume)
         if not expected:
-            return float(folder == volume.path)
+            return 0
         try:
             sizes = self._shelf.asking.sizes(folder, list(expected))
         except (SourceError, ArchiveError, OSError):
@@ -150,6 +155,9 @@ class Finding:
         """Some of the files that lie on a medium, and their sizes."""
         if volume.id not in self._expected:
             assert self._catalogue is not None
+            archives = self._catalogue.archives_on(volume.id)
+            expected = {name: size for name, size, _ in islice(archives, _ENOUGH) if size and INSIDE not in name}
             rows = (row for row in self._catalogue.files_on(volume.id) if row.archive is None and row.kind == FILE)
-            self._expected[volume.id] = {item.path: item.size for item in map(item_of, islice(rows, _ENOUGH))}
+            expected |= {item.path: item.size for item in map(item_of, islice(rows, _ENOUGH))}
+            self._expected[volume.id] = expected
         return self._expected[volume.id]

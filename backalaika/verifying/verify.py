@@ -156,7 +156,9 @@ class Verify:
         return report
 
     def _enter(self, volume: VolumeAt, catalogue: State) -> None:
-        if self.report.state == HEALTHY and not self.report.without_digest:
+        if self.report.state == HEALTHY and self.report.without_digest:
+            catalogue.clear_damaged(volume.id)
+        elif self.report.state == HEALTHY and self.report.files:
             catalogue.enter_verified(volume.id, time.time_ns())
         elif self.report.state == DAMAGED:
             try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import zipfile
 
 import pytest
 from databases import DATABASES, new_database
@@ -130,7 +131,7 @@ def test_a_known_volume_is_recognised_in_a_folder_of_its_own(home, own, db_uri, 
     assert "cdrom: is in the catalogue already, and left out" in again.err
 
 
-def test_the_rows_of_an_unknown_volume_in_a_folder_of_its_own_come_from_its_manifest(home, own, db_uri, tmp_path):
+def test_an_unknown_volume_in_a_folder_of_its_own_is_read_like_a_strangers(home, own, db_uri, tmp_path):
     title = f"{own.parent.name}/vol001"
     shutil.copytree(own, tmp_path / "pile" / "cdrom" / "vol001")
 
@@ -138,18 +139,19 @@ def test_the_rows_of_an_unknown_volume_in_a_folder_of_its_own_come_from_its_mani
         listed = home.run("files", title, "--db", db_uri, "--json").out.splitlines()
         return [json.loads(line) for line in listed]
 
-    before = sorted((row["archive"], row["size"], row["mtime"], row["digest"] or "") for row in rows(title))
+    before = sorted((row["archive"], row["size"], int(row["mtime"]), row["digest"] or "") for row in rows(title))
     home.run("remove", title, "--yes", "--db", db_uri, status=0)
     report = add(home, db_uri, "Disc", tmp_path / "pile" / "cdrom", status=0).json()
     after = sorted(
-        (row["archive"].removeprefix("vol001/"), row["size"], row["mtime"], row["digest"] or "")
+        (row["archive"].removeprefix("vol001/"), row["size"], int(row["mtime"]), row["digest"] or "")
         for row in rows("Disc")
         if row["archive"]
     )
 
-    assert (report["archives"], report["files"]) == (2, 2)
-    assert after == before
-    assert [row["path"] for row in rows("Disc") if not row["archive"]] == ["vol001"]
+    assert report["archives"] == 3  # and the manifest
+    assert [row for row in after if row[0] != "MANIFEST.jsonl.gz"] == before
+    loose = {row["path"] for row in rows("Disc") if not row["archive"]}
+    assert loose >= {"vol001", "vol001/MANIFEST.jsonl.gz", *(row["archive"] for row in rows("Disc") if row["archive"])}
 
 
 def test_volumes_that_lie_beside_others_are_not_entered_once_more(home, own, db_uri, tmp_path):
@@ -174,6 +176,19 @@ def test_volumes_that_lie_beside_others_are_not_entered_once_more(home, own, db_
         f"{it}/MANIFEST.jsonl.gz" for it in ("deep/one", "two")
     }
     assert (report["archives"], report["members"]) == (2, 2)
+
+
+def test_archives_in_those_of_a_volume_beside_others_are_not_entered_either(home, db_uri, tmp_path):
+    with zipfile.ZipFile(home.source / "inner.zip", "w") as inner:
+        inner.writestr("letter", "text" * 99)
+    disk = tmp_path / "disk"
+    shutil.copytree(saved(home, db_uri, "other"), disk / "vol001")
+    (disk / "photo.jpg").write_bytes(b"photo")
+    report = add(home, db_uri, "Disk", disk, "--depth", "2", status=0).json()
+    listed = [json.loads(line) for line in home.run("files", "Disk", "--db", db_uri, "--json").out.splitlines()]
+
+    assert {row["archive"] for row in listed if row["archive"]} == {"vol001/MANIFEST.jsonl.gz"}
+    assert (report["archives"], report["members"]) == (1, 1)
 
 
 @pytest.mark.parametrize("where", [".", "cdrom/vol001"])

@@ -97,6 +97,55 @@ def test_what_has_no_digest_is_not_called_seen_whole(office, drive):
     assert office.catalogued("select verified_at_ns from volumes") == [(None,)]
 
 
+def test_what_has_no_digest_is_called_damaged_only_as_long_as_it_is(office, drive):
+    for name in "abc":
+        write(drive / name, text(1000))
+    command(office, "add", "names only", drive, "-n")
+    (drive / "a").rename(office.root / "a")
+    command(office, "verify", "names only", status=1)
+    damaged = office.catalogued("select damaged_at_ns is not null, verified_at_ns from volumes")
+    (office.root / "a").rename(drive / "a")
+    command(office, "verify", "names only")
+
+    assert damaged == [(1, None)]
+    assert office.catalogued("select damaged_at_ns, verified_at_ns from volumes") == [(None, None)]
+
+
+@pytest.fixture
+def ours_elsewhere(office, drive):
+    """A volume of a run, in a catalogue that knows nothing of the run, burnt as a folder."""
+    write(office.tree / "letter", text(5000))
+    (volume,) = office.backup(options="zip").volumes
+    (office.backups / "backalaika.sqlite").unlink()
+    shutil.copytree(volume, drive / volume.name)
+    return drive / volume.name
+
+
+def test_a_volume_of_ours_in_a_folder_of_the_medium_is_checked_whole(office, drive, ours_elsewhere):
+    command(office, "add", "ours", drive)
+    whole, _ = command(office, "verify", "ours", "--from", drive)
+    archive = next(ours_elsewhere.glob("*.zip"))
+    content = bytearray(archive.read_bytes())
+    content[len(content) // 2] ^= 1
+    archive.write_bytes(content)
+    damaged, _ = command(office, "verify", "ours", status=1)
+
+    assert whole["state"] == "healthy"
+    assert whole["files"] > 0
+    assert damaged["errors"]
+
+
+def test_another_disc_is_not_taken_for_one_of_ours_whose_rows_come_from_its_manifest(office, drive, ours_elsewhere):
+    ours_elsewhere.rename(office.root / "as it should be")
+    put_in(drive, office.root / "as it should be")
+    command(office, "add", "ours", drive)
+    shutil.rmtree(drive)
+    write(drive / "something else", text(100))
+
+    assert "ours: is not here" in told(office, "ours", status=3)
+    assert office.catalogued("select verified_at_ns from volumes") == [(None,)]
+
+
 def test_an_image_is_to_be_mounted(office, drive):
     write(drive / "letter", text(1000))
     image = office.root / "disc.iso"
