@@ -148,12 +148,13 @@ def _find_copies(catalogue: Catalogue | DirectCatalogue, volume_id: int, damaged
 def _copy(
     path: bytes, folder: _Folder, archives: Sequence[SavedArchive], sizes: dict[bytes, int], numbers: dict[bytes, int]
 ) -> Copy | None:
-    """The volume that has these archives, if they are in the folder, and then no other's any more.
+    """The volume that has these archives, if they are in the folder by their names, and then no other's any more.
 
-    Damaged ones are looked for among those whose ``sizes`` are known.
+    Damaged ones are looked for among those whose ``sizes`` are known. By another name, a restore would not find it.
     """
-    sound = [archive for archive in archives if archive.digest in folder.sound]
-    broken = [archive for archive in archives if archive.digest not in folder.sound]
+    there = {(digest, _name(path)) for digest, path in folder.sound.items()}
+    sound = [archive for archive in archives if (archive.digest, archive.name) in there]
+    broken = [archive for archive in archives if (archive.digest, archive.name) not in there]
     for archive in broken:
         size = sizes.get(folder.damaged.get(archive.name, b""))
         if size is None or not (sound or size == archive.size):

@@ -178,6 +178,18 @@ def test_volumes_that_lie_beside_others_are_not_entered_once_more(home, own, db_
     assert (report["archives"], report["members"]) == (2, 2)
 
 
+def test_an_archive_of_another_name_is_entered_for_a_restore_would_not_find_it(home, db_uri, tmp_path):
+    volume = saved(home, db_uri, "other")
+    disc = tmp_path / "disc"
+    disc.mkdir()
+    for archive in volume.glob("*.001.*"):
+        shutil.copy(archive, disc / f"old {archive.name}")
+    report = add(home, db_uri, "Disc", disc, status=0).json()
+
+    assert (report["recognised"], report["archives"]) == ("", 2)
+    assert "Disc" in titles(home, db_uri)
+
+
 def test_archives_in_those_of_a_volume_beside_others_are_not_entered_either(home, db_uri, tmp_path):
     with zipfile.ZipFile(home.source / "inner.zip", "w") as inner:
         inner.writestr("letter", "text" * 99)
