@@ -241,9 +241,10 @@ def main() -> None:
     parser.add_argument("--chart", type=Path, metavar="FILE", help="draw the ratios, as SVG or PNG")
     parser.add_argument("--from", dest="earlier", type=Path, metavar="FILE", help="draw this result; measure nothing")
     arguments = parser.parse_args()
+    earlier = _read(parser, arguments.earlier) if arguments.earlier else None
     if arguments.chart:
         _check_chart(parser, arguments.chart)
-    result = _read(parser, arguments.earlier) if arguments.earlier else _measure(parser, arguments)
+    result = _measure(parser, arguments) if earlier is None else earlier
     if arguments.json:
         print(json.dumps(result, indent=1))
     if arguments.chart:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _CODE = """
-import contextlib, io, lzma, os, sys, time
+import io, lzma, os, sys, time
 import backalaika.run.hashing, backalaika.run.large, backalaika.run.turns, backalaika.run.worker
 
 source, rate = {source!r}, {rate!r}
@@ -63,14 +63,29 @@ def compress(data, **options):
     return packed
 
 
-@contextlib.contextmanager
-def scan(folder):
-    path, start = path_of(folder) if isinstance(folder, int) else folder, time.monotonic()
-    with really_scan(folder) as found:
-        yield found
-    if (path + os.sep).startswith(source):
-        time.sleep(0.01)
-        note("listed", start, path)
+class Scan:
+    # As what os.scandir gives: also for os.walk, which takes one entry after another.
+    def __init__(self, folder="."):
+        self.path, self.start = path_of(folder) if isinstance(folder, int) else os.fsdecode(folder), time.monotonic()
+        self.found = really_scan(folder)
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return next(self.found)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *how):
+        self.close()
+
+    def close(self):
+        self.found.close()
+        if (self.path + os.sep).startswith(source):
+            time.sleep(0.01)
+            note("listed", self.start, self.path)
 
 
 def advise(descriptor, offset, size, advice):
@@ -85,7 +100,7 @@ def read_into(descriptor, places):
 
 
 really_read_into, really_compress, really_advise = os.readv, lzma.compress, os.posix_fadvise
-really_scan, os.scandir = os.scandir, scan
+really_scan, os.scandir = os.scandir, Scan
 backalaika.run.worker.read_into = read_into
 backalaika.run.large.open = backalaika.run.hashing.open = open_slowly
 lzma.compress, os.posix_fadvise = compress, advise
