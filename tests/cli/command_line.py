@@ -164,6 +164,7 @@ def on_terminal(home, *arguments, timeout=30, dimensions=(40, 100)):
         env=home.environment,
         cwd=str(home.root),
         encoding="utf-8",
+        use_poll=True,
         codec_errors="surrogateescape",
         timeout=timeout,
         dimensions=dimensions,

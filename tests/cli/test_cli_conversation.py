@@ -187,7 +187,7 @@ def test_removing_is_asked_on_a_terminal(home, talk):
 def test_json_on_a_terminal_is_apart_from_the_conversation(home, talk, tmp_path):
     out = tmp_path / "report.json"
     command = f"cd {CHECKOUT}; {sys.executable} -m backalaika backup {home.job()} --json > {out}"
-    terminal = pexpect.spawn("sh", ["-c", command], env=home.environment, encoding="utf-8", timeout=30)
+    terminal = pexpect.spawn("sh", ["-c", command], env=home.environment, encoding="utf-8", use_poll=True, timeout=30)
     for question in ("Skip files", "since when", "comment", "Press Enter"):
         terminal.expect(question)
         terminal.sendline("")

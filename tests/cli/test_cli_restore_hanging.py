@@ -390,6 +390,7 @@ def test_who_names_a_folder_that_hangs_is_told_so_and_asked_again(home, hanging,
         env=hanging.at(folder="stuck"),
         cwd=str(home.root),
         encoding="utf-8",
+        use_poll=True,
         timeout=30,
         dimensions=(40, 200),
     )
