@@ -70,7 +70,6 @@ def verify(
     as_json: bool,
 ) -> NoReturn:
     """Check volumes, by TITLE or in a FOLDER; without either, all of the catalogue that are here."""
-    from ..catalogue.opening import catalogue_exists
     from ..job.loading import load_user_config
     from ..restoring.processes import processes
     from ..run.pool import available_cpus
@@ -89,12 +88,7 @@ def verify(
     watch = Bar if sys.stderr.isatty() else Lines
     status = 0
     with ExitStack() as stack:
-        uri = db or config.db_uri
-        catalogue = None
-        if catalogue_exists(uri):
-            from ..catalogue import open_catalogue
-
-            catalogue = stack.enter_context(open_catalogue(uri, to_write=False))
+        catalogue = _catalogue(db or config.db_uri, stack)
         finding = Finding(_shelf(catalogue, folders), catalogue, folders)
         found = finding.named(volumes) if volumes else finding.all()
         if not volumes and not found.volumes:
@@ -121,6 +115,17 @@ def verify(
                 sys.exit(130)
     _show_missing(found)
     sys.exit(3 if found.missing else status)
+
+
+def _catalogue(uri: str, stack: ExitStack) -> Catalogue | None:
+    """The catalogue, open as long as the stack is; None if there is none."""
+    from ..catalogue.opening import catalogue_exists
+
+    if not catalogue_exists(uri):
+        return None
+    from ..catalogue import open_catalogue
+
+    return stack.enter_context(open_catalogue(uri, to_write=False))
 
 
 def _show_missing(found: ToCheck) -> None:
